@@ -1,0 +1,49 @@
+"""VAE on scikit-learn's 8x8 digits: the main job, on data that needs no network.
+
+    genjax-zoo train experiments/vae_digits.py
+
+Under a minute on two CPU cores. Exact 17-level likelihood, so bits/dim can be compared with any other model's.
+"""
+
+import optax
+
+from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo.math import discretized_logistic
+
+
+def experiment(
+    *, latent: int = 16, hidden: int = 256, beta: float = 1.0, learning_rate: float = 1e-3, batch_size: int = 128
+) -> Experiment:
+    """VAE (Kingma & Welling 2013) on 8x8 digits.
+
+    Args:
+        latent: the dimension of z.
+        hidden: the width of the two hidden layers.
+        beta: the weight of the KL divergence; 1 is the bound.
+        learning_rate: Adam's step size at the start; it falls to zero along a cosine.
+        batch_size: images per step, over all devices.
+    """
+    steps = 6_000
+    model = models.vae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
+    player = Player(
+        terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(learning_rate), ema=0.999
+    )
+    valid, test = (data.images("digits", split, batch_size=250) for split in ("valid", "test"))
+    return Experiment(
+        model=model,
+        players={"vae": player},
+        data=data.images("digits", "train", batch_size=batch_size),
+        steps=steps,
+        evals={
+            "valid": evals.likelihood(valid),
+            "test": evals.likelihood(test),
+            "samples": evals.sample_grid(n=64),
+            "reconstructions": evals.reconstructions(test, n=32),
+        },
+        best="valid/nelbo",
+        steps_per_call=50,
+    )
+
+
+if __name__ == "__main__":
+    main(experiment)

@@ -1,0 +1,219 @@
+"""The laws that any model and its players must keep, as one public call.
+
+    conformance.check(Case(model=..., players=..., batch=...))
+
+raises AssertionError with the first law that is broken, in a sentence. Run it on a tiny model of your own in a test.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from genjax_zoo.core import Batch, Model, Player, PyTree, TrainState, behaviour, dimensions, networks, require
+from genjax_zoo.train.step import create_state, make_step, owned
+
+DOES_NOT_MOVE = 1e-7  # of the largest gradient: below this, a leaf's gradient is rounding
+
+
+@behaviour
+class Case:
+    """A tiny model with its players, and a batch for it."""
+
+    model: Model
+    players: Mapping[str, Player]
+    batch: Batch
+
+    @functools.cached_property
+    def state(self) -> TrainState:
+        """The state before the first step."""
+        return create_state(self.model, self.players, jax.random.key(0), self.batch)
+
+
+Law = Callable[[Case], None]
+
+
+def check(case: Case) -> None:
+    """Checks every law that the model's capabilities call for.
+
+    Raises:
+        AssertionError: a law is broken.
+    """
+    for law in laws(case).values():
+        law(case)
+
+
+def laws(case: Case) -> Mapping[str, Law]:
+    """The laws for this case, by name."""
+    capable = {name: law for name, law in BY_CAPABILITY.items() if getattr(case.model, name) is not None}
+    named = {law.__name__: law for law in (*EVERY, *capable.values())}
+    return named
+
+
+def terms_are_finite_per_example(case: Case) -> None:
+    """Every term is float [B] and finite, in training and in evaluation."""
+    size = len(case.batch["x"])
+    for name, player in case.players.items():
+        for train in (True, False):
+            terms, _ = _terms(player, train)(case.state.variables, case.batch, jax.random.key(1))
+            for term, value in terms.items():
+                assert value.shape == (size,), f"term '{term}' of '{name}' has shape {value.shape}, not ({size},)"
+                assert jnp.issubdtype(value.dtype, jnp.floating), f"term '{term}' of '{name}' is {value.dtype}"
+                assert jnp.all(jnp.isfinite(value)), f"term '{term}' of '{name}' is not finite"
+
+
+def same_key_same_terms(case: Case) -> None:
+    """Terms are a function of their arguments: with jit, without jit, and when asked twice."""
+    for name, player in case.players.items():
+        arguments = (case.state.variables, case.batch, jax.random.key(1))
+        first, second = (_terms(player, True)(*arguments)[0] for _ in range(2))
+        _assert_equal(first, second, 0, f"two calls of the terms of '{name}' differ")
+        plain, _ = player.terms(*arguments, True)
+        _assert_equal(plain, first, 1e-4, f"the terms of '{name}' change under jit")
+
+
+def second_step_does_not_recompile(case: Case) -> None:
+    """The state that leaves a step has the types of the one that came in."""
+    step = jax.jit(make_step(case.players))
+    state, _ = step(case.state, case.batch)
+    step(state, case.batch)
+    assert step._cache_size() == 1, "the second step compiles again: a leaf of the state changes its type"
+
+
+def a_turn_changes_only_what_it_owns(case: Case) -> None:
+    """Networks of other players keep every bit, batch statistics included."""
+    for name, player in case.players.items():
+        before, after = case.state.variables, _alone(name, player)(case.state, case.batch)[0].variables
+        for collection, network in itertools.product(before, networks(before)):
+            if network in owned(player, before) or network not in before[collection]:
+                continue
+            message = f"player '{name}' changed '{collection}' of '{network}', which it does not own"
+            _assert_equal(before[collection][network], after[collection][network], 0, message)
+
+
+def every_owned_leaf_gets_a_gradient(case: Case) -> None:
+    """No parameter is left out of its owner's losses, at randomised parameters."""
+    state = case.state._replace(variables=randomised(case.state.variables))
+    for name, player in case.players.items():
+        plain = Player(terms=player.terms, weights=player.weights, tx=optax.sgd(1.0), owns=player.owns)
+        state = state._replace(opt_state={**state.opt_state, name: plain.tx.init({})})
+        after = _alone(name, plain)(state, case.batch)[0].variables["params"]
+        before = state.variables["params"]
+        moved = {n: jax.tree.map(lambda a, b: float(jnp.max(jnp.abs(a - b))), before[n], after[n]) for n in after}
+        sizes = {n: moved[n] for n in owned(player, state.variables)}
+        largest = max(jax.tree.leaves(sizes))
+        for path, size in jax.tree_util.tree_leaves_with_path(sizes):
+            leaf = jax.tree_util.keystr(path)
+            assert size > DOES_NOT_MOVE * largest, f"{leaf} gets no gradient from its player '{name}'"
+
+
+def thirty_turns_lower_the_loss(case: Case) -> None:
+    """Each player alone, on one batch with one key, lowers its own loss."""
+    for name, player in case.players.items():
+
+        @jax.jit
+        def thirty(state: TrainState, batch: Batch, alone=_alone(name, player), name: str = name):
+            def turn(state, _):
+                state, metrics = alone(state._replace(step=jnp.zeros((), jnp.int32)), batch)
+                return state, metrics[f"{name}/loss"]
+
+            return jax.lax.scan(turn, state, length=30)[1]
+
+        losses = thirty(case.state, case.batch)
+        assert losses[-1] < losses[0], f"30 turns of '{name}' raise its loss from {losses[0]:.4g} to {losses[-1]:.4g}"
+
+
+def samples_look_like_the_data(case: Case) -> None:
+    """`sample` gives n finite examples of the spec's shape; the key alone decides which."""
+    (sample,) = require(case.model, "sample")
+    size = len(case.batch["x"])
+    cond = {name: value for name, value in case.batch.items() if name != "x"}
+    draw = jax.jit(lambda key: sample(case.state.variables, key, size, cond))
+    first, again, other = draw(jax.random.key(0)), draw(jax.random.key(0)), draw(jax.random.key(1))
+    wanted = (size, *case.model.spec["x"].shape)
+    assert first.shape == wanted, f"samples have shape {first.shape}, not {wanted}"
+    assert jnp.all(jnp.isfinite(first)), "samples are not finite"
+    assert jnp.array_equal(first, again), "the same key gives other samples"
+    assert not jnp.array_equal(first, other), "another key gives the same samples"
+
+
+def encoding_and_decoding_fit(case: Case) -> None:
+    """`decode` takes what `encode` gives, and gives an example of the spec's shape."""
+    encode, decode = require(case.model, "encode", "decode")
+    cond = {name: value for name, value in case.batch.items() if name != "x"}
+    x = decode(case.state.variables, encode(case.state.variables, case.batch, jax.random.key(0)), cond)
+    assert x.shape == case.batch["x"].shape, f"decoding an encoding gives {x.shape}, not {case.batch['x'].shape}"
+
+
+def probabilities_sum_to_one(model: Model, variables: PyTree, *, cond: Batch | None = None) -> None:
+    """`nll` of every binary x, enumerated, is a distribution; for models of at most 16 bits."""
+    states = all_bits(model)
+    given = {name: jnp.broadcast_to(value, (len(states), *value.shape[1:])) for name, value in (cond or {}).items()}
+    mass = float(jnp.sum(jnp.exp(-_exact(model, variables, {"x": states, **given}))))
+    assert abs(mass - 1) < 1e-4, f"the probabilities of all {len(states)} states sum to {mass:.6f}"
+
+
+def samples_follow_the_likelihood(model: Model, variables: PyTree, *, n: int = 20_000) -> None:
+    """How often each binary x is drawn agrees with `nll`: total variation within five standard errors of chance."""
+    states = all_bits(model)
+    p = np.exp(-np.asarray(_exact(model, variables, {"x": states}), np.float64))
+    (sample,) = require(model, "sample")
+    bits = np.asarray(sample(variables, jax.random.key(0), n)).reshape(n, -1).astype(np.int64)
+    counts = np.bincount(bits @ (1 << np.arange(bits.shape[1])), minlength=len(states))
+    distance = 0.5 * np.abs(counts / n - p).sum()
+    chance = 0.5 * np.sqrt(2 / np.pi * p * (1 - p) / n).sum()  # the mean distance of n fair draws
+    assert distance < chance + 2.5 / np.sqrt(n), f"samples are {distance:.4f} from the likelihood; chance is {chance:.4f}"
+
+
+def all_bits(model: Model) -> jax.Array:
+    """Every binary x of a model, [2^D, ...]; the state number's lowest bit comes first."""
+    count = dimensions(model.spec)
+    assert count <= 16, f"enumerating 2^{count} states takes too long"
+    numbers = np.arange(2**count)[:, None] >> np.arange(count) & 1
+    return jnp.asarray(numbers, jnp.float32).reshape(-1, *model.spec["x"].shape)
+
+
+def randomised(variables: PyTree, seed: int = 0, scale: float = 0.3) -> PyTree:
+    """The variables with noise added to every parameter: zero-initialised biases have hidden real bugs."""
+    leaves, tree = jax.tree.flatten(variables["params"])
+    keys = jax.random.split(jax.random.key(seed), len(leaves))
+    noisy = [x + scale * jax.random.normal(key, x.shape, x.dtype) for x, key in zip(leaves, keys)]
+    return {**variables, "params": jax.tree.unflatten(tree, noisy)}
+
+
+EVERY: tuple[Law, ...] = (
+    terms_are_finite_per_example,
+    same_key_same_terms,
+    second_step_does_not_recompile,
+    a_turn_changes_only_what_it_owns,
+    every_owned_leaf_gets_a_gradient,
+    thirty_turns_lower_the_loss,
+)
+BY_CAPABILITY: Mapping[str, Law] = {"sample": samples_look_like_the_data, "encode": encoding_and_decoding_fit}
+
+
+@functools.cache
+def _terms(player: Player, train: bool) -> Callable[..., Any]:
+    return jax.jit(lambda variables, batch, key: player.terms(variables, batch, key, train))
+
+
+@functools.cache
+def _alone(name: str, player: Player) -> Callable[..., Any]:
+    return jax.jit(make_step({name: player}))
+
+
+def _exact(model: Model, variables: PyTree, batch: Batch) -> jax.Array:
+    (nll,) = require(model, "nll")
+    terms, _ = nll(variables, batch, jax.random.key(0), False)
+    return sum(terms.values(), start=jnp.zeros(()))
+
+
+def _assert_equal(first: PyTree, second: PyTree, tolerance: float, message: str) -> None:
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second)):
+        same = np.array_equal(a, b) if tolerance == 0 else np.allclose(a, b, rtol=tolerance, atol=tolerance)
+        assert same, message

@@ -1,0 +1,169 @@
+"""The types everything is written in: Model, Player, TrainState, Experiment and the function type TermFn.
+
+A Model is a bundle of pure functions. A Player weighs named per-example terms and writes only the networks it owns.
+One train step lets the players take turns. An Experiment is a model, its players and their data.
+
+Frozen dataclasses hold behaviour, NamedTuples hold arrays; the two never mix.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+import optax
+
+Array = jax.Array
+Key = jax.Array  # a typed key, from jax.random.key
+PyTree = Any
+Batch = Mapping[str, Array]  # "x" is modelled; every other entry ("label", "mel") is a condition
+Spec = Mapping[str, jax.ShapeDtypeStruct]  # one example, without the batch axis
+Variables = Mapping[str, PyTree]  # Linen collections: {"params": {network: ...}, "batch_stats": {network: ...}}
+Terms = Mapping[str, Array]  # name -> float[B]; nats where it is a likelihood; never reduced
+TermFn = Callable[[Variables, Batch, Key, bool], tuple[Terms, Variables]]  # the bool is train
+NO_CONDITION: Batch = {}
+
+_Class = TypeVar("_Class", bound=type)
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
+def behaviour(cls: _Class) -> _Class:
+    """Makes `cls` a frozen dataclass of functions and settings, compared by identity."""
+    return dataclasses.dataclass(frozen=True, kw_only=True, eq=False)(cls)  # type: ignore[return-value]
+
+
+@behaviour
+class Model:
+    """A generative model as pure functions. What a model cannot do is None, so no flag can lie.
+
+    An exact likelihood is `nll`, a bound is `nelbo`, a GAN has neither. A latent space is `decode`; an invertible model
+    has `encode`, `decode` and `nll`. A conditional model has more than "x" in `spec`.
+    """
+
+    spec: Spec
+    init: Callable[[Key, Batch], Variables]  # from a real batch: data-dependent initialisation needs it
+    apply: Callable[..., tuple[Any, Variables]]  # (variables, method, *args, key=None, train=False)
+    sample: Callable[..., Array] | None = None  # (variables, key, n, cond={}) -> x [n, ...]
+    nll: TermFn | None = None  # terms sum exactly to -log p(x | cond)
+    nelbo: TermFn | None = None  # terms sum to an upper bound on it, in expectation over the key
+    encode: Callable[..., Array] | None = None  # (variables, batch, key) -> z [B, ...]
+    decode: Callable[..., Array] | None = None  # (variables, z, cond={}) -> x [B, ...]
+
+
+@behaviour
+class Player:
+    """One side of the game: terms, their weights, an optimizer, and the networks it may write.
+
+    A term without a weight is only logged; a weight without a term raises in `create_state`.
+    """
+
+    terms: TermFn
+    weights: Mapping[str, float | optax.Schedule]
+    tx: optax.GradientTransformation
+    owns: tuple[str, ...] | None = None  # networks; None is all of them
+    every: int = 1  # plays on steps divisible by this
+    ema: float = 0.0  # > 0 averages the parameters it owns, for evaluation
+
+
+class TrainState(NamedTuple):
+    """Arrays only, so it is donated, sharded and checkpointed as it is."""
+
+    step: Array  # int32 []
+    key: Key
+    variables: Variables
+    ema: Mapping[str, PyTree]  # network -> averaged parameters, for the players with ema > 0
+    opt_state: Mapping[str, optax.OptState]  # player -> its optimizer's state
+
+
+class Data(Protocol):
+    """What training and evaluation read. A batch is a pure function of (seed, step)."""
+
+    @property
+    def spec(self) -> Spec:
+        """One example, as the model sees it."""
+        ...
+
+    @property
+    def batch_size(self) -> int:
+        """Examples in a batch, over all devices."""
+        ...
+
+    @property
+    def batches(self) -> int:
+        """Batches in an epoch; evaluation walks at(0) ... at(batches - 1)."""
+        ...
+
+    @property
+    def resident(self) -> bool:
+        """Whether this is a pytree of arrays whose `at` can be traced inside a compiled step."""
+        ...
+
+    def at(self, step: Any, shard: Any = 0, shards: int = 1) -> Batch:
+        """The part `shard` of `shards` of the batch of one step."""
+        ...
+
+    def mask(self, step: Any) -> Array:
+        """float [batch_size]; 0 where an example only pads the last batch of an evaluation."""
+        ...
+
+
+Eval = Callable[[Model, Variables, Key], Mapping[str, Any]]  # -> {name: a number, or images [n, H, W, C] in [0, 1]}
+
+
+@behaviour
+class Experiment:
+    """Everything one run needs. An experiment file is a function that returns this."""
+
+    model: Model
+    players: Mapping[str, Player]  # ordered: turns are taken in this order
+    data: Data
+    steps: int
+    evals: Mapping[str, Eval] = dataclasses.field(default_factory=dict)
+    eval_every: int = 1_000
+    save_every: int = 1_000
+    log_every: int = 100
+    steps_per_call: int = 1  # k > 1 runs k steps in one compiled scan
+    best: str | None = None  # the evaluated number, "eval/name", whose smallest value keeps its checkpoint
+    seed: int = 0
+
+
+def networks(variables: Variables) -> tuple[str, ...]:
+    """The names of the networks, which are the keys of the parameters."""
+    return tuple(variables["params"])
+
+
+def dimensions(spec: Spec) -> int:
+    """How many numbers one "x" has; bits/dim divides by it."""
+    return math.prod(spec["x"].shape)
+
+
+def require(model: Model, *fields: str) -> tuple[Any, ...]:
+    """The named fields of a model.
+
+    Raises:
+        ValueError: the model lacks one, with what it has instead.
+    """
+    optional = [f.name for f in dataclasses.fields(model) if f.default is None]  # type: ignore[arg-type]
+    for name in fields:
+        if getattr(model, name) is None:
+            has = [f for f in optional if getattr(model, f) is not None]
+            raise ValueError(f"This model has no '{name}'; it has {', '.join(has) or 'only init and apply'}.")
+    return tuple(getattr(model, name) for name in fields)
+
+
+def likelihood_terms(model: Model) -> tuple[str, TermFn]:
+    """The best likelihood a model has: ("nll", exact terms) or else ("nelbo", terms of a bound).
+
+    Raises:
+        ValueError: the model has neither.
+    """
+    name = "nll" if model.nll is not None else "nelbo"
+    (terms,) = require(model, name)
+    return name, terms
+
+
+def total(terms: Terms) -> Array:
+    """The sum of all terms, float [B]."""
+    return jnp.sum(jnp.stack(list(terms.values())), axis=0)

@@ -1,0 +1,39 @@
+"""Reading idx files, the format of MNIST and its relatives (big-endian; LeCun et al. 1998)."""
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+UNSIGNED_BYTES = 0x08
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Reads a gzipped or plain idx file of unsigned bytes.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is truncated, corrupt, or no idx file of unsigned bytes.
+    """
+    try:
+        raw = path.read_bytes()
+        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no {path}; put the set's original files into {path.parent}.") from None
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ValueError(f"{path} is truncated or corrupt ({error}); download it again.") from None
+    if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTES or not content[3]:
+        raise ValueError(f"{path} is no idx file of unsigned bytes: it begins with {content[:4].hex(' ') or 'nothing'}.")
+    start = 4 + 4 * content[3]
+    if len(content) < start:
+        raise ValueError(f"{path} is truncated inside its header; download it again.")
+    shape = struct.unpack(f">{content[3]}I", content[4:start])
+    if len(content) - start != math.prod(shape):
+        raise ValueError(
+            f"{path} should hold {math.prod(shape):,} bytes for shape {shape}, but has {len(content) - start:,}; "
+            f"download it again."
+        )
+    return np.frombuffer(content, np.uint8, offset=start).reshape(shape)

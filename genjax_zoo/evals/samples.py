@@ -1,0 +1,49 @@
+"""Pictures: what a model draws, and what it makes of real examples."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Data, Eval, Key, Model, Variables, require
+
+
+def sample_grid(n: int = 64, cond: Batch = NO_CONDITION) -> Eval:
+    """An Eval of "samples", n draws [n, H, W, C]; the key is fixed, so that pictures of one run can be compared."""
+
+    def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
+        require(model, "sample")
+        return {"samples": draw(model, n)(variables, key, cond)}
+
+    return run
+
+
+def reconstructions(data: Data, n: int = 16) -> Eval:
+    """An Eval of "reconstructions": n pairs of an example and its decoded code, [2 n, H, W, C]."""
+
+    def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
+        batch = {name: value[:n] for name, value in data.at(0).items()}
+        rebuilt = _rebuild(model)(variables, batch, key)
+        pairs = jnp.stack([batch["x"], rebuilt], axis=1)
+        return {"reconstructions": pairs.reshape(-1, *pairs.shape[2:])}
+
+    return run
+
+
+@functools.cache
+def draw(model: Model, n: int):
+    """The model's sampler for n draws, compiled once: (variables, key, cond) -> x [n, ...]."""
+    (sample,) = require(model, "sample")
+    return jax.jit(lambda variables, key, cond: sample(variables, key, n, cond))
+
+
+@functools.cache
+def _rebuild(model: Model):
+    encode, decode = require(model, "encode", "decode")
+
+    @jax.jit
+    def run(variables: Variables, batch: Batch, key: Key) -> Array:
+        cond = {name: value for name, value in batch.items() if name != "x"}
+        return decode(variables, encode(variables, batch, key), cond)
+
+    return run

@@ -1,0 +1,125 @@
+"""From a Flax Linen module to a Model: a method named like a Model field becomes that field.
+
+    method      signature                        returns
+    sample      (key, n, cond, train)            x [n, ...]
+    nll, nelbo  (batch, key, train)              terms, each float [B]
+    encode      (batch, key, train)              z [B, ...]
+    decode      (z, cond, train)                 x [B, ...]
+    __call__    (batch, key, train)              anything; it runs every network once, for init
+
+The attributes set in `setup` are the networks: their names key parameters, state and ownership.
+Keys are arguments, and state goes in and comes out.
+"""
+
+from typing import Any
+
+import chex
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, Spec, TermFn, Terms, Variables
+
+
+def from_linen(module: nn.Module, spec: Spec) -> Model:
+    """Wraps a module as a Model.
+
+    Args:
+        module: the root module; see the table above.
+        spec: name -> shape and dtype of one example, without the batch axis.
+
+    Raises:
+        ValueError: from any of the model's functions, for a batch that does not fit `spec`.
+    """
+
+    @jax.jit
+    def init(key: Key, batch: Batch) -> Variables:
+        check_batch(spec, batch)
+        k_params, k_call = jax.random.split(key)
+        return module.init({"params": k_params}, batch, k_call, True)
+
+    def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False):
+        keyed = {} if key is None else {"key": key}
+        state = [name for name in variables if name != "params"]
+        out, changed = module.apply(variables, *args, **keyed, train=train, method=method, mutable=state)
+        return out, {**variables, **changed}
+
+    def terms(method: str) -> TermFn:
+        def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+            check_batch(spec, batch)
+            named, variables = apply(variables, method, batch, key=key, train=train)
+            size = len(batch["x"])
+            for name, value in named.items():
+                chex.assert_shape(value, (size,), custom_message=f"term '{name}' must be one number per example")
+            return named, variables
+
+        return run
+
+    def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
+        return apply(variables, "sample", key, n, cond)[0]
+
+    def encode(variables: Variables, batch: Batch, key: Key) -> Array:
+        check_batch(spec, batch)
+        return apply(variables, "encode", batch, key=key)[0]
+
+    def decode(variables: Variables, z: Array, cond: Batch = NO_CONDITION) -> Array:
+        return apply(variables, "decode", z, cond)[0]
+
+    offered = {"sample": sample, "nll": terms("nll"), "nelbo": terms("nelbo"), "encode": encode, "decode": decode}
+    fields: dict[str, Any] = {name: function for name, function in offered.items() if hasattr(type(module), name)}
+    return Model(spec=spec, init=init, apply=apply, **fields)
+
+
+def check_batch(spec: Spec, batch: Batch) -> None:
+    """Checks a batch against a spec, at trace time.
+
+    Raises:
+        ValueError: an entry is missing or has another shape.
+    """
+    for name, one in spec.items():
+        if name not in batch:
+            raise ValueError(f"The model needs '{name}', but the batch has {sorted(batch)}.")
+        try:
+            chex.assert_shape(batch[name], (None, *one.shape))
+        except AssertionError:
+            got = jnp.shape(batch[name])[1:]
+            raise ValueError(
+                f"The model expects '{name}' of shape {tuple(one.shape)}, but the data has {got}; "
+                f"build the model with the data's shape."
+            ) from None
+
+
+def half_precision(terms: TermFn) -> TermFn:
+    """Runs a TermFn's Linen networks in bfloat16, with float32 parameters, noise, densities and terms.
+
+    Parameters and the inputs of every network (a direct child of the root module) are cast to bfloat16, and what a
+    network returns is cast back, so that only the inside of a network is computed in half precision. Gradients arrive
+    in the parameters' own type.
+    """
+
+    def interceptor(next_function, args, kwargs, context):
+        if len(context.module.path) != 1 or context.method_name == "setup":
+            return next_function(*args, **kwargs)
+        args, kwargs = _cast((args, kwargs), jnp.bfloat16)
+        return _cast(next_function(*args, **kwargs), jnp.float32)
+
+    def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        low = {**variables, "params": _cast(variables["params"], jnp.bfloat16)}
+        with nn.intercept_methods(interceptor):
+            named, changed = terms(low, batch, key, train)
+        state = {name: jax.tree.map(_like, changed[name], variables[name]) for name in variables if name != "params"}
+        return _cast(named, jnp.float32), {**state, "params": variables["params"]}
+
+    return run
+
+
+def _like(new: Array, old: Array) -> Array:
+    return new.astype(old.dtype)
+
+
+def _cast(tree: Any, dtype: Any) -> Any:
+    def cast(leaf):
+        floating = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(dtype) if floating else leaf
+
+    return jax.tree.map(cast, tree)

@@ -1,0 +1,10 @@
+"""Losses on three levels: of scores (adversaries), as named terms, and by the weights of a Player."""
+
+from genjax_zoo.losses.adversaries import Adversary as Adversary
+from genjax_zoo.losses.adversaries import hinge as hinge
+from genjax_zoo.losses.adversaries import least_squares as least_squares
+from genjax_zoo.losses.adversaries import minimax as minimax
+from genjax_zoo.losses.adversaries import non_saturating as non_saturating
+from genjax_zoo.losses.terms import adversarial as adversarial
+from genjax_zoo.losses.terms import merge as merge
+from genjax_zoo.losses.terms import vae_gan_terms as vae_gan_terms

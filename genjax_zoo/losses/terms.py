@@ -1,0 +1,82 @@
+"""Terms of whole models: functions of (variables, batch, key, train) that return named losses [B]."""
+
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import NO_CONDITION, Batch, Key, Model, TermFn, Terms, Variables, require
+from genjax_zoo.losses.adversaries import Adversary, non_saturating
+
+
+def merge(*functions: TermFn) -> TermFn:
+    """One TermFn with the terms of all; the state passes through them in order, and each gets a key of its own.
+
+    Raises:
+        ValueError: when run, if two of them name a term alike.
+    """
+
+    def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        merged: dict[str, jax.Array] = {}
+        for index, function in enumerate(functions):
+            terms, variables = function(variables, batch, jax.random.fold_in(key, index), train)
+            twice = sorted(set(terms) & set(merged))
+            if twice:
+                raise ValueError(f"Two merged functions have a term '{twice[0]}'; rename one.")
+            merged |= terms
+        return merged, variables
+
+    return run
+
+
+def adversarial(model: Model, adversary: Adversary = non_saturating) -> tuple[TermFn, TermFn]:
+    """The two sides of a GAN: (critic's terms, generator's terms).
+
+    Args:
+        model: has `sample`, and a method "discriminate" from (x, cond) to scores [B].
+        adversary: the game.
+
+    Returns:
+        Two TermFns with the terms "adversarial", which has a weight, and "real_score" and "fake_score", which do not.
+    """
+    require(model, "sample")
+
+    def play(side):
+        def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+            x, cond = batch["x"], {name: value for name, value in batch.items() if name != "x"}
+            fake, variables = model.apply(variables, "sample", key, len(x), cond, train=train)
+            real_score, variables = model.apply(variables, "discriminate", x, cond, train=train)
+            fake_score, variables = model.apply(variables, "discriminate", fake, cond, train=train)
+            terms = {"adversarial": side(real_score, fake_score), "real_score": real_score, "fake_score": fake_score}
+            return terms, variables
+
+        return run
+
+    return play(adversary.critic), play(adversary.generator)
+
+
+def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> TermFn:
+    """All terms of a VAE-GAN (Larsen et al. 2016), for three players to weigh.
+
+    Returns:
+        A TermFn with "distortion" (Gaussian nats up to a constant, in the discriminator's features), "rate" (nats),
+        "critic" and "fool". Reconstructions and samples from the prior both count as fakes, half each.
+    """
+
+    def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        k_posterior, k_prior = jax.random.split(key)
+        x = batch["x"]
+        (z, rate), variables = model.apply(variables, "posterior", x, key=k_posterior, train=train)
+        rebuilt, variables = model.apply(variables, "decode", z, NO_CONDITION, train=train)
+        sampled, variables = model.apply(variables, "sample", k_prior, len(x), NO_CONDITION, train=train)
+        (real, real_features), variables = model.apply(variables, "discriminate", x, train=train)
+        (fake, fake_features), variables = model.apply(variables, "discriminate", rebuilt, train=train)
+        (prior, _), variables = model.apply(variables, "discriminate", sampled, train=train)
+        difference = (real_features - fake_features).reshape(len(x), -1)
+        terms = {
+            "distortion": 0.5 * jnp.sum(difference**2, axis=-1),
+            "rate": rate,
+            "critic": 0.5 * (adversary.critic(real, fake) + adversary.critic(real, prior)),
+            "fool": 0.5 * (adversary.generator(real, fake) + adversary.generator(real, prior)),
+        }
+        return terms, variables
+
+    return run

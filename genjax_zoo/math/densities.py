@@ -1,0 +1,48 @@
+"""Negative log-likelihoods and divergences, in nats, one number per example."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+
+Array = jax.Array
+
+
+def sum_per_example(x: Array) -> Array:
+    """Sums all axes but the first: [B, ...] -> [B]."""
+    return jnp.sum(x, axis=tuple(range(1, x.ndim)))
+
+
+def bernoulli_nll(logits: Array, x: Array) -> Array:
+    """-log p(x) of independent bits with the given log-odds; x in {0, 1}, both [B, ...] -> [B].
+
+    A grey value in (0, 1) gives a cross-entropy that is no likelihood.
+    """
+    return sum_per_example(jax.nn.softplus(logits) - x * logits)
+
+
+def gaussian_nll(x: Array, mean: Array, log_std: Array) -> Array:
+    """-log N(x; mean, exp(log_std)^2) of a diagonal Gaussian, all [B, ...] -> [B]."""
+    z = (x - mean) * jnp.exp(-log_std)
+    return sum_per_example(0.5 * z**2 + log_std + 0.5 * math.log(2 * math.pi))
+
+
+def gaussian_kl(mean: Array, log_std: Array) -> Array:
+    """KL(N(mean, exp(log_std)^2) || N(0, I)), all [B, ...] -> [B]; Kingma & Welling 2013, appendix B."""
+    return sum_per_example(0.5 * (jnp.exp(2 * log_std) + mean**2 - 1) - log_std)
+
+
+def discretized_logistic_nll(x: Array, mean: Array, log_scale: Array, *, levels: int) -> Array:
+    """-log P(x) of a logistic distribution integrated over one bin per level, all [B, ...] -> [B].
+
+    The levels are 0, 1/(levels - 1), ..., 1; each owns the bin around it, and the outer bins reach to infinity, so the
+    probabilities of all levels sum to 1 (Salimans et al. 2017, PixelCNN++, sec. 2.1).
+    """
+    half = 0.5 / (levels - 1)
+    scale = jnp.exp(-log_scale)
+    upper = (x - mean + half) * scale
+    lower = (x - mean - half) * scale
+    # log(sigmoid(upper) - sigmoid(lower)), stable where both are near 0 or near 1
+    between = jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + jnp.log(-jnp.expm1(-2 * half * scale))
+    log_p = jnp.where(x < half, jax.nn.log_sigmoid(upper), between)
+    return -sum_per_example(jnp.where(x > 1 - half, jax.nn.log_sigmoid(-lower), log_p))

@@ -1,0 +1,61 @@
+"""Observation models p(x | decoder's output), as values: what a decoder must emit and what its output means."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.math.densities import bernoulli_nll, discretized_logistic_nll, gaussian_nll
+
+Array = jax.Array
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Likelihood:
+    """p(x | output), where the decoder's output has `parameters` numbers per number of x, on the last axis."""
+
+    parameters: int
+    nll: Callable[[Array, Array], Array]  # (output [B, ..., C * parameters], x [B, ..., C]) -> nats [B]
+    mean: Callable[[Array], Array]  # output -> E[x], in [0, 1]
+    sample: Callable[[Array, Array], Array]  # (key, output) -> x
+
+
+bernoulli = Likelihood(
+    parameters=1,
+    nll=bernoulli_nll,
+    mean=jax.nn.sigmoid,
+    sample=lambda key, logits: jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype),
+)
+
+
+def discretized_logistic(levels: int = 256) -> Likelihood:
+    """A logistic for every number of x, integrated over the bins of `levels` grey levels in [0, 1]."""
+
+    def split(output: Array) -> tuple[Array, Array]:
+        mean, log_scale = jnp.split(output, 2, axis=-1)
+        return jax.nn.sigmoid(mean), jnp.clip(log_scale - 2.0, -7.0, 3.0)  # floor of Salimans et al. 2017
+
+    def sample(key: Array, output: Array) -> Array:
+        mean, log_scale = split(output)
+        x = mean + jnp.exp(log_scale) * jax.random.logistic(key, mean.shape, mean.dtype)
+        return jnp.round(jnp.clip(x, 0.0, 1.0) * (levels - 1)) / (levels - 1)
+
+    return Likelihood(
+        parameters=2,
+        nll=lambda output, x: discretized_logistic_nll(x, *split(output), levels=levels),
+        mean=lambda output: split(output)[0],
+        sample=sample,
+    )
+
+
+def gaussian(std: float = 1.0) -> Likelihood:
+    """A Gaussian of fixed width around the decoder's output; a density, for continuous x."""
+    log_std = functools.partial(jnp.full_like, fill_value=float(jnp.log(std)))
+    return Likelihood(
+        parameters=1,
+        nll=lambda output, x: gaussian_nll(x, output, log_std(output)),
+        mean=lambda output: output,
+        sample=lambda key, output: output + std * jax.random.normal(key, output.shape, output.dtype),
+    )

@@ -1,0 +1,93 @@
+"""VAE: auto-encoding variational Bayes (Kingma & Welling 2013, arXiv:1312.6114).
+
+    q(z|x) = N(mean, std^2), the encoder; p(z) = N(0, I); p(x|z), the decoder and an observation model.
+    -log p(x) <= E_q[-log p(x|z)] + KL(q(z|x) || p(z)) = distortion + rate.
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import Array, Batch, Key, Model, Terms
+from genjax_zoo.linen import from_linen
+from genjax_zoo.math import Likelihood, bernoulli, gaussian_kl
+from genjax_zoo.nn import MLP, ImageDecoder, ImageEncoder, batch_norm
+
+Shape = tuple[int, int, int]
+
+
+class VAE(nn.Module):
+    """A Gaussian VAE over images; networks "encoder" and "decoder"."""
+
+    shape: Shape
+    latent: int
+    likelihood: Likelihood
+    encoder: nn.Module  # x [B, H, W, C] -> [B, 2 * latent]
+    decoder: nn.Module  # z [B, latent] -> [B, H, W, C * likelihood.parameters]
+
+    def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
+        return self.nelbo(batch, key, train)
+
+    def nelbo(self, batch: Batch, key: Key, train: bool = False) -> Terms:
+        """Distortion and rate, nats [B]."""
+        mean, log_std = self.posterior(batch["x"], train)
+        z = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
+        return {
+            "distortion": self.likelihood.nll(self.output(z, train), batch["x"]),
+            "rate": gaussian_kl(mean, log_std),
+        }
+
+    def posterior(self, x: Array, train: bool = False) -> tuple[Array, Array]:
+        """The mean and log standard deviation of q(z|x), both [B, latent]."""
+        mean, log_std = jnp.split(self.encoder(x, train), 2, axis=-1)
+        return mean, log_std
+
+    def output(self, z: Array, train: bool = False) -> Array:
+        """What p(x|z) is made of, [B, H, W, C * likelihood.parameters]."""
+        return self.decoder(z, train).reshape(len(z), *self.shape[:2], -1)
+
+    def encode(self, batch: Batch, key: Key, train: bool = False) -> Array:
+        """The posterior mean [B, latent]."""
+        return self.posterior(batch["x"], train)[0]
+
+    def decode(self, z: Array, cond: Batch, train: bool = False) -> Array:
+        """The mean of p(x|z), [B, H, W, C]."""
+        return self.likelihood.mean(self.output(z, train))
+
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """A draw from p(z), then from p(x|z), [n, H, W, C]."""
+        k_z, k_x = jax.random.split(key)
+        return self.likelihood.sample(k_x, self.output(jax.random.normal(k_z, (n, self.latent)), train))
+
+
+def vae(
+    *, shape: Shape, latent: int = 32, hidden: tuple[int, ...] = (512, 512), likelihood: Likelihood = bernoulli
+) -> Model:
+    """The MLP VAE.
+
+    Args:
+        shape: an image's [H, W, C].
+        latent: the dimension of z.
+        hidden: widths of the encoder's layers; the decoder's are the same, reversed.
+        likelihood: the observation model, such as `bernoulli` or `discretized_logistic(levels)`.
+    """
+    height, width, channels = shape
+    encoder = MLP(hidden, 2 * latent)
+    decoder = MLP(hidden[::-1], height * width * channels * likelihood.parameters)
+    return _model(VAE(shape, latent, likelihood, encoder, decoder))
+
+
+def conv_vae(
+    *, shape: Shape, latent: int = 32, widths: tuple[int, ...] = (64, 128), likelihood: Likelihood = bernoulli
+) -> Model:
+    """The convolutional VAE, on the DCGAN pyramid; `shape` must be divisible by 2 ** len(widths)."""
+    height, width, channels = shape
+    encoder = ImageEncoder(widths, 2 * latent, norm=batch_norm)
+    output = (height, width, channels * likelihood.parameters)
+    decoder = ImageDecoder(output, widths[::-1], norm=batch_norm)
+    return _model(VAE(shape, latent, likelihood, encoder, decoder))
+
+
+def _model(module: VAE) -> Model:
+    return from_linen(module, {"x": jax.ShapeDtypeStruct(module.shape, jnp.float32)})
+

@@ -1,0 +1,10 @@
+"""Linen layers without probability."""
+
+from genjax_zoo.nn.dense import MLP as MLP
+from genjax_zoo.nn.image import ImageDecoder as ImageDecoder
+from genjax_zoo.nn.image import ImageEncoder as ImageEncoder
+from genjax_zoo.nn.image import Pyramid as Pyramid
+from genjax_zoo.nn.norm import Norm as Norm
+from genjax_zoo.nn.norm import batch_norm as batch_norm
+from genjax_zoo.nn.norm import no_norm as no_norm
+from genjax_zoo.nn.norm import spectral_norm as spectral_norm

@@ -1,0 +1,23 @@
+"""Dense networks."""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+
+class MLP(nn.Module):
+    """Dense layers with an activation between them; flattens [B, ...] to [B, D] first."""
+
+    hidden: tuple[int, ...]
+    features: int
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """[B, ...] -> [B, features]."""
+        x = x.reshape(x.shape[0], -1)
+        for index, width in enumerate(self.hidden):
+            x = nn.Dense(width, name=f"hidden_{index}")(x)
+            x = self.activation(x)
+        return nn.Dense(self.features, name="out")(x)

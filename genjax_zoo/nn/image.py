@@ -1,0 +1,93 @@
+"""Strided convolutions from image to vector and back: the DCGAN pyramid (Radford et al. 2015, arXiv:1511.06434)."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+
+from genjax_zoo.nn.norm import Norm, no_norm
+
+INIT = nn.initializers.normal(0.02)  # Radford et al. 2015
+
+
+def leaky_relu(x: jax.Array) -> jax.Array:
+    """Leaky ReLU with the slope 0.2 of Radford et al. 2015."""
+    return nn.leaky_relu(x, 0.2)
+
+
+class Pyramid(nn.Module):
+    """Halves the image once per entry of `widths`."""
+
+    widths: tuple[int, ...]
+    norm: Norm = no_norm
+    first_norm: Norm = no_norm
+    activation: Callable[[jax.Array], jax.Array] = leaky_relu
+    init: Any = nn.linear.default_kernel_init
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """[B, H, W, C] -> [B, h, w, widths[-1]]."""
+        for index, width in enumerate(self.widths):
+            make = partial(nn.Conv, width, (4, 4), strides=(2, 2), kernel_init=self.init, name=f"down_{index}")
+            norm = self.norm if index else self.first_norm
+            x = norm(make, x, train)
+            x = self.activation(x)
+        return x
+
+
+class ImageEncoder(nn.Module):
+    """A Pyramid and a dense layer to `features` numbers."""
+
+    widths: tuple[int, ...]
+    features: int
+    norm: Norm = no_norm  # on every layer but the first and the last
+    edge_norm: Norm = no_norm  # on those two
+    init: Any = nn.linear.default_kernel_init
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """[B, H, W, C] -> [B, features]."""
+        x = Pyramid(self.widths, self.norm, self.edge_norm, init=self.init, name="pyramid")(x, train)
+        flat = x.reshape(x.shape[0], -1)
+        make = partial(nn.Dense, self.features, kernel_init=self.init, name="out")
+        return self.edge_norm(make, flat, train)
+
+
+class ImageDecoder(nn.Module):
+    """Maps a vector to a small image and doubles it once per entry of `widths`."""
+
+    shape: tuple[int, int, int]
+    widths: tuple[int, ...]
+    norm: Norm = no_norm  # on every layer but the last
+    activation: Callable[[jax.Array], jax.Array] = nn.relu
+    init: Any = nn.linear.default_kernel_init
+
+    @nn.compact
+    def __call__(self, z: jax.Array, train: bool = False) -> jax.Array:
+        """[B, Z] -> [B, H, W, C], without a final nonlinearity."""
+        height, width, channels = self.shape
+        factor = 2 ** len(self.widths)
+        if height % factor or width % factor:
+            raise ValueError(f"An image of {height}x{width} cannot be halved {len(self.widths)} times; use fewer widths.")
+        small = (height // factor, width // factor, self.widths[0])
+        x = self.norm(partial(_Project, small, self.init, name="project"), z, train)
+        x = self.activation(x)
+        for index, features in enumerate(self.widths[1:]):
+            make = partial(nn.ConvTranspose, features, (4, 4), strides=(2, 2), kernel_init=self.init, name=f"up_{index}")
+            x = self.norm(make, x, train)
+            x = self.activation(x)
+        return nn.ConvTranspose(channels, (4, 4), strides=(2, 2), kernel_init=self.init, name="out")(x)
+
+
+class _Project(nn.Module):
+    shape: tuple[int, int, int]
+    init: Any
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, z: jax.Array) -> jax.Array:
+        x = nn.Dense(math.prod(self.shape), use_bias=self.use_bias, kernel_init=self.init, name="dense")(z)
+        return x.reshape(-1, *self.shape)

@@ -1,0 +1,39 @@
+"""Normalisation whose result does not depend on how the batch is sharded.
+
+A norm here is a function (make_layer, x, train) -> y: it makes the layer, runs it, and normalises its output or its
+weights, so that a network takes one as a value. It creates submodules, so it is called inside a compact method.
+"""
+
+from collections.abc import Callable
+
+import flax.linen as nn
+import jax
+
+MakeLayer = Callable[..., nn.Module]  # a layer class with everything set but use_bias
+Norm = Callable[[MakeLayer, jax.Array, bool], jax.Array]
+AXIS = "data"
+
+
+def mapped_axis() -> str | None:
+    """The axis that the batch is mapped over by shard_map, pmap or vmap, or None in a global view."""
+    try:
+        jax.lax.axis_index(AXIS)
+    except NameError:
+        return None
+    return AXIS
+
+
+def no_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:
+    """The layer alone."""
+    return make_layer()(x)
+
+
+def batch_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:
+    """The layer's output normalised by the statistics of the whole batch, over all devices (Ioffe & Szegedy 2015)."""
+    y = make_layer(use_bias=False)(x)  # a bias would be subtracted again with the mean
+    return nn.BatchNorm(use_running_average=not train, momentum=0.9, axis_name=mapped_axis())(y)
+
+
+def spectral_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:
+    """The layer with its weights divided by their largest singular value (Miyato et al. 2018, arXiv:1802.05957)."""
+    return nn.SpectralNorm(make_layer())(x, update_stats=train)

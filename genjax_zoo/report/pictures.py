@@ -1,0 +1,61 @@
+"""Image grids as PNG files, written whole or not at all."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from genjax_zoo.report.curves import save_curves
+
+SMALLEST = 32  # pixels; smaller images are enlarged to about this, so that one can see them
+
+
+def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
+    """Images [n, H, W, C] in [0, 1] side by side, as uint8 [rows * H, columns * W, C], white where one is missing.
+
+    Raises:
+        ValueError: the images have neither 1 nor 3 channels.
+    """
+    n, height, width, channels = images.shape
+    if channels not in (1, 3):
+        raise ValueError(f"Images need 1 or 3 channels to be drawn, not {channels}.")
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    pixels = np.round(np.clip(np.nan_to_num(images), 0, 1) * 255).astype(np.uint8)
+    scale = max(1, SMALLEST // height)
+    pixels = pixels.repeat(scale, 1).repeat(scale, 2)
+    pixels = np.pad(pixels, ((0, rows * columns - n), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    tiles = pixels.reshape(rows, columns, *pixels.shape[1:])
+    return tiles.swapaxes(1, 2).reshape(rows * tiles.shape[2], columns * tiles.shape[3], channels)
+
+
+def save_grid(path: Path, images: Any, columns: int | None = None) -> None:
+    """Writes images [n, H, W, C] in [0, 1] as one PNG."""
+    pixels = grid(np.asarray(images), columns)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".tmp")
+    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(unfinished, format="PNG")
+    unfinished.replace(path)
+
+
+class Pictures:
+    """A sink that keeps the newest pictures and curves in the run folder, and all pictures in pictures/."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def log(self, step: int, metrics: Mapping[str, float]) -> None:
+        pass
+
+    def show(self, step: int, numbers: Mapping[str, float], images: Mapping[str, Any]) -> None:
+        for name, stack in images.items():
+            short = name.rpartition("/")[2]
+            save_grid(self._folder / "pictures" / f"{short}-{step:07d}.png", stack)
+            save_grid(self._folder / f"{short}.png", stack)
+        self.close()
+
+    def close(self) -> None:
+        save_curves(self._folder / "metrics.jsonl", self._folder / "curves.png")

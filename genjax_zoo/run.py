@@ -1,0 +1,249 @@
+"""A run folder: what made it, how to go on, and how to read it back.
+
+    config.json      experiment, flags, versions, commit: written before the first step
+    experiment.py    a copy of the experiment's file, so that the run outlives changes to it
+    checkpoints/     the latest two, and the best
+    metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
+"""
+
+import dataclasses
+import importlib.metadata
+import importlib.util
+import inspect
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+
+from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.linen import half_precision
+from genjax_zoo.report import Pictures
+from genjax_zoo.train.checkpoint import Checkpoints
+from genjax_zoo.train.log import JsonLines, Sink
+from genjax_zoo.train.loop import Speed, evaluate, run_steps
+from genjax_zoo.train.parallel import Backend, check_divides, data_mesh, replicate
+from genjax_zoo.train.step import create_state
+
+Precision = Literal["float32", "bf16"]
+Make = Callable[..., Experiment]
+CONFIG = "config.json"
+MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
+PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """What `fit` returns."""
+
+    state: TrainState
+    results: Mapping[str, float]  # the last evaluation's numbers
+    speed: Speed
+    workdir: Path | None
+    best_step: int | None = None  # of the checkpoint kept for the smallest `experiment.best`
+
+
+def fit(
+    experiment: Experiment,
+    *,
+    workdir: str | Path | None = None,
+    backend: Backend = "shard_map",
+    precision: Precision = "float32",
+    devices: Sequence[jax.Device] | None = None,
+    sinks: Callable[[int], Sequence[Sink]] = lambda start: (),
+) -> Result:
+    """Trains an experiment, resuming where `workdir` holds a checkpoint.
+
+    Args:
+        experiment: what to run.
+        workdir: the run folder; None keeps nothing.
+        backend: how to shard a step: "shard_map", "pmap" or "jit".
+        precision: "bf16" computes networks in bfloat16, with float32 parameters.
+        devices: all of JAX's by default.
+        sinks: from the first step to more receivers of metrics, such as a progress bar.
+
+    Raises:
+        ValueError: data of another shape than the model's spec, a batch that the devices do not divide, players that
+            do not fit the model, a damaged checkpoint, or a loss that is not finite.
+    """
+    if precision == "bf16":
+        lowered = {n: dataclasses.replace(p, terms=half_precision(p.terms)) for n, p in experiment.players.items()}
+        experiment = dataclasses.replace(experiment, players=lowered)
+    mesh = data_mesh(devices)
+    check(experiment)
+    state = replicate(mesh, create_state_of(experiment))
+    if workdir is None:
+        return Result(*run_steps(experiment, state, mesh=mesh, backend=backend, sinks=sinks(0)), None)
+    folder = Path(workdir)
+    folder.mkdir(parents=True, exist_ok=True)
+    with Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
+        if checkpoints.steps:
+            state = checkpoints.restore(checkpoints.steps[-1], _target(state))
+        start = int(state.step)
+        everywhere: list[Sink] = [JsonLines(folder / "metrics.jsonl", start=start), Pictures(folder), *sinks(start)]
+        try:
+            state, results, speed = run_steps(
+                experiment, state, mesh=mesh, backend=backend, checkpoints=checkpoints, sinks=everywhere
+            )
+            results = results or evaluate(experiment, state, everywhere)
+            checkpoints.wait()
+            best = checkpoints.best_step()
+        finally:
+            for sink in reversed(everywhere):
+                sink.close()
+    return Result(state, results, speed, folder, best)
+
+
+def create_state_of(experiment: Experiment) -> TrainState:
+    """The experiment's state before its first step."""
+    return create_state(
+        experiment.model, experiment.players, jax.random.key(experiment.seed), experiment.data.at(0)
+    )
+
+
+def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experiment, TrainState]:
+    """Reads a run back: the experiment that made it, and its state on this machine's devices.
+
+    Args:
+        workdir: the run folder.
+        checkpoint: "latest", "best", or a step.
+
+    Raises:
+        FileNotFoundError: no such run, or it has no checkpoint yet.
+        ValueError: no such checkpoint, or a damaged one.
+    """
+    folder = Path(workdir)
+    config = read_config(folder)
+    if config["flags"].get("data_dir"):
+        os.environ.setdefault("GENJAX_ZOO_DATA", config["flags"]["data_dir"])
+    make = load_experiment(folder / "experiment.py")
+    experiment = build(make, config["flags"])
+    with Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
+        steps = checkpoints.steps
+        if not steps:
+            raise FileNotFoundError(f"The run {folder} has no checkpoint yet; let 'genjax-zoo train' reach one.")
+        choices = {"latest": steps[-1], "best": checkpoints.best_step() or steps[-1], **{str(s): s for s in steps}}
+        if checkpoint not in choices:
+            raise ValueError(f"The run {folder} has no checkpoint '{checkpoint}'; there are {', '.join(choices)}.")
+        shapes = jax.eval_shape(lambda: create_state_of(experiment))
+        sharding = jax.sharding.NamedSharding(data_mesh(), jax.sharding.PartitionSpec())
+        target = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes)
+        return experiment, checkpoints.restore(choices[checkpoint], target)
+
+
+def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
+    """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field."""
+    known = inspect.signature(make).parameters
+    experiment = make(**{name: value for name, value in flags.items() if name in known})
+    fields = {f.name for f in dataclasses.fields(experiment)}
+    rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
+    return dataclasses.replace(experiment, **rest)
+
+
+def load_experiment(path: Path) -> Make:
+    """The function `experiment` of a Python file.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has no function `experiment`.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no experiment file {path}.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    if not callable(getattr(module, "experiment", None)):
+        raise ValueError(f"{path} has no function 'experiment'; write one that returns an Experiment.")
+    return module.experiment
+
+
+def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> None:
+    """Prepares a run folder: writes config.json and the copy of the experiment, or checks that they agree.
+
+    Args:
+        folder: the run folder.
+        source: the experiment's file.
+        flags: all of its flags, resolved.
+        fresh: removes an earlier run first.
+
+    Raises:
+        ValueError: the folder holds a run made by other flags, or something that is no run.
+    """
+    if fresh and (folder / CONFIG).exists():
+        shutil.rmtree(folder)
+    if (folder / CONFIG).exists():
+        old = read_config(folder)["flags"]
+        changed = [
+            f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
+            for name in sorted(set(old) | set(flags))
+            if name not in MAY_CHANGE and old.get(name) != flags.get(name)
+        ]
+        if changed:
+            raise ValueError(
+                f"The run {folder} was made by other flags: {'; '.join(changed)}. "
+                f"Use those flags, another --workdir, or --fresh to start anew."
+            )
+    elif folder.exists() and any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and holds no run; name another --workdir.")
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, folder / "experiment.tmp")
+    (folder / "experiment.tmp").replace(folder / "experiment.py")
+    config = {"experiment": source.name, "flags": dict(flags), **provenance(source)}
+    (folder / "config.tmp").write_text(json.dumps(config, indent=2) + "\n")
+    (folder / "config.tmp").replace(folder / CONFIG)
+
+
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+        FileNotFoundError: the folder holds no run.
+    """
+    try:
+        return json.loads((folder / CONFIG).read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made.") from None
+
+
+def provenance(source: Path) -> dict[str, Any]:
+    """What a number's row in a table needs: versions, commit, machine."""
+    installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=source.parent, capture_output=True, text=True
+    )
+    return {
+        "commit": git.stdout.strip() if git.returncode == 0 else None,
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if name in installed},
+        "python": platform.python_version(),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+def check(experiment: Experiment) -> None:
+    """Checks that the data fits the model and the devices, before anything is written.
+
+    Raises:
+        ValueError: it does not.
+    """
+    check_divides(data_mesh(), experiment.data.batch_size)
+    wanted, given = experiment.model.spec, experiment.data.spec
+    for name, one in wanted.items():
+        if name not in given:
+            raise ValueError(f"The model needs '{name}', but the data has {sorted(given)}.")
+        if given[name].shape != one.shape:
+            raise ValueError(
+                f"The model expects '{name}' of shape {one.shape}, but the data has {given[name].shape}; "
+                f"build the model with the data's shape."
+            )
+
+
+def _target(state: TrainState) -> TrainState:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)

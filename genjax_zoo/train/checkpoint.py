@@ -1,0 +1,125 @@
+"""Checkpoints with Orbax: asynchronous, atomic, best and latest kept, and a digest of every leaf.
+
+Orbax does not notice a flipped bit in saved weights, so a digest lies beside the state and is checked on restore. It
+is a position-weighted sum of a leaf's bits: odd weights let no single flip cancel, and sums do not depend on how the
+leaf is sharded.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+from genjax_zoo.core import Array, PyTree
+
+
+class Checkpoints:
+    """The checkpoints of one run folder; close it, or use it in a `with`."""
+
+    def __init__(self, folder: Path, *, best: str | None = None):
+        """Opens a folder.
+
+        Args:
+            folder: created if missing; what a killed save left behind is removed.
+            best: the metric whose smallest value keeps its checkpoint, besides the latest two.
+        """
+        policies: list[Any] = [keep.LatestN(2)]
+        if best is not None:
+            policies.append(
+                keep.BestN(get_metric_fn=lambda m: m[best], reverse=True, n=1, keep_checkpoints_without_metrics=False)
+            )
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=keep.AnyPreservationPolicy(policies), cleanup_tmp_directories=True
+        )
+        self._best = best
+        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+
+    @property
+    def steps(self) -> list[int]:
+        """The saved steps, in order."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, step: int, state: PyTree, metrics: Mapping[str, float]) -> None:
+        """Saves a copy of the state in the background; `metrics` ranks it if it has the best metric.
+
+        Raises:
+            RuntimeError: this step was saved before.
+        """
+        copy, digests = _snapshot(state)
+        named = {name: int(value) for name, value in _by_name(digests).items()}
+        ranked = {self._best: metrics[self._best]} if self._best in metrics else None
+        args = ocp.args.Composite(state=ocp.args.StandardSave(copy), digest=ocp.args.JsonSave(named))
+        if not self._manager.save(step, args=args, metrics=ranked, force=True):
+            raise RuntimeError(f"Step {step} is already saved.")
+
+    def wait(self) -> None:
+        """Returns when everything is on disk."""
+        self._manager.wait_until_finished()
+
+    def best_step(self) -> int | None:
+        """The step with the smallest best metric, or None."""
+        if self._best is None:
+            return None
+        values = {step: (self._manager.metrics(step) or {}).get(self._best) for step in self.steps}
+        ranked = {step: value for step, value in values.items() if value is not None}
+        return min(ranked, key=ranked.__getitem__) if ranked else None
+
+    def restore(self, step: int, target: PyTree) -> PyTree:
+        """The state of a saved step.
+
+        Args:
+            step: one of `steps`.
+            target: jax.ShapeDtypeStruct leaves with a sharding on each; any number of devices.
+
+        Raises:
+            ValueError: the checkpoint cannot be read, has another structure, or its bits have changed.
+        """
+        place = f"checkpoint {step} in {self._manager.directory}"
+        try:
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore())
+            restored = self._manager.restore(step, args=args)
+        except Exception as error:  # Orbax's own message can be hundreds of lines
+            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+            raise ValueError(f"Cannot restore {place}: {first}") from error
+        found = {name: int(value) for name, value in _by_name(_digest(restored.state)).items()}
+        changed = [name for name, value in found.items() if restored.digest.get(name) != value]
+        if changed:
+            raise ValueError(f"The bits of '{changed[0]}' in {place} have changed since it was saved; delete that folder.")
+        return restored.state
+
+
+@jax.jit
+def _snapshot(state: PyTree) -> tuple[PyTree, PyTree]:
+    """A copy, which donation cannot overwrite while it is being written to disk, and its digests."""
+    return jax.tree.map(jnp.copy, state), jax.tree.map(_leaf_digest, state)
+
+
+@jax.jit
+def _digest(state: PyTree) -> PyTree:
+    return jax.tree.map(_leaf_digest, state)
+
+
+def _leaf_digest(leaf: Array) -> Array:
+    """uint32 []: the sum over positions i of (2 i + 1) * bits[i], modulo 2^32."""
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        leaf = jax.random.key_data(leaf)
+    if leaf.dtype == jnp.bool_:
+        leaf = leaf.astype(jnp.uint8)
+    if leaf.dtype.itemsize == 8:
+        leaf = jax.lax.bitcast_convert_type(leaf, jnp.uint32)
+    bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * leaf.dtype.itemsize}")).astype(jnp.uint32).ravel()
+    return jnp.sum((2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1) * bits, dtype=jnp.uint32)
+
+
+def _by_name(tree: PyTree) -> dict[str, Any]:
+    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}

@@ -1,0 +1,143 @@
+"""Where a run's numbers go: sinks, all with the same three methods."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import rich.progress
+from rich.console import Console
+
+Numbers = Mapping[str, float]
+
+
+class Sink(Protocol):
+    """Receives a run's metrics and evaluations."""
+
+    def log(self, step: int, metrics: Numbers) -> None:
+        """Means over the steps since the last log."""
+        ...
+
+    def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
+        """What the evaluations gave; images are [n, H, W, C] in [0, 1]."""
+        ...
+
+    def close(self) -> None:
+        """The run is over."""
+        ...
+
+
+class JsonLines:
+    """metrics.jsonl: one line per log and per evaluation."""
+
+    def __init__(self, path: Path, *, start: int = 0):
+        """Opens a file to append to.
+
+        Args:
+            path: the file.
+            start: a run that resumes here drops what an earlier process logged past this step.
+        """
+        if path.exists():
+            kept = [line for line in path.read_text().splitlines() if _step(line) <= start]
+            unfinished = path.with_suffix(".tmp")
+            unfinished.write_text("".join(line + "\n" for line in kept))
+            unfinished.replace(path)
+        self._file = path.open("a")
+
+    def log(self, step: int, metrics: Numbers) -> None:
+        self._write({"step": step, **metrics})
+
+    def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
+        self._write({"step": step, **{f"eval/{name}": value for name, value in numbers.items()}})
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _write(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+
+def _step(line: str) -> float:
+    try:
+        return json.loads(line)["step"]
+    except (json.JSONDecodeError, KeyError):  # a line that a kill cut short
+        return float("inf")
+
+
+class Progress:
+    """A bar with losses, steps/s, examples/s and the time left; plain lines where there is no terminal."""
+
+    def __init__(self, console: Console, *, start: int, steps: int):
+        self._console = console
+        self._steps = steps
+        self._bar = rich.progress.Progress(
+            rich.progress.TextColumn("step {task.completed:,.0f}/{task.total:,.0f}"),
+            rich.progress.BarColumn(),
+            rich.progress.TextColumn("{task.fields[numbers]}"),
+            rich.progress.TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=steps, completed=start, numbers="compiling")
+        self._bar.start()
+
+    def log(self, step: int, metrics: Numbers) -> None:
+        losses = [f"{name.removesuffix('/loss')} {v:.4g}" for name, v in metrics.items() if name.endswith("/loss")]
+        speed = metrics.get("steps/s")
+        rates = f"{speed:,.1f} steps/s  {metrics['examples/s']:,.0f} examples/s" if speed else ""
+        numbers = "  ".join([*losses, rates])
+        self._bar.update(self._task, completed=step, numbers=numbers)
+        if not self._console.is_terminal:
+            left = f"  {(self._steps - step) / speed:,.0f} s left" if speed else ""
+            self._console.print(f"step {step:,}/{self._steps:,}  {numbers}{left}", highlight=False, soft_wrap=True)
+
+    def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
+        if numbers:
+            text = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
+            self._console.print(f"step {step:,}  {text}", highlight=False, soft_wrap=True)
+
+    def close(self) -> None:
+        self._bar.stop()
+
+
+class TensorBoard:
+    """Event files for TensorBoard; needs the extra `tb`."""
+
+    def __init__(self, folder: Path):
+        from tensorboardX import SummaryWriter
+
+        self._writer = SummaryWriter(str(folder))
+
+    def log(self, step: int, metrics: Numbers) -> None:
+        for name, value in metrics.items():
+            self._writer.add_scalar(name, value, step)
+
+    def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
+        self.log(step, {f"eval/{name}": value for name, value in numbers.items()})
+        for name, stack in images.items():
+            self._writer.add_images(name, stack, step, dataformats="NHWC")
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+class WeightsAndBiases:
+    """A run on wandb; needs the extra `wandb`."""
+
+    def __init__(self, folder: Path, *, project: str = "genjax-zoo", config: Mapping[str, Any] | None = None):
+        import wandb  # type: ignore[import-not-found]
+
+        self._wandb = wandb
+        self._run = wandb.init(project=project, dir=str(folder), name=folder.name, config=dict(config or {}))
+
+    def log(self, step: int, metrics: Numbers) -> None:
+        self._run.log(dict(metrics), step=step)
+
+    def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
+        self.log(step, {f"eval/{name}": value for name, value in numbers.items()})
+        for name, stack in images.items():
+            self._run.log({name: [self._wandb.Image(image) for image in stack]}, step=step)
+
+    def close(self) -> None:
+        self._run.finish()

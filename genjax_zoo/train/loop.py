@@ -1,0 +1,228 @@
+"""The loop: calls the compiled steps, and between calls logs, evaluates and saves.
+
+Metrics stay on the device until a log is due, so that the device never waits for the host. A call's first step is a
+multiple of `steps_per_call`, wherever a run was resumed, so that a resumed run makes the same calls as an unbroken one.
+"""
+
+import dataclasses
+import functools
+import math
+import signal
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+from jax.sharding import PartitionSpec as P
+
+from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.train.checkpoint import Checkpoints
+from genjax_zoo.train.log import Sink
+from genjax_zoo.train.parallel import STACKED, Backend, parallelize, place_batch, replicate
+from genjax_zoo.train.step import eval_variables, make_steps
+
+
+class Diverged(ValueError):
+    """A loss or an update stopped being finite."""
+
+
+@dataclasses.dataclass
+class Speed:
+    """Steps and seconds spent in training alone: no compilation, evaluation or saving."""
+
+    steps: int = 0
+    seconds: float = 0.0
+
+    @property
+    def rate(self) -> float:
+        """Steps per second."""
+        return self.steps / self.seconds if self.seconds else math.nan
+
+
+def run_steps(
+    experiment: Experiment,
+    state: TrainState,
+    *,
+    mesh: Mesh,
+    backend: Backend = "shard_map",
+    checkpoints: Checkpoints | None = None,
+    sinks: Sequence[Sink] = (),
+) -> tuple[TrainState, Mapping[str, float], Speed]:
+    """Trains from `state` to the experiment's last step.
+
+    Args:
+        experiment: what to run.
+        state: replicated over the mesh; donated.
+        mesh: from `data_mesh`.
+        backend: see `parallelize`.
+        checkpoints: where to save, if anywhere.
+        sinks: what receives metrics and evaluations.
+
+    Returns:
+        The last state, the last evaluation's numbers, and the speed.
+
+    Raises:
+        Diverged: a loss or update is not finite; the last good checkpoint is kept.
+        KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved first.
+    """
+    loop = _Loop(experiment, mesh, backend)
+    step = int(state.step)
+    results: Mapping[str, float] = {}
+    numbers: dict[str, float] = {}
+    with _Interrupts() as interrupted:
+        while step < experiment.steps:
+            before = step
+            state, step = loop.call(state, step)
+            stop = interrupted.is_set()
+            log, evaluation, save = (
+                stop or step == experiment.steps or step // every > before // every
+                for every in (experiment.log_every, experiment.eval_every, experiment.save_every)
+            )
+            if log or evaluation or save:
+                numbers |= loop.fetch()
+            if log:
+                for sink in sinks:
+                    sink.log(step, numbers)
+            ranked: Mapping[str, float] = {}
+            if evaluation and not stop:
+                results = ranked = evaluate(experiment, state, sinks)
+            if checkpoints and (save or experiment.best in ranked):
+                checkpoints.save(step, state, ranked)
+            loop.resume_clock()
+            if stop:
+                raise KeyboardInterrupt(f"stopped at step {step}")
+    return state, results, loop.speed
+
+
+def evaluate(experiment: Experiment, state: TrainState, sinks: Sequence[Sink] = ()) -> Mapping[str, float]:
+    """Runs every evaluation; returns the numbers, and shows numbers and images to the sinks."""
+    results = {
+        f"{name}/{entry}": value
+        for name, run in experiment.evals.items()
+        for entry, value in run(experiment.model, eval_variables(state), jax.random.key(experiment.seed)).items()
+    }
+    images = {name: np.asarray(value) for name, value in results.items() if np.ndim(value) > 0}
+    numbers = {name: float(value) for name, value in results.items() if np.ndim(value) == 0}
+    for sink in sinks:
+        sink.show(int(state.step), numbers, images)
+    return numbers
+
+
+class _Loop:
+    """Compiled calls, their pending metrics, and the clock."""
+
+    def __init__(self, experiment: Experiment, mesh: Mesh, backend: Backend):
+        self.experiment = experiment
+        self.mesh = mesh
+        self.speed = Speed()
+        self._pending: list[Any] = []
+        self._uncounted = 0  # steps since the clock was last stopped
+        self._clock = time.perf_counter()
+        resident = experiment.data.resident
+        self._source = replicate(mesh, experiment.data) if resident else None
+        split = P() if resident else STACKED
+        shards = 1 if backend == "jit" else mesh.size
+
+        @functools.cache
+        def program(steps: int):
+            make = functools.partial(make_steps, experiment.players, steps=steps, shards=shards)
+            return parallelize(make, mesh, backend=backend, split=split)
+
+        self._program = program
+        self._compiled: set[int] = set()
+
+    def call(self, state: TrainState, step: int) -> tuple[TrainState, int]:
+        k = self.experiment.steps_per_call
+        count = min(k - step % k, self.experiment.steps - step)
+        source = self._source if self._source is not None else self._stack(step, count)
+        state, metrics = self._program(count)(state, source)
+        self._pending.append((step, metrics))
+        if count in self._compiled:
+            self._uncounted += count
+        else:  # this call compiled: keep it off the clock
+            jax.block_until_ready(metrics)
+            self._compiled.add(count)
+            self._stop_clock()
+            self._uncounted = 0
+            self.resume_clock()
+        return state, step + count
+
+    def fetch(self) -> dict[str, float]:
+        """Means of the pending metrics; waits for the device.
+
+        Raises:
+            Diverged: one of them says that a player's loss or update was not finite.
+        """
+        fetched = [(step, jax.device_get(metrics)) for step, metrics in self._pending]
+        self._pending.clear()
+        rate = self._stop_clock()
+        for start, metrics in fetched:
+            _check_finite(start, metrics)
+        rows = {name: np.concatenate([np.atleast_1d(m[name]) for _, m in fetched]) for name in fetched[0][1]}
+        means = {
+            name: float(np.nanmean(values))
+            for name, values in rows.items()
+            if not name.endswith("/finite") and not np.all(np.isnan(values))
+        }
+        known = {"steps/s": rate, "examples/s": rate * self.experiment.data.batch_size} if rate > 0 else {}
+        return {**means, **known}
+
+    def resume_clock(self) -> None:
+        self._clock = time.perf_counter()
+
+    def _stop_clock(self) -> float:
+        seconds = time.perf_counter() - self._clock
+        rate = self._uncounted / seconds if self._uncounted else self.speed.rate
+        if self._uncounted:
+            self.speed.steps += self._uncounted
+            self.speed.seconds += seconds
+        self._uncounted = 0
+        return rate
+
+    def _stack(self, step: int, count: int) -> Any:
+        """The host batches of `count` steps, [count, B, ...], split over the devices."""
+        rank, processes = jax.process_index(), jax.process_count()
+        batches = [self.experiment.data.at(step + i, rank, processes) for i in range(count)]
+        return place_batch(self.mesh, jax.tree.map(lambda *parts: np.stack(parts), *batches), split=STACKED)
+
+
+def _check_finite(start: int, metrics: Mapping[str, Any]) -> None:
+    for name, finite in metrics.items():
+        player, _, entry = name.rpartition("/")
+        if entry != "finite" or np.all(finite):
+            continue
+        row = int(np.argmin(finite))
+        terms = [
+            term.rpartition("/")[2]
+            for term, values in metrics.items()
+            if term.startswith(f"{player}/") and not np.isfinite(values[row])
+        ]
+        named = [t for t in terms if t not in ("loss", "grad_norm")] or ["grad_norm" if "grad_norm" in terms else "update"]
+        raise Diverged(
+            f"Step {start + row}: '{named[0]}' of player '{player}' is not finite; the last good checkpoint is kept. "
+            f"Lower the learning rate or clip the gradients."
+        )
+
+
+class _Interrupts:
+    """Turns SIGINT and SIGTERM into an event for the time of a `with`; a second signal acts at once."""
+
+    def __enter__(self) -> threading.Event:
+        event = threading.Event()
+        self._previous: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+
+            def handle(number, frame):
+                if event.is_set():
+                    raise KeyboardInterrupt
+                event.set()
+
+            self._previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return event
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,207 @@
+"""The train step: the players take turns, each writing only what it owns.
+
+Where the mean over devices is taken decides whether the gradients are right. Under shard_map the gradient of a
+replicated parameter is summed over the devices by the transpose, under pmap and vmap it is not; averaging both the loss
+and the gradients is right under all of them. Averaging only one of the two is wrong somewhere, by a factor that Adam
+hides; `tests/test_parallel.py` keeps both mistakes as controls.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from genjax_zoo.core import Array, Batch, Data, Key, Model, Player, TrainState, Variables, networks
+
+Metrics = Mapping[str, Array]  # "player/term", "player/loss", "player/grad_norm", "player/finite": float32 []
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def create_state(model: Model, players: Mapping[str, Player], key: Key, batch: Batch) -> TrainState:
+    """The state before the first step.
+
+    Args:
+        model: gives the variables.
+        players: the players, in the order of their turns.
+        key: a typed key.
+        batch: a real batch, for data-dependent initialisation.
+
+    Raises:
+        ValueError: owned sets that miss, share or invent a network; a weight for a term that does not exist.
+    """
+    k_init, k_run = jax.random.split(key)
+    shapes = jax.eval_shape(model.init, k_init, batch)
+    _check_ownership(players, networks(shapes))
+    for name, player in players.items():
+        terms, _ = jax.eval_shape(lambda v, b, k, p=player: p.terms(v, b, k, True), shapes, batch, k_init)
+        unknown = sorted(set(player.weights) - set(terms))
+        if unknown:
+            raise ValueError(f"Player '{name}' weighs '{unknown[0]}', but its terms are {sorted(terms)}.")
+    variables = model.init(k_init, batch)
+    params = variables["params"]
+    averaged = [n for p in players.values() if p.ema > 0 for n in owned(p, variables)]
+    return TrainState(
+        step=jnp.zeros((), jnp.int32),
+        key=k_run,
+        variables=variables,
+        ema=jax.tree.map(jnp.copy, {n: params[n] for n in averaged}),  # an alias would break donation
+        opt_state={name: p.tx.init(_pick(params, owned(p, variables))) for name, p in players.items()},
+    )
+
+
+def eval_variables(state: TrainState) -> Variables:
+    """The variables to evaluate with: averaged parameters where a player keeps them."""
+    return {**state.variables, "params": {**state.variables["params"], **state.ema}}
+
+
+def owned(player: Player, variables: Variables) -> tuple[str, ...]:
+    """The networks a player writes."""
+    return networks(variables) if player.owns is None else player.owns
+
+
+def make_step(players: Mapping[str, Player], *, axis: str | None = None) -> Step:
+    """The body of one step, for one device.
+
+    Args:
+        players: take their turns in order, each seeing what the ones before wrote.
+        axis: the mapped axis that holds the batch's parts, or None for a global view.
+
+    Returns:
+        (state, batch) -> (state, metrics). Metrics are means over the whole batch; NaN for a player that sat out.
+    """
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        if axis is not None:
+            key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+        metrics: dict[str, Array] = {}
+        for index, (name, player) in enumerate(players.items()):
+            state, report = _turn(name, player, axis, state, batch, jax.random.fold_in(key, index))
+            metrics |= {f"{name}/{term}": value for term, value in report.items()}
+        return state._replace(step=state.step + 1), metrics
+
+    return step
+
+
+def make_steps(players: Mapping[str, Player], *, steps: int, axis: str | None = None, shards: int = 1):
+    """The body of `steps` steps as one scan, drawing batches inside the program.
+
+    Args:
+        players: as for `make_step`.
+        steps: how many steps one call runs.
+        axis: as for `make_step`.
+        shards: how many parts the mapped axis has.
+
+    Returns:
+        (state, source) -> (state, metrics [steps]); the source is resident data, or host batches stacked as [steps, B].
+    """
+    step = make_step(players, axis=axis)
+
+    def run(state: TrainState, source: Data | Batch) -> tuple[TrainState, Metrics]:
+        def one(state, batch):
+            if batch is None:
+                batch = source.at(state.step, 0 if axis is None else jax.lax.axis_index(axis), shards)
+            return step(state, batch)
+
+        stacked = None if getattr(source, "resident", False) else source
+        return jax.lax.scan(one, state, stacked, length=steps)
+
+    return run
+
+
+def _turn(name: str, player: Player, axis: str | None, state: TrainState, batch: Batch, key: Key):
+    def play(state: TrainState):
+        return _play(name, player, axis, state, batch, key)
+
+    if player.every == 1:
+        return play(state)
+
+    def sit_out(state: TrainState):
+        _, report = jax.eval_shape(play, state)
+        absent = {term: jnp.full(r.shape, jnp.nan, r.dtype) for term, r in report.items()}
+        return state, {**absent, "finite": jnp.ones((), jnp.float32)}
+
+    return jax.lax.cond(state.step % player.every == 0, play, sit_out, state)
+
+
+def _play(name: str, player: Player, axis: str | None, state: TrainState, batch: Batch, key: Key):
+    mine = owned(player, state.variables)
+    before = state.variables["params"]
+    params = _pick(before, mine)
+
+    def objective(params):
+        variables = {**state.variables, "params": {**before, **params}}
+        terms, changed = player.terms(variables, batch, key, True)
+        means = {term: _mean_over(axis, jnp.mean(value)) for term, value in terms.items()}
+        weighted = [_at(weight, state.step) * means[term] for term, weight in player.weights.items()]
+        return jnp.sum(jnp.stack(weighted)), (means, changed)
+
+    (loss, (means, changed)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
+    gradients = _mean_over(axis, gradients)
+    updates, opt_state = player.tx.update(gradients, state.opt_state[name], params)
+    params = optax.apply_updates(params, updates)
+    usable = jnp.isfinite(optax.tree.norm(updates))
+    changed = _average_state(axis, changed)
+    guarded = bool(optax.tree.get_all_with_path(opt_state, "notfinite_count"))
+    if guarded:  # optax.apply_if_finite has dropped a bad update: drop what the same pass did to the state, too
+        bad = optax.tree.get(opt_state, "last_finite") == 0
+        changed = jax.tree.map(lambda new, old: jnp.where(bad, old, new), dict(changed), dict(state.variables))
+    else:
+        usable &= jnp.isfinite(loss)
+    committed = {
+        collection: {n: (changed if n in mine else state.variables)[collection][n] for n in tree}
+        for collection, tree in state.variables.items()
+        if collection != "params"
+    }
+    ema = _pick(state.ema, [n for n in mine if n in state.ema])
+    report = {
+        **means,
+        "loss": loss,
+        "grad_norm": optax.tree.norm(gradients),
+        "finite": usable.astype(jnp.float32),
+    }
+    state = state._replace(
+        variables={**committed, "params": {**before, **params}},
+        ema={**state.ema, **optax.incremental_update(_pick(params, ema), ema, 1 - player.ema)},
+        opt_state={**state.opt_state, name: opt_state},
+    )
+    return state, report
+
+
+def _mean_over(axis: str | None, tree: Any) -> Any:
+    return tree if axis is None else jax.lax.pmean(tree, axis)
+
+
+def _average_state(axis: str | None, tree: Any) -> Any:
+    """The devices' batch statistics as one; counters and flags are equal everywhere, and pmax says so."""
+    if axis is None:
+        return tree
+    return jax.tree.map(
+        lambda x: (jax.lax.pmean if jnp.issubdtype(x.dtype, jnp.inexact) else jax.lax.pmax)(x, axis), dict(tree)
+    )
+
+
+def _at(weight: Any, step: Array) -> Any:
+    return weight(step) if callable(weight) else weight
+
+
+def _pick(tree: Mapping[str, Any], names: Any) -> dict[str, Any]:
+    return {name: tree[name] for name in names}
+
+
+def _check_ownership(players: Mapping[str, Player], available: tuple[str, ...]) -> None:
+    owner: dict[str, str] = {}
+    for name, player in players.items():
+        for network in available if player.owns is None else player.owns:
+            if network not in available:
+                raise ValueError(f"Player '{name}' owns '{network}', but the model has networks {sorted(available)}.")
+            if network in owner:
+                raise ValueError(
+                    f"Players '{owner[network]}' and '{name}' both own '{network}'; give each network one owner."
+                )
+            owner[network] = name
+    missing = sorted(set(available) - set(owner))
+    if missing:
+        raise ValueError(f"No player owns '{missing[0]}'; add it to a player's 'owns' ({sorted(players)}).")

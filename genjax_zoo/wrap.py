@@ -1,0 +1,144 @@
+"""Model -> Model: what changes a model's data space without touching its networks.
+
+A density changes by the log-Jacobian, which becomes one more term; a bound stays a bound.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, TermFn, Terms, Variables, dimensions, require
+
+
+def dequantized(model: Model, levels: int = 256) -> Model:
+    """A model of grey levels from a density on [0, 1): uniform dequantization (Theis et al. 2015, arXiv:1511.01844).
+
+    -log P(k) <= E_u[-log p((k + u) / levels)] + D log(levels), so `nll` moves to `nelbo`.
+
+    Args:
+        model: has `nll` or `nelbo` over x in [0, 1).
+        levels: the grey levels, which the new model sees as 0, 1 / (levels - 1), ..., 1.
+    """
+    offset = dimensions(model.spec) * math.log(levels)
+    density = model.nll or model.nelbo
+
+    def nelbo(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        k_noise, k_model = jax.random.split(key)
+        assert density is not None
+        terms, variables = density(variables, noisy(batch, k_noise), k_model, train)
+        return {**terms, "dequantization": jnp.full(len(batch["x"]), offset)}, variables
+
+    def noisy(batch: Batch, key: Key) -> Batch:
+        x = batch["x"]
+        return {**batch, "x": (jnp.round(x * (levels - 1)) + jax.random.uniform(key, x.shape, x.dtype)) / levels}
+
+    def level(x: Array) -> Array:
+        return jnp.clip(jnp.floor(x * levels), 0, levels - 1) / (levels - 1)
+
+    def encode(variables: Variables, batch: Batch, key: Key) -> Array:
+        k_noise, k_model = jax.random.split(key)
+        (inner,) = require(model, "encode")
+        return inner(variables, noisy(batch, k_noise), k_model)
+
+    return dataclasses.replace(
+        model,
+        init=lambda key, batch: model.init(key, noisy(batch, jax.random.fold_in(key, 1))),
+        nll=None,
+        nelbo=density and nelbo,
+        encode=model.encode and encode,
+        sample=_then(model.sample, level),
+        decode=_then(model.decode, level),
+    )
+
+
+def logit_space(model: Model, alpha: float = 1e-6) -> Model:
+    """A density on [0, 1] from one on the reals, by y = logit(alpha + (1 - 2 alpha) x) (Dinh et al. 2016, sec. 4.1).
+
+    The term "logit" is -log |dy/dx|, nats; without it the likelihood is that of y, which MAF reports.
+    """
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        p = alpha + (1 - 2 * alpha) * x
+        y = jnp.log(p) - jnp.log1p(-p)
+        return y, math.log(1 - 2 * alpha) - jnp.log(p) - jnp.log1p(-p)
+
+    def inverse(y: Array) -> Array:
+        return jnp.clip((jax.nn.sigmoid(y) - alpha) / (1 - 2 * alpha), 0, 1)
+
+    return _through(model, "logit", forward, inverse)
+
+
+def scaled(model: Model, *, shift: float, scale: float) -> Model:
+    """The same model of x, where the inner one sees y = (x - shift) * scale. The term "scale" is -D log |scale|."""
+
+    def forward(x: Array) -> tuple[Array, Array]:
+        return (x - shift) * scale, jnp.full_like(x, math.log(abs(scale)))
+
+    return _through(model, "scale", forward, lambda y: y / scale + shift)
+
+
+def conditioned(model: Model, **conditions: Any) -> Model:
+    """A conditional model with some of its conditions fixed: `conditioned(model, label=3)` draws threes.
+
+    Raises:
+        ValueError: the model has no such condition.
+    """
+    for name in conditions:
+        if name == "x" or name not in model.spec:
+            raise ValueError(f"The model has no condition '{name}'; it has {sorted(set(model.spec) - {'x'})}.")
+    fixed = {name: jnp.asarray(value, model.spec[name].dtype) for name, value in conditions.items()}
+
+    def with_fixed(batch: Batch, n: int) -> Batch:
+        return {**batch, **{name: jnp.broadcast_to(value, (n, *value.shape)) for name, value in fixed.items()}}
+
+    def terms(function: TermFn | None) -> TermFn | None:
+        return function and (lambda v, batch, key, train: function(v, with_fixed(batch, len(batch["x"])), key, train))
+
+    sample, encode, decode = model.sample, model.encode, model.decode
+    return dataclasses.replace(
+        model,
+        spec={name: one for name, one in model.spec.items() if name not in fixed},
+        init=lambda key, batch: model.init(key, with_fixed(batch, len(batch["x"]))),
+        nll=terms(model.nll),
+        nelbo=terms(model.nelbo),
+        sample=sample and (lambda v, key, n, cond=NO_CONDITION: sample(v, key, n, with_fixed(cond, n))),
+        encode=encode and (lambda v, batch, key: encode(v, with_fixed(batch, len(batch["x"])), key)),
+        decode=decode and (lambda v, z, cond=NO_CONDITION: decode(v, z, with_fixed(cond, len(z)))),
+    )
+
+
+def _through(
+    model: Model, name: str, forward: Callable[[Array], tuple[Array, Array]], inverse: Callable[[Array], Array]
+) -> Model:
+    """The model of x whose inner model sees y; forward gives (y, log |dy/dx| of every element)."""
+
+    def inner(batch: Batch) -> Batch:
+        return {**batch, "x": forward(batch["x"])[0]}
+
+    def terms(function: TermFn | None) -> TermFn | None:
+        def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+            assert function is not None
+            y, log_det = forward(batch["x"])
+            named, variables = function(variables, {**batch, "x": y}, key, train)
+            return {**named, name: -jnp.sum(log_det, axis=tuple(range(1, log_det.ndim)))}, variables
+
+        return function and run
+
+    encode = model.encode
+    return dataclasses.replace(
+        model,
+        init=lambda key, batch: model.init(key, inner(batch)),
+        nll=terms(model.nll),
+        nelbo=terms(model.nelbo),
+        encode=encode and (lambda variables, batch, key: encode(variables, inner(batch), key)),
+        sample=_then(model.sample, inverse),
+        decode=_then(model.decode, inverse),
+    )
+
+
+def _then(function: Callable[..., Array] | None, change: Callable[[Array], Array]) -> Callable[..., Array] | None:
+    return function and (lambda *args, **kwargs: change(function(*args, **kwargs)))

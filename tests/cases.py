@@ -1,0 +1,61 @@
+"""The table of all models: a tiny one of each, with its players. `test_laws` holds every one to every law."""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from genjax_zoo import losses, models, nn
+from genjax_zoo.conformance import Case
+from genjax_zoo.core import Model, Player
+from genjax_zoo.math import discretized_logistic
+
+SHAPE = (8, 8, 1)
+ADAM = optax.adam(1e-3)
+
+
+def images(n: int = 16, levels: int = 17, seed: int = 0) -> dict[str, jax.Array]:
+    """Smooth blobs on the grey levels of [0, 1]: enough structure for a loss to fall."""
+    centre = jax.random.uniform(jax.random.key(seed), (n, 2, 1, 1), minval=1, maxval=6)
+    rows, columns = jnp.mgrid[:8, :8]
+    blob = jnp.exp(-0.3 * ((rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2))
+    return {"x": jnp.round(blob * (levels - 1))[..., None] / (levels - 1)}
+
+
+def _vae(model: Model, levels: int) -> Case:
+    players = {"vae": Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": 1.0}, tx=ADAM, ema=0.99)}
+    return Case(model=model, players=players, batch=images(levels=levels))
+
+
+def vae() -> Case:
+    return _vae(models.vae(shape=SHAPE, latent=3, hidden=(16,)), levels=2)
+
+
+def conv_vae() -> Case:
+    return _vae(models.conv_vae(shape=SHAPE, latent=3, widths=(4, 8), likelihood=discretized_logistic(17)), levels=17)
+
+
+def dcgan() -> Case:
+    model = models.dcgan(shape=SHAPE, latent=3, widths=(4, 8), norm=nn.spectral_norm, edge_norm=nn.spectral_norm)
+    critic, generator = losses.adversarial(model)
+    weights = {"adversarial": 1.0}
+    players = {
+        "critic": Player(terms=critic, weights=weights, tx=ADAM, owns=("discriminator",)),
+        "generator": Player(terms=generator, weights=weights, tx=ADAM, owns=("generator",), every=2, ema=0.9),
+    }
+    return Case(model=model, players=players, batch=images())
+
+
+def vae_gan() -> Case:
+    model = models.vae_gan(shape=SHAPE, latent=3, widths=(4, 8))
+    terms = losses.vae_gan_terms(model)
+    players = {
+        "encoder": Player(terms=terms, weights={"distortion": 1.0, "rate": 1.0}, tx=ADAM, owns=("encoder",)),
+        "decoder": Player(terms=terms, weights={"distortion": 0.1, "fool": 1.0}, tx=ADAM, owns=("decoder",)),
+        "critic": Player(terms=terms, weights={"critic": 1.0}, tx=ADAM, owns=("discriminator",)),
+    }
+    return Case(model=model, players=players, batch=images())
+
+
+CASES: Mapping[str, Callable[[], Case]] = {"vae": vae, "conv_vae": conv_vae, "dcgan": dcgan, "vae_gan": vae_gan}

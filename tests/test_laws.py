@@ -1,0 +1,145 @@
+"""Every model in the table keeps every law, and every law has a control that breaks it."""
+
+import dataclasses
+import functools
+import itertools
+
+import jax
+import jax.numpy as jnp
+import optax
+import pytest
+from cases import ADAM, CASES
+
+from genjax_zoo import conformance, models
+
+LAWS = [*conformance.EVERY, *conformance.BY_CAPABILITY.values()]
+
+
+@functools.cache
+def case_of(name):
+    return CASES[name]()
+
+
+def test_no_model_escapes():
+    assert CASES.keys() == models.MODELS.keys()
+
+
+@pytest.mark.parametrize("law, name", [(law.__name__, name) for name, law in itertools.product(CASES, LAWS)])
+def test_law(law, name):
+    case = case_of(name)
+    if law not in conformance.laws(case):
+        pytest.skip(f"{name} has not the capability")
+    conformance.laws(case)[law](case)
+
+
+def altered(case, player="vae", **changes):
+    """The case with one player's fields changed."""
+    return dataclasses.replace(
+        case, players={**case.players, player: dataclasses.replace(case.players[player], **changes)}
+    )
+
+
+def with_terms(change):
+    """A control: the VAE case with its terms passed through `change`."""
+
+    def control():
+        case = CASES["vae"]()
+        inner = case.players["vae"].terms
+        return altered(case, terms=lambda v, b, k, train: change(inner, v, b, k, train))
+
+    return control
+
+
+def reduced(inner, v, b, k, train):
+    terms, v = inner(v, b, k, train)
+    return {name: jnp.mean(x) for name, x in terms.items()}, v
+
+
+def infinite(inner, v, b, k, train):
+    terms, v = inner(v, b, k, train)
+    return {**terms, "rate": terms["rate"] / 0.0}, v
+
+
+CALLS = itertools.count()
+
+
+def impure(inner, v, b, k, train):
+    terms, v = inner(v, b, jax.random.fold_in(k, next(CALLS)), train)
+    return terms, v
+
+
+def ascending(inner, v, b, k, train):
+    terms, v = inner(v, b, k, train)
+    return {name: x - 2 * (x - jax.lax.stop_gradient(x)) for name, x in terms.items()}, v
+
+
+def widening():
+    """The optimizer's state leaves a step as another type than it came in."""
+    grow = optax.GradientTransformation(
+        lambda params: jnp.zeros((), jnp.int16), lambda updates, state, params=None: (updates, state + jnp.int32(1))
+    )
+    return altered(CASES["vae"](), tx=optax.chain(ADAM, grow))
+
+
+def detached():
+    """A network that its player's losses never reach."""
+
+    def change(inner, v, b, k, train):
+        frozen = jax.tree.map(jax.lax.stop_gradient, v["params"]["encoder"])
+        return inner({**v, "params": {**v["params"], "encoder": frozen}}, b, k, train)
+
+    return with_terms(change)()
+
+
+def with_model(**functions):
+    def control():
+        case = CASES["vae"]()
+        return dataclasses.replace(case, model=dataclasses.replace(case.model, **functions))
+
+    return control
+
+
+CONTROLS = [
+    ("terms_are_finite_per_example", with_terms(reduced)),
+    ("terms_are_finite_per_example", with_terms(infinite)),
+    ("same_key_same_terms", with_terms(impure)),
+    ("second_step_does_not_recompile", widening),
+    ("every_owned_leaf_gets_a_gradient", detached),
+    ("thirty_turns_lower_the_loss", with_terms(ascending)),
+    ("samples_look_like_the_data", with_model(sample=lambda v, key, n, cond: jnp.zeros((n, 8, 8, 1)))),
+    ("samples_look_like_the_data", with_model(sample=lambda v, key, n, cond: jax.random.normal(key, (n, 64)))),
+    ("encoding_and_decoding_fit", with_model(decode=lambda v, z, cond: z)),
+]
+
+
+@pytest.mark.parametrize("law, control", CONTROLS)
+def test_control(law, control):
+    case = control()
+    with pytest.raises(AssertionError):
+        getattr(conformance, law)(case)
+
+
+def test_control_trespass(monkeypatch):
+    """A step that commits more than it owns is noticed."""
+    case = CASES["dcgan"]()
+    honest = conformance.make_step
+
+    def greedy(players):
+        step = honest(players)
+
+        def run(state, batch):
+            after, metrics = step(state, batch)
+            bump = jax.tree.map(lambda x: x + 1e-6, after.variables["batch_stats"])
+            return after._replace(variables={**after.variables, "batch_stats": bump}), metrics
+
+        return run
+
+    monkeypatch.setattr(conformance, "make_step", greedy)
+    conformance._alone.cache_clear()
+    with pytest.raises(AssertionError, match="does not own"):
+        conformance.a_turn_changes_only_what_it_owns(case)
+    conformance._alone.cache_clear()
+
+
+def test_every_law_has_a_control():
+    assert {law.__name__ for law in LAWS} == {law for law, _ in CONTROLS} | {"a_turn_changes_only_what_it_owns"}
