@@ -12,7 +12,7 @@ from genjax_zoo.math import discretized_logistic
 
 
 def experiment(
-    *, latent: int = 16, hidden: int = 256, beta: float = 1.0, learning_rate: float = 1e-3, batch_size: int = 128
+    *, latent: int = 16, hidden: int = 256, beta: float = 1.0, learning_rate: float = 2e-3, batch_size: int = 128
 ) -> Experiment:
     """VAE (Kingma & Welling 2013) on 8x8 digits.
 
@@ -23,10 +23,11 @@ def experiment(
         learning_rate: Adam's step size at the start; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
     """
-    steps = 6_000
+    steps = 2_000
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.vae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
     player = Player(
-        terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(learning_rate), ema=0.999
+        terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99
     )
     valid, test = (data.images("digits", split, batch_size=250) for split in ("valid", "test"))
     return Experiment(
@@ -40,6 +41,7 @@ def experiment(
             "samples": evals.sample_grid(n=64),
             "reconstructions": evals.reconstructions(test, n=32),
         },
+        eval_every=500,
         best="valid/nelbo",
         steps_per_call=50,
     )

@@ -318,6 +318,10 @@ def _sentence(box: str) -> str:
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯─ \n") for line in box.splitlines()]
     lines = [line for line in lines[1:] if line]
     text = " ".join(lines)
+    wrong = re.search(r"Error parsing (--[\w-]+):.*?'([^']*)'\]?(?:,| does| ─)", text)
+    kind = wrong and re.search(rf"{wrong[1]} (?:\{{None\}}\|)?([A-Z]+)", text)
+    if wrong and kind:
+        return f"{wrong[1]} takes {kind[1]}, not '{wrong[2]}'."
     message = re.split(r"Perhaps you meant|Similar|Argument helptext|For full helptext|─{3,}", text)[0].strip(" .")
     near = re.search(r"(?:Perhaps you meant|Similar)[^-]*(--[\w-]+)", text)
     return f"{message}; did you mean {near.group(1)}?" if near else f"{message}; see --help."

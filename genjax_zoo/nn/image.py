@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 
+from genjax_zoo.math.strided import double, halve
 from genjax_zoo.nn.norm import Norm, no_norm
 
 INIT = nn.initializers.normal(0.02)  # Radford et al. 2015
@@ -31,7 +32,7 @@ class Pyramid(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, h, w, widths[-1]]."""
         for index, width in enumerate(self.widths):
-            make = partial(nn.Conv, width, (4, 4), strides=(2, 2), kernel_init=self.init, name=f"down_{index}")
+            make = partial(Strided, halve, width, init=self.init, name=f"down_{index}")
             norm = self.norm if index else self.first_norm
             x = norm(make, x, train)
             x = self.activation(x)
@@ -76,10 +77,29 @@ class ImageDecoder(nn.Module):
         x = self.norm(partial(_Project, small, self.init, name="project"), z, train)
         x = self.activation(x)
         for index, features in enumerate(self.widths[1:]):
-            make = partial(nn.ConvTranspose, features, (4, 4), strides=(2, 2), kernel_init=self.init, name=f"up_{index}")
+            make = partial(Strided, double, features, init=self.init, name=f"up_{index}")
             x = self.norm(make, x, train)
             x = self.activation(x)
-        return nn.ConvTranspose(channels, (4, 4), strides=(2, 2), kernel_init=self.init, name="out")(x)
+        return Strided(double, channels, init=self.init, name="out")(x)
+
+
+class Strided(nn.Module):
+    """`halve` or `double` with a 4x4 kernel and a bias."""
+
+    change: Callable[[jax.Array, jax.Array], jax.Array]
+    features: int
+    init: Any = nn.linear.default_kernel_init
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, H, W, C] -> [B, H / 2, W / 2, features], or [B, 2 H, 2 W, features]."""
+        kernel = self.param("kernel", self.init, (4, 4, x.shape[-1], self.features))
+        x, kernel = nn.dtypes.promote_dtype(x, kernel)
+        y = self.change(x, kernel)
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
 
 
 class _Project(nn.Module):

@@ -5,6 +5,7 @@ is a position-weighted sum of a leaf's bits: odd weights let no single flip canc
 leaf is sharded.
 """
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -27,16 +28,17 @@ class Checkpoints:
             folder: created if missing; what a killed save left behind is removed.
             best: the metric whose smallest value keeps its checkpoint, besides the latest two.
         """
-        policies: list[Any] = [keep.LatestN(2)]
-        if best is not None:
-            policies.append(
-                keep.BestN(get_metric_fn=lambda m: m[best], reverse=True, n=1, keep_checkpoints_without_metrics=False)
-            )
-        options = ocp.CheckpointManagerOptions(
-            preservation_policy=keep.AnyPreservationPolicy(policies), cleanup_tmp_directories=True
-        )
         self._best = best
+        latest, smallest = keep.LatestN(2), keep.BestN(get_metric_fn=self._rank, reverse=True, n=1)
+        options = ocp.CheckpointManagerOptions(
+            best_fn=self._rank,  # without it Orbax does not write metrics, and forgets the best when reopened
+            preservation_policy=keep.AnyPreservationPolicy([latest, smallest] if best else [latest]),
+            cleanup_tmp_directories=True,
+        )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
+
+    def _rank(self, metrics: Mapping[str, float]) -> float:
+        return metrics.get(self._best or "", math.inf)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -57,7 +59,7 @@ class Checkpoints:
         """
         copy, digests = _snapshot(state)
         named = {name: int(value) for name, value in _by_name(digests).items()}
-        ranked = {self._best: metrics[self._best]} if self._best in metrics else None
+        ranked = {name: value for name, value in metrics.items() if name == self._best}
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy), digest=ocp.args.JsonSave(named))
         if not self._manager.save(step, args=args, metrics=ranked, force=True):
             raise RuntimeError(f"Step {step} is already saved.")
@@ -68,10 +70,8 @@ class Checkpoints:
 
     def best_step(self) -> int | None:
         """The step with the smallest best metric, or None."""
-        if self._best is None:
-            return None
-        values = {step: (self._manager.metrics(step) or {}).get(self._best) for step in self.steps}
-        ranked = {step: value for step, value in values.items() if value is not None}
+        values = {step: self._rank(self._manager.metrics(step) or {}) for step in self.steps}
+        ranked = {step: value for step, value in values.items() if value < math.inf}
         return min(ranked, key=ranked.__getitem__) if ranked else None
 
     def restore(self, step: int, target: PyTree) -> PyTree:

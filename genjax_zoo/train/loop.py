@@ -81,8 +81,9 @@ def run_steps(
                 stop or step == experiment.steps or step // every > before // every
                 for every in (experiment.log_every, experiment.eval_every, experiment.save_every)
             )
-            if log or evaluation or save:
-                numbers |= loop.fetch()
+            if not (log or evaluation or save):
+                continue
+            numbers |= loop.fetch()
             if log:
                 for sink in sinks:
                     sink.log(step, numbers)

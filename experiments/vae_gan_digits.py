@@ -1,0 +1,48 @@
+"""VAE-GAN on scikit-learn's 8x8 digits: three players, and no special case in the train step.
+
+    genjax-zoo train experiments/vae_gan_digits.py
+"""
+
+import optax
+
+from genjax_zoo import Experiment, Player, data, evals, losses, main, models
+
+
+def experiment(
+    *,
+    latent: int = 16,
+    similarity: float = 0.1,
+    learning_rate: float = 3e-4,
+    batch_size: int = 64,
+) -> Experiment:
+    """VAE-GAN (Larsen et al. 2016) on 8x8 digits.
+
+    Args:
+        latent: the dimension of z.
+        similarity: the weight of feature distortion against fooling, for the decoder; gamma in the paper.
+        learning_rate: Adam's step size, for all three.
+        batch_size: images per step, over all devices.
+    """
+    model = models.vae_gan(shape=(8, 8, 1), latent=latent, widths=(64, 128))
+    terms = losses.vae_gan_terms(model)
+    adam = optax.adam(learning_rate, b1=0.5)
+    return Experiment(
+        model=model,
+        players={
+            "encoder": Player(terms=terms, weights={"distortion": 1.0, "rate": 1.0}, tx=adam, owns=("encoder",)),
+            "decoder": Player(
+                terms=terms, weights={"distortion": similarity, "fool": 1.0}, tx=adam, owns=("decoder",), ema=0.999
+            ),
+            "discriminator": Player(terms=terms, weights={"critic": 1.0}, tx=adam, owns=("discriminator",)),
+        },
+        data=data.images("digits", "train", batch_size=batch_size),
+        evals={
+            "samples": evals.sample_grid(n=64),
+            "reconstructions": evals.reconstructions(data.images("digits", "test", batch_size=250), n=32),
+        },
+        steps=4_000,
+    )
+
+
+if __name__ == "__main__":
+    main(experiment)

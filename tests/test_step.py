@@ -1,0 +1,134 @@
+"""What a turn does besides following a gradient: ownership, schedules, averages, guards, precision."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from cases import CASES
+
+from genjax_zoo.conformance import randomised
+from genjax_zoo.core import Model, Player
+from genjax_zoo.linen import half_precision
+from genjax_zoo.train import create_state, eval_variables, make_step
+
+SPEC = {"x": jax.ShapeDtypeStruct((), jnp.float32)}
+BATCH = {"x": jnp.array([1.0, 3.0, 5.0, 7.0])}
+
+
+def dtype_of(x):
+    return x.dtype
+
+
+def quadratic(variables, batch, key, train):
+    """Gradient of the mean of "pull" at w: w - mean(x)."""
+    w = variables["params"]["net"]["w"]
+    return {"pull": 0.5 * (w - batch["x"]) ** 2, "push": -w * batch["x"], "other": batch["x"]}, variables
+
+
+def scalar_model(*networks):
+    init = {"params": {name: {"w": jnp.zeros(())} for name in networks}}
+    return Model(spec=SPEC, init=lambda key, batch: init, apply=lambda *a, **k: (None, {}))
+
+
+def run(player, steps=1, batches=None):
+    model = scalar_model("net")
+    state = create_state(model, {"p": player}, jax.random.key(0), BATCH)
+    step = jax.jit(make_step({"p": player}))
+    rows = []
+    for i in range(steps):
+        state, metrics = step(state, BATCH if batches is None else batches[i])
+        rows.append(metrics)
+    return state, rows
+
+
+def w(state):
+    return float(state.variables["params"]["net"]["w"])
+
+
+def player(**changes):
+    return Player(**{"terms": quadratic, "weights": {"pull": 1.0}, "tx": optax.sgd(0.5), **changes})
+
+
+def test_one_turn_by_hand():
+    state, (metrics,) = run(player())
+    assert w(state) == 0.5 * 4.0
+    assert metrics["p/loss"] == metrics["p/pull"] == np.mean(0.5 * BATCH["x"] ** 2)
+    assert metrics["p/grad_norm"] == 4.0 and metrics["p/other"] == 4.0 and metrics["p/finite"] == 1
+
+
+def test_weights_may_be_schedules():
+    state, rows = run(player(weights={"pull": 0.0, "push": lambda step: 1.0 * step}, tx=optax.sgd(1.0)), steps=3)
+    assert w(state) == (0 + 1 + 2) * 4.0
+    assert rows[2]["p/loss"] == 2 * rows[2]["p/push"]
+
+
+def test_plays_every_nth_step():
+    state, rows = run(player(every=3), steps=4)
+    assert [bool(jnp.isnan(row["p/loss"])) for row in rows] == [False, True, True, False]
+    assert all(row["p/finite"] == 1 for row in rows)
+    assert w(state) == 2.0 + 0.5 * 2.0
+
+
+def test_average_of_parameters():
+    state, _ = run(player(ema=0.75), steps=2)
+    assert w(state) == 3.0
+    assert eval_variables(state)["params"]["net"]["w"] == 0.75 * (0.25 * 2.0) + 0.25 * 3.0
+    assert state.ema["net"]["w"] is not state.variables["params"]["net"]["w"]
+
+
+def test_clipping_and_accumulation_compose():
+    clipped, _ = run(player(tx=optax.chain(optax.clip_by_global_norm(1.0), optax.sgd(1.0))))
+    assert w(clipped) == 1.0
+    halves = [{"x": BATCH["x"][:2]}, {"x": BATCH["x"][2:]}]
+    accumulated, _ = run(player(tx=optax.MultiSteps(optax.sgd(0.5), 2).gradient_transformation()), 2, halves)
+    assert w(accumulated) == w(run(player())[0])
+
+
+def test_not_finite_is_reported_and_a_guard_holds():
+    def broken(variables, batch, key, train):
+        terms, state = quadratic(variables, batch, key, train)
+        return {"pull": terms["pull"] / 0.0 * 0.0}, state
+
+    _, (metrics,) = run(player(terms=broken))
+    assert metrics["p/finite"] == 0
+    state, rows = run(player(terms=broken, tx=optax.apply_if_finite(optax.sgd(0.5), 2)), steps=3)
+    assert [float(row["p/finite"]) for row in rows] == [1, 1, 0]
+
+
+@pytest.mark.parametrize(
+    "players, message",
+    [
+        ({"p": {"owns": ("net", "disc")}}, r"Player 'p' owns 'disc', but the model has networks \['net', 'two'\]"),
+        ({"p": {"owns": ("net",)}}, "No player owns 'two'"),
+        ({"p": {"owns": ("net",)}, "q": {}}, "Players 'p' and 'q' both own 'net'"),
+        ({"p": {"weights": {"kl": 1.0}}}, r"Player 'p' weighs 'kl', but its terms are \['other', 'pull', 'push'\]"),
+    ],
+)
+def test_players_that_do_not_fit(players, message):
+    with pytest.raises(ValueError, match=message):
+        made = {name: player(**changes) for name, changes in players.items()}
+        create_state(scalar_model("net", "two"), made, jax.random.key(0), BATCH)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_half_precision(name):
+    """Networks compute in bfloat16; parameters, gradients, state and terms stay in float32, and nearly as they were."""
+    case = CASES[name]()
+    first = next(iter(case.players.values()))
+    variables = randomised(case.state.variables, scale=0.05)
+    arguments = (variables, case.batch, jax.random.key(0), True)
+    low = half_precision(first.terms)
+    text = str(jax.make_jaxpr(lambda v, b, k: low(v, b, k, True))(*arguments[:3]))
+    assert any("bf16" in line for line in text.splitlines() if "dot_general" in line or "conv_general" in line)
+    (exact, _), (rough, state) = first.terms(*arguments), low(*arguments)
+    for term, value in exact.items():
+        assert rough[term].dtype == jnp.float32
+        assert not np.array_equal(rough[term], value)
+        scale = float(jnp.max(jnp.abs(value)))
+        np.testing.assert_allclose(rough[term], value, atol=0.1 * scale, err_msg=term)
+    lowered = {n: dataclasses.replace(p, terms=half_precision(p.terms)) for n, p in case.players.items()}
+    after, _ = jax.jit(make_step(lowered))(case.state, case.batch)
+    assert jax.tree.map(dtype_of, after.variables) == jax.tree.map(dtype_of, case.state.variables)
