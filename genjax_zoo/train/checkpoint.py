@@ -55,14 +55,14 @@ class Checkpoints:
         """Saves a copy of the state in the background; `metrics` ranks it if it has the best metric.
 
         Raises:
-            RuntimeError: this step was saved before.
+            orbax StepAlreadyExistsError: this step was saved before.
         """
         copy, digests = _snapshot(state)
         named = {name: int(value) for name, value in _by_name(digests).items()}
         ranked = {name: value for name, value in metrics.items() if name == self._best}
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy), digest=ocp.args.JsonSave(named))
-        if not self._manager.save(step, args=args, metrics=ranked, force=True):
-            raise RuntimeError(f"Step {step} is already saved.")
+        saved = self._manager.save(step, args=args, metrics=ranked, force=True)
+        assert saved, f"Orbax did not save step {step}"
 
     def wait(self) -> None:
         """Returns when everything is on disk."""

@@ -1,0 +1,138 @@
+"""What was saved comes back, bit for bit, on any number of devices; what was damaged does not."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genjax_zoo import data, evals, fit
+from genjax_zoo.core import Experiment
+from genjax_zoo.train.checkpoint import Checkpoints, _leaf_digest
+from genjax_zoo.train.parallel import data_mesh, replicate
+
+EVERYTHING = {
+    "float": jnp.arange(6.0).reshape(2, 3),
+    "half": jnp.ones((3,), jnp.bfloat16),
+    "int": jnp.arange(4),
+    "bool": jnp.array([True, False]),
+    "key": jax.random.key(5),
+}
+
+
+def bits(tree):
+    def of(x):
+        return np.asarray(jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x).tobytes()
+
+    return [of(x) for x in jax.tree.leaves(tree)]
+
+
+def target(tree, devices):
+    sharding = jax.sharding.NamedSharding(data_mesh(jax.devices()[:devices]), jax.sharding.PartitionSpec())
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), tree)
+
+
+@pytest.mark.parametrize("devices", (1, 2, 8))
+def test_round_trip_on_other_devices(tmp_path, devices):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(3, replicate(data_mesh(), EVERYTHING), {})
+        checkpoints.wait()
+        restored = checkpoints.restore(3, target(EVERYTHING, devices))
+    assert bits(restored) == bits(EVERYTHING)
+    assert all(len(x.sharding.device_set) == devices for x in jax.tree.leaves(restored))
+
+
+def test_a_copy_is_saved(tmp_path):
+    """Donating the state right after save does not reach what is being written."""
+    overwrite = jax.jit(lambda tree: jax.tree.map(lambda x: x * 0 - 1, tree), donate_argnums=0)
+    with Checkpoints(tmp_path) as checkpoints:
+        for step in range(1, 6):
+            state = {"w": jnp.full((200_000,), float(step))}
+            checkpoints.save(step, state, {})
+            overwrite(state)
+        checkpoints.wait()
+        for step in checkpoints.steps:
+            assert jnp.all(checkpoints.restore(step, target({"w": jnp.zeros((200_000,))}, 1))["w"] == step)
+
+
+def test_latest_and_best_are_kept(tmp_path):
+    losses = {1: 5.0, 2: 1.0, 3: 4.0, 4: 3.0, 5: 2.0}
+    with Checkpoints(tmp_path, best="loss") as checkpoints:
+        for step, loss in losses.items():
+            checkpoints.save(step, EVERYTHING, {"loss": loss, "other": 0.0})
+            checkpoints.wait()
+        checkpoints.save(6, EVERYTHING, {})
+        checkpoints.wait()
+        with pytest.raises(Exception, match="already exists"):
+            checkpoints.save(6, EVERYTHING, {})
+    with Checkpoints(tmp_path, best="loss") as reopened:
+        assert (reopened.steps, reopened.best_step()) == ([2, 5, 6], 2)
+
+
+@settings(deadline=None, max_examples=60)
+@given(name=st.sampled_from(sorted(EVERYTHING)), place=st.integers(0, 10**6), bit=st.integers(0, 7))
+def test_digest_sees_every_flipped_bit(name, place, bit):
+    leaf = EVERYTHING[name]
+    raw = jax.random.key_data(leaf) if name == "key" else leaf
+    flipped = np.array(raw).view(np.uint8)
+    flat = flipped.reshape(-1)
+    flat[place % flat.size] ^= 1 if name == "bool" else 1 << bit
+    changed = jnp.asarray(flipped.view(np.asarray(raw).dtype).reshape(raw.shape))
+    assert _leaf_digest(changed) != _leaf_digest(raw)
+
+
+def test_damage_is_noticed(tmp_path, monkeypatch):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, {"w": jnp.arange(1000.0)}, {})
+        checkpoints.wait()
+        wrong = target({"w": jnp.zeros((7,))}, 1)
+        with pytest.raises(ValueError, match="Cannot restore checkpoint 1"):
+            checkpoints.restore(1, {"other": wrong["w"]})
+        honest = checkpoints._manager.restore
+
+        def flip(step, args):
+            restored = honest(step, args=args)
+            restored.state["w"] = restored.state["w"].at[17].set(jnp.nextafter(restored.state["w"][17], 99.0))
+            return restored
+
+        monkeypatch.setattr(checkpoints._manager, "restore", flip)
+        with pytest.raises(ValueError, match=r"The bits of '\['w'\]' .* have changed"):
+            checkpoints.restore(1, target({"w": jnp.zeros((1000,))}, 1))
+
+
+@functools.cache
+def experiment(steps, name="vae", **changes):
+    case = CASES[name]()
+    test = data.images("digits", "test", batch_size=100)
+    return Experiment(
+        model=case.model,
+        players=case.players,
+        data=data.images("digits", "train", batch_size=16),
+        evals={"test": evals.likelihood(test)} if case.model.nelbo else {},
+        steps=steps,
+        **{"log_every": 2, "save_every": 2, "eval_every": 4, "best": "test/nelbo", **changes},
+    )
+
+
+@pytest.mark.parametrize("name, steps_per_call", (("vae", 4), ("dcgan", 1)))
+def test_resumed_equals_unbroken(tmp_path, name, steps_per_call):
+    def run(folder, steps):
+        return fit(experiment(steps, name, steps_per_call=steps_per_call), workdir=tmp_path / folder)
+
+    unbroken = run("a", 12)
+    run("b", 8)
+    resumed = run("b", 12)
+    assert bits(resumed.state) == bits(unbroken.state)
+    assert (tmp_path / "a/metrics.jsonl").read_text().count('"step": 12') >= 1
+    assert resumed.results == unbroken.results
+
+
+def test_resumed_on_fewer_devices(tmp_path):
+    fit(experiment(4), workdir=tmp_path)
+    result = fit(experiment(6), workdir=tmp_path, devices=jax.devices()[:2])
+    assert int(result.state.step) == 6
+    assert all(len(x.sharding.device_set) == 2 for x in jax.tree.leaves(result.state))
