@@ -21,8 +21,10 @@ def save_curves(metrics: Path, path: Path) -> None:
         return
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    figure = Figure(figsize=(4.2 * columns, 2.8 * rows), layout="constrained")
+    width, height = 4.2 * columns, 2.8 * rows  # inches
+    figure = Figure(figsize=(width, height))  # margins by hand: a layout engine draws everything several times
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    figure.subplots_adjust(0.5 / width, 0.5 / height, 1 - 0.2 / width, 1 - 0.35 / height, wspace=0.22, hspace=0.45)
     for axis, (term, lines) in zip(axes, panels.items()):
         for source, points in lines.items():
             axis.plot(*zip(*points), label=source, marker="." if len(points) < 20 else None, linewidth=1)
@@ -33,5 +35,5 @@ def save_curves(metrics: Path, path: Path) -> None:
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     unfinished = path.with_suffix(".tmp")
-    figure.savefig(unfinished, format="png", dpi=110)
+    figure.savefig(unfinished, format="png", dpi=90)
     unfinished.replace(path)

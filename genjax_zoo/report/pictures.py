@@ -1,6 +1,7 @@
 """Image grids as PNG files, written whole or not at all."""
 
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -44,18 +45,22 @@ def save_grid(path: Path, images: Any, columns: int | None = None) -> None:
 class Pictures:
     """A sink that keeps the newest pictures and curves in the run folder, and all pictures in pictures/."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *, every: float = 30.0):
+        """Draws into `folder`; curves at most once in `every` seconds, and at the end."""
         self._folder = folder
+        self._every = every
+        self._drawn = time.monotonic()
 
     def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        pass
+        if time.monotonic() > self._drawn + self._every:
+            self.close()
 
     def show(self, step: int, numbers: Mapping[str, float], images: Mapping[str, Any]) -> None:
         for name, stack in images.items():
             short = name.rpartition("/")[2]
             save_grid(self._folder / "pictures" / f"{short}-{step:07d}.png", stack)
             save_grid(self._folder / f"{short}.png", stack)
-        self.close()
 
     def close(self) -> None:
         save_curves(self._folder / "metrics.jsonl", self._folder / "curves.png")
+        self._drawn = time.monotonic()

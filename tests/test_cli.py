@@ -1,0 +1,218 @@
+"""The command line: the main job end to end, and one sentence with exit status 2 for every bad input."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genjax_zoo import cli, restore
+
+ROOT = Path(__file__).parent.parent
+DIGITS = str(ROOT / "experiments/vae_digits.py")
+TINY = ["--hidden", "8", "--latent", "2", "--batch-size", "16", "--log-every", "2", "--steps-per-call", "2"]
+
+
+def run(*argv):
+    cli.console([str(a) for a in argv])
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "experiments").symlink_to(ROOT / "experiments")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "vae"
+    run("train", DIGITS, "--workdir", folder, "--steps", 4, *TINY)
+    return folder
+
+
+def refused(capsys, *argv):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        run(*argv)
+    error = capsys.readouterr().err.strip()
+    assert ended.value.code == 2, error
+    assert "\n" not in error and "Traceback" not in error, error
+    return error
+
+
+def test_main_job(trained, capsys, tmp_path):
+    assert {path.name for path in trained.iterdir()} >= {
+        "checkpoints", "config.json", "curves.png", "experiment.py", "metrics.jsonl", "reconstructions.png", "samples.png"
+    }
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    assert rows[0]["step"] == 2 and {"vae/distortion", "vae/rate", "vae/loss"} <= rows[0].keys()
+    assert rows[-1].keys() >= {"eval/test/nelbo", "eval/test/bits/dim"}
+    config = json.loads((trained / "config.json").read_text())
+    assert config["flags"]["hidden"] == 8 and "jax" in config["versions"]
+    capsys.readouterr()
+    run("eval", trained)
+    out = capsys.readouterr().out
+    assert f"{rows[-1]['eval/test/nelbo']:.4f} nats" in out
+    run("sample", trained, "-n", 5, "--out", tmp_path / "x.npy")
+    run("sample", trained, "-n", 5, "--out", tmp_path / "x.png")
+    assert np.load(tmp_path / "x.npy").shape == (5, 8, 8, 1)
+    assert Image.open(tmp_path / "x.png").size == (3 * 34, 2 * 34)
+
+
+def test_going_on_prints_where_and_finishes(trained, capsys):
+    run("train", DIGITS, "--workdir", trained, "--steps", 6, *TINY)
+    out = capsys.readouterr().out
+    assert "at step 4" in out and "to step 6" in out
+    assert int(restore(trained)[1].step) == 6
+
+
+@pytest.mark.parametrize("argv, message", [
+    (["train", DIGITS, "--larning-rate", "1"], "did you mean --learning-rate?"),
+    (["train", DIGITS, "--latent", "many"], "--latent takes INT, not 'many'"),
+    (["train", DIGITS, "--steps", "many"], "--steps takes INT, not 'many'"),
+    (["train", DIGITS, "--backend", "xmap"], "invalid choice 'xmap'"),
+    (["train", DIGITS, "--batch-size", "12"], "A batch of 12 does not divide over 8 devices; use 16"),
+    (["train", DIGITS, "--steps", "0"], "--steps must be at least 1"),
+    (["train", "vae_digit"], "did you mean 'experiments/vae_digits.py'"),
+    (["trian", DIGITS], "did you mean 'train'"),
+    (["train", "experiments/vae_mnist.py"], "--data-dir"),
+    (["train", "experiments/vae_mnist.py", "--data-dir", "nowhere"], "There is no folder nowhere/mnist"),
+    (["sample", "nowhere"], "holds no run"),
+    (["sample", "nowhere", "-n", "0"], "Cannot draw 0 samples"),
+    (["sample", "nowhere", "--out", "x.gif"], "must end in .png or .npy"),
+])
+def test_bad_input(capsys, monkeypatch, tmp_path, argv, message):
+    monkeypatch.delenv("GENJAX_ZOO_DATA", raising=False)
+    assert message in refused(capsys, *argv)
+    assert not (tmp_path / "runs").exists()
+
+
+def write(path, body, imports=""):
+    path.write_text(f"""
+import jax, jax.numpy as jnp, optax
+from genjax_zoo import Experiment, Player, data, models
+from genjax_zoo.math import discretized_logistic
+{imports}
+
+def experiment(*, shape: int = 8):
+    model = models.vae(shape=(shape, shape, 1), latent=2, hidden=(8,), likelihood=discretized_logistic(17))
+    digits = data.images("digits", "train", batch_size=16)
+{body}
+""")
+    return path
+
+
+@pytest.mark.parametrize("players, message", [
+    ('{"vae": Player(terms=model.nelbo, weights={"kl": 1.0}, tx=optax.sgd(1.0))}', "Player 'vae' weighs 'kl'"),
+    ('{"vae": Player(terms=model.nelbo, weights={"rate": 1.0}, tx=optax.sgd(1.0), owns=("decoder",))}', "No player owns 'encoder'"),
+    ('{n: Player(terms=model.nelbo, weights={"rate": 1.0}, tx=optax.sgd(1.0)) for n in "ab"}', "both own 'encoder'"),
+])
+def test_players_that_do_not_fit(capsys, tmp_path, players, message):
+    file = write(tmp_path / "mine.py", f"    return Experiment(model=model, players={players}, data=digits, steps=2)")
+    assert message in refused(capsys, "train", file)
+    assert not (tmp_path / "runs").exists()
+
+
+SOUND = """    player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": 1.0}, tx=optax.sgd(1e-6))
+    return Experiment(model=model, players={"vae": player}, data=digits, steps=4)"""
+
+
+def test_images_of_another_shape(capsys, tmp_path):
+    error = refused(capsys, "train", write(tmp_path / "mine.py", SOUND), "--shape", "16")
+    assert "expects 'x' of shape (16, 16, 1), but the data has (8, 8, 1)" in error
+    assert not (tmp_path / "runs").exists()
+
+
+def test_another_runs_folder(capsys, trained, tmp_path):
+    before = (trained / "config.json").read_text()
+    error = refused(capsys, "train", DIGITS, "--workdir", trained, "--steps", 6, *TINY, "--beta", "2.0")
+    assert "beta was 1.0 and is 2.0" in error and "--fresh" in error
+    assert (trained / "config.json").read_text() == before
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/thesis.tex").write_text("years of work")
+    assert "holds no run" in refused(capsys, "train", DIGITS, "--workdir", tmp_path / "full", "--fresh")
+    assert (tmp_path / "full/thesis.tex").exists()
+
+
+def test_fresh_starts_anew(tmp_path):
+    file = write(tmp_path / "mine.py", SOUND)
+    run("train", file, "--seed", 1)
+    run("train", file, "--seed", 2, "--steps", 2, "--fresh")
+    assert int(restore("runs/mine")[1].step) == 2
+
+
+def test_not_finite_stops_and_keeps_the_last_good_checkpoint(capsys, tmp_path):
+    body = """    def terms(variables, batch, key, train):
+        terms, variables = model.nelbo(variables, batch, key, train)
+        bad = jnp.where(batch["step"] >= 5, jnp.nan, 1.0)
+        return {**terms, "rate": terms["rate"] * bad}, variables
+    class Counted(type(digits)):
+        def at(self, step, *a):
+            batch = super().at(step, *a)
+            return {**batch, "step": jnp.full(len(batch["x"]), step)}
+    jax.tree_util.register_dataclass(Counted, ["arrays"], ["transform", "batch_size", "seed", "train"])
+    counted = Counted(**vars(digits))
+    player = Player(terms=terms, weights={"distortion": 1.0, "rate": 1.0}, tx=optax.sgd(1e-6))
+    return Experiment(model=model, players={"vae": player}, data=counted, steps=20, save_every=2, log_every=4)"""
+    error = refused(capsys, "train", write(tmp_path / "mine.py", body))
+    assert "Step 5: 'rate' of player 'vae' is not finite" in error
+    experiment, state = restore("runs/mine")
+    assert int(state.step) == 4
+    assert all(np.isfinite(x).all() for x in (state.variables["params"]["encoder"]["out"].values()))
+
+
+def test_debug_shows_the_traceback(tmp_path):
+    file = write(tmp_path / "mine.py", SOUND)
+    with pytest.raises(ValueError, match="expects 'x'"):
+        run("train", file, "--shape", "16", "--debug")
+
+
+def test_help_is_quick_and_imports_no_jax():
+    code = "import sys, genjax_zoo.cli as c\ntry: c.console(['--help'])\nexcept SystemExit: pass\nprint('jax' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "False"
+    assert all(word in done.stdout for word in ("train", "sample", "eval", "list"))
+
+
+def test_list(capsys):
+    run("list")
+    out = capsys.readouterr().out
+    assert all(name in out for name in ("conv_vae", "dcgan", "digits", "experiments/vae_gan_digits.py"))
+
+
+@pytest.mark.parametrize("how", (signal.SIGKILL, signal.SIGTERM))
+def test_killed_and_gone_on_ends_bit_equal(tmp_path, how):
+    """Kill at a random moment after the first checkpoint, run the same command: the state is that of an unbroken run."""
+    arguments = ["train", DIGITS, *TINY, "--steps", "1500", "--save-every", "50", "--eval-every", "1500"]
+
+    def start(folder):
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+        command = [sys.executable, "-m", "genjax_zoo.cli", *arguments, "--workdir", str(tmp_path / folder)]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+    unbroken = start("a")
+    broken = start("b")
+    deadline = time.monotonic() + 120
+    while not list((tmp_path / "b/checkpoints").glob("[0-9]*")):
+        assert time.monotonic() < deadline and broken.poll() is None, broken.communicate()[0]
+        time.sleep(0.02)
+    time.sleep(random.random())
+    broken.send_signal(how)
+    output = broken.communicate()[0]
+    assert broken.returncode == (-9 if how == signal.SIGKILL else 130), output
+    again = start("b")
+    for process in (unbroken, again):
+        assert process.wait(timeout=240) == 0, process.communicate()[0]
+    assert "Going on with" in again.communicate()[0]
+    first, second = (restore(tmp_path / folder)[1] for folder in "ab")
+    leaves = zip(*(map(np.asarray, __import__("jax").tree.leaves(s._replace(key=s.step))) for s in (first, second)))
+    assert int(first.step) == 1500
+    assert all(a.tobytes() == b.tobytes() for a, b in leaves)

@@ -1,0 +1,69 @@
+"""Who may import whom: the code against the design's table."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import genjax_zoo
+
+ROOT = Path(genjax_zoo.__file__).parent
+ALLOWED = {
+    "core": set(),
+    "math": set(),
+    "data": set(),
+    "linen": {"core"},
+    "wrap": {"core", "math"},
+    "nn": {"math"},
+    "models": {"core", "linen", "wrap", "nn", "math"},
+    "losses": {"core", "math"},
+    "train": {"core"},
+    "evals": {"core", "math"},
+    "report": {"core"},
+    "conformance": {"core", "train"},
+    "run": {"core", "linen", "train", "report"},
+    "cli": {"core", "data", "models", "evals", "report", "train", "run"},
+}
+HEAVY = {"tensorflow_datasets", "grain", "sklearn", "matplotlib", "tensorboardX", "wandb", "tyro"}
+
+
+def imports(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def unit(path):
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def foreign(path, source):
+    """The parts of this package that a file imports against the table."""
+    own = {name.split(".")[1] for name in imports(ast.parse(source)) if name.startswith("genjax_zoo.")}
+    return own - ALLOWED[unit(path)] - {unit(path)}
+
+
+FILES = [path for path in sorted(ROOT.rglob("*.py")) if path != ROOT / "__init__.py"]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_follows_the_table(path):
+    assert foreign(path, path.read_text()) == set()
+
+
+def test_control():
+    assert foreign(ROOT / "losses/terms.py", "from genjax_zoo.models import MODELS") == {"models"}
+    assert foreign(ROOT / "data/named.py", "import genjax_zoo.core") == {"core"}
+
+
+def test_heavy_libraries_are_imported_lazily():
+    for path in FILES:
+        top = ast.Module([n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], [])
+        heavy = {name.split(".")[0] for name in imports(top)} & HEAVY
+        assert heavy <= ({"tyro"} if path.name == "cli.py" else set()), path
+
+
+def test_units_are_the_table():
+    assert {unit(path) for path in FILES} == set(ALLOWED)

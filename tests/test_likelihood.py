@@ -1,0 +1,232 @@
+"""Likelihoods are likelihoods: sums over all states, closed forms, changes of variables; and the wrappers keep them so."""
+
+import dataclasses
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax_zoo import conformance, data, evals, math, models, wrap
+from genjax_zoo.conformance import randomised
+from genjax_zoo.linen import from_linen
+
+KEY = jax.random.key(0)
+FLOAT = jnp.float32
+
+
+class Chain(nn.Module):
+    """Bits one after the other, each given a sum of those before: exact, and small enough to enumerate."""
+
+    bits: int
+
+    def setup(self):
+        self.net = nn.Dense(self.bits)
+
+    def logits(self, x):
+        before = jnp.cumsum(x, axis=1) - x
+        return self.net(jnp.ones((len(x), 1))) + 0.5 * before
+
+    def __call__(self, batch, key, train=False):
+        return self.nll(batch, key, train)
+
+    def nll(self, batch, key, train=False):
+        return {"nll": math.bernoulli_nll(self.logits(batch["x"]), batch["x"])}
+
+    def sample(self, key, n, cond, train=False):
+        x = jnp.zeros((n, self.bits))
+        for i in range(self.bits):
+            p = nn.sigmoid(self.logits(x)[:, i])
+            x = x.at[:, i].set(jax.random.bernoulli(jax.random.fold_in(key, i), p))
+        return x
+
+
+@pytest.fixture(scope="module")
+def chain():
+    model = from_linen(Chain(10), {"x": jax.ShapeDtypeStruct((10,), FLOAT)})
+    return model, randomised(model.init(KEY, {"x": jnp.zeros((2, 10))}), scale=1.0)
+
+
+def test_enumerated(chain):
+    conformance.probabilities_sum_to_one(*chain)
+    conformance.samples_follow_the_likelihood(*chain)
+
+
+def test_enumerated_controls(chain):
+    model, variables = chain
+    assert model.nll is not None
+
+    def peeking(variables, batch, key, train):
+        """A mask that leaks: each bit is predicted from a sum that contains it."""
+        x = batch["x"]
+        logits = variables["params"]["net"]["bias"] + 0.5 * jnp.cumsum(x, axis=1)
+        return {"nll": math.bernoulli_nll(logits, x)}, variables
+
+    with pytest.raises(AssertionError, match="sum to"):
+        conformance.probabilities_sum_to_one(dataclasses.replace(model, nll=peeking), variables)
+    flipped = dataclasses.replace(model, sample=lambda v, key, n: 1 - model.sample(v, key, n))  # type: ignore[misc]
+    with pytest.raises(AssertionError, match="from the likelihood"):
+        conformance.samples_follow_the_likelihood(flipped, variables)
+
+
+# A linear VAE with orthogonal loadings: its posterior is a diagonal Gaussian, so that the bound can be tight.
+STD, LATENT, DIMENSIONS = 0.5, 2, 5
+
+
+def linear_gaussian():
+    rng = np.random.default_rng(1)
+    loadings = np.linalg.qr(rng.normal(size=(DIMENSIONS, LATENT)))[0] * [1.5, 0.7]  # [D, Z]
+    offset = rng.normal(size=DIMENSIONS)
+    scales = (loadings**2).sum(0)
+    gain = loadings / (scales + STD**2)
+    log_std = 0.5 * np.log(STD**2 / (scales + STD**2))
+    model = models.vae(shape=(1, 1, DIMENSIONS), latent=LATENT, hidden=(), likelihood=math.gaussian(STD))
+    encoder = {"kernel": np.hstack([gain, 0 * gain]), "bias": np.hstack([-offset @ gain, log_std])}
+    params = {"encoder": {"out": encoder}, "decoder": {"out": {"kernel": loadings.T, "bias": offset}}}
+    covariance = loadings @ loadings.T + STD**2 * np.eye(DIMENSIONS)
+    x = rng.multivariate_normal(offset, covariance, size=64)
+    centred = x - offset
+    quadratic = np.einsum("bi,ij,bj->b", centred, np.linalg.inv(covariance), centred)
+    exact = 0.5 * (quadratic + np.linalg.slogdet(2 * np.pi * covariance)[1])
+    variables = jax.tree.map(lambda a: jnp.asarray(a, FLOAT), {"params": params})
+    return model, variables, {"x": jnp.asarray(x, FLOAT).reshape(-1, 1, 1, DIMENSIONS)}, exact
+
+
+def mean_bound(model, variables, batch, keys=4_000, weights=(1.0, 1.0)):
+    @jax.jit
+    def run(keys):
+        def one(key):
+            terms, _ = model.nelbo(variables, batch, key, False)
+            return weights[0] * terms["distortion"] + weights[1] * terms["rate"]
+
+        return jnp.mean(jax.lax.map(one, keys, batch_size=100), axis=0)
+
+    return np.asarray(run(jax.random.split(KEY, keys)))
+
+
+def test_bound_is_exact_at_the_true_posterior_and_above_elsewhere():
+    model, variables, batch, exact = linear_gaussian()
+    np.testing.assert_allclose(mean_bound(model, variables, batch), exact, atol=0.1)
+    encoder = randomised({"params": variables["params"]["encoder"]}, scale=0.3)["params"]
+    other = {"params": {**variables["params"], "encoder": encoder}}
+    assert np.all(mean_bound(model, other, batch) > exact - 0.1)
+    assert np.mean(mean_bound(model, other, batch)) > np.mean(exact) + 0.1
+
+
+def test_bound_controls():
+    model, variables, batch, exact = linear_gaussian()
+    for wrong in ((1.0, 0.5), (1.0, 0.0), (0.5, 1.0)):
+        assert np.abs(mean_bound(model, variables, batch, weights=wrong) - exact).max() > 0.2
+
+
+class Logistic(nn.Module):
+    """Independent logistic densities; exact, invertible through its quantiles."""
+
+    shape: tuple[int, ...]
+
+    def setup(self):
+        self.net = nn.Dense(1)
+
+    def __call__(self, batch, key, train=False):
+        self.net(jnp.ones((1, 1)))
+        return self.nll(batch, key, train)
+
+    def location(self):
+        return self.net(jnp.ones((1, 1)))[0, 0]
+
+    def nll(self, batch, key, train=False):
+        y = batch["x"] - self.location()
+        return {"logistic": math.sum_per_example(nn.softplus(y) + nn.softplus(-y))}
+
+    def sample(self, key, n, cond, train=False):
+        return self.location() + jax.random.logistic(key, (n, *self.shape))
+
+    def encode(self, batch, key, train=False):
+        return batch["x"] - self.location()
+
+    def decode(self, z, cond, train=False):
+        return z + self.location()
+
+
+def logistic(*shape):
+    model = from_linen(Logistic(shape), {"x": jax.ShapeDtypeStruct(shape, FLOAT)})
+    return model, {"params": {"net": {"kernel": jnp.full((1, 1), 0.4), "bias": jnp.zeros((1,))}}}
+
+
+def density(model, variables, x):
+    terms, _ = model.nll(variables, {"x": x[:, None]}, KEY, False)
+    return jnp.exp(-sum(terms.values()))
+
+
+@pytest.mark.parametrize("wrapped, low, high", [
+    (lambda m: wrap.logit_space(m, alpha=0.05), 0, 1),
+    (lambda m: wrap.scaled(m, shift=0.3, scale=-4.0), -8, 8),
+    (lambda m: wrap.scaled(wrap.logit_space(m, alpha=1e-2), shift=0.0, scale=0.5), 0, 2),
+], ids=("logit", "scaled", "both"))
+def test_wrapped_densities_integrate_to_what_they_cover(wrapped, low, high):
+    """The mass of an interval of x is that of its codes, under the logistic the inner model is."""
+    inner, variables = logistic(1)
+    model = wrapped(inner)
+    x = jnp.linspace(low, high, 400_001)
+    mass = float(jnp.trapezoid(density(model, variables, x), x))
+    ends = jax.nn.sigmoid(model.encode(variables, {"x": jnp.array([[low], [high]], FLOAT)}, KEY).ravel())
+    assert mass == pytest.approx(abs(float(ends[1] - ends[0])), abs=1e-4)
+    assert mass > 0.85
+    z = jax.random.logistic(KEY, (100, 1)).clip(-2, 2)
+    x = model.decode(variables, z)
+    np.testing.assert_allclose(model.encode(variables, {"x": x}, KEY), z, atol=1e-3)
+
+
+def test_dequantization_moves_the_density_to_a_bound():
+    """The bound holds against the exact mass of each level, and its samples lie on the levels."""
+    inner, variables = logistic(3)
+    continuous = wrap.scaled(inner, shift=0.5, scale=6.0)
+    model = wrap.dequantized(continuous, levels=5)
+    assert model.nll is None and model.nelbo is not None and continuous.nll is not None
+    k = jnp.array([[0, 2, 4], [1, 1, 3]], FLOAT)
+    edges = (jnp.stack([k, k + 1]) / 5 - 0.5) * 6 - 0.4
+    exact = -jnp.sum(jnp.log(jax.nn.sigmoid(edges[1]) - jax.nn.sigmoid(edges[0])), axis=1)
+    draws = jax.vmap(lambda key: sum(model.nelbo(variables, {"x": k / 4}, key, False)[0].values()))(
+        jax.random.split(KEY, 4_000)
+    )
+    bound = jnp.mean(draws, axis=0)
+    assert np.all(bound > exact - 1e-3) and np.all(bound < exact + 0.3)
+    assert set(np.unique(model.sample(variables, KEY, 200))) <= {0.0, 0.25, 0.5, 0.75, 1.0}
+
+
+def test_conditions_can_be_fixed():
+    class Labelled(Logistic):
+        def nll(self, batch, key, train=False):
+            return {"nll": batch["label"] + super().nll(batch, key, train)["logistic"]}
+
+        def sample(self, key, n, cond, train=False):
+            return super().sample(key, n, cond, train) + 100 * cond["label"][:, None]
+
+    spec = {"x": jax.ShapeDtypeStruct((1,), FLOAT), "label": jax.ShapeDtypeStruct((), jnp.int32)}
+    model, variables = from_linen(Labelled((1,)), spec), logistic(1)[1]
+    three = wrap.conditioned(model, label=3)
+    assert set(three.spec) == {"x"}
+    batch = {"x": jnp.zeros((2, 1))}
+    free, _ = model.nll(variables, {**batch, "label": jnp.array([3, 3])}, KEY, False)  # type: ignore[misc]
+    np.testing.assert_array_equal(three.nll(variables, batch, KEY, False)[0]["nll"], free["nll"])  # type: ignore[misc]
+    assert jnp.all(three.sample(variables, KEY, 5) > 250)  # type: ignore[misc]
+    with pytest.raises(ValueError, match=r"no condition 'colour'; it has \['label'\]"):
+        wrap.conditioned(model, colour=1)
+
+
+def test_evaluation_is_the_mean_over_every_example_once():
+    model = models.vae(shape=(8, 8, 1), latent=2, hidden=(8,), likelihood=math.discretized_logistic(17))
+    test = data.images("digits", "test", batch_size=100)
+    variables = model.init(KEY, test.at(0))
+
+    def exact_rate(x):
+        return model.apply(variables, "posterior", x)[0]
+
+    mean, log_std = exact_rate(jnp.asarray(test.arrays["x"], FLOAT) / 16)
+    result = evals.likelihood(test)(model, variables, KEY)
+    assert result["rate"] == pytest.approx(float(jnp.mean(math.gaussian_kl(mean, log_std))), rel=1e-5)
+    assert result["bits/dim"] == pytest.approx(result["nelbo"] / 64 / np.log(2))
+    gan = models.dcgan(shape=(8, 8, 1), latent=2, widths=(4,))
+    with pytest.raises(ValueError, match="no 'nelbo'; it has sample, decode"):
+        evals.likelihood(test)(gan, variables, KEY)
