@@ -26,9 +26,7 @@ def experiment(
     steps = 2_000
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.vae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
-    player = Player(
-        terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99
-    )
+    player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99)
     valid, test = (data.images("digits", split, batch_size=250) for split in ("valid", "test"))
     return Experiment(
         model=model,

@@ -1,6 +1,6 @@
 """VAE-GAN on scikit-learn's 8x8 digits: three players, and no special case in the train step.
 
-    genjax-zoo train experiments/vae_gan_digits.py
+genjax-zoo train experiments/vae_gan_digits.py
 """
 
 import optax

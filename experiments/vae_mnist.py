@@ -10,7 +10,9 @@ import optax
 from genjax_zoo import Experiment, Player, data, evals, main, models
 
 
-def experiment(*, latent: int = 32, beta: float = 1.0, learning_rate: float = 1e-3, batch_size: int = 128) -> Experiment:
+def experiment(
+    *, latent: int = 32, beta: float = 1.0, learning_rate: float = 1e-3, batch_size: int = 128
+) -> Experiment:
     """VAE (Kingma & Welling 2013) on dynamically binarized MNIST.
 
     Args:

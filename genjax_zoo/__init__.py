@@ -1,8 +1,8 @@
 """genjax_zoo: a JAX functional zoo of deep generative models.
 
-    Model, Player, TrainState, Experiment    the four values everything is made of
-    fit, restore, main                       train an experiment, read a run back, make a file a command
-    data, evals, losses, math, models, nn, train, wrap, conformance
+Model, Player, TrainState, Experiment    the four values everything is made of
+fit, restore, main                       train an experiment, read a run back, make a file a command
+data, evals, losses, math, models, nn, train, wrap, conformance
 """
 
 import importlib

@@ -209,9 +209,7 @@ def _parse_train(file: Path, argv: list[str]) -> tuple[Callable[..., Any], Mappi
         "run": Annotated[Common, tyro.conf.arg(name="")],
     }
     about = re.split(r"\n\s*Args:", inspect.getdoc(make) or "")[0]
-    flags, common = _tyro(
-        lambda: tyro.cli(command, prog=f"{PROG} train {file}", args=argv, description=about)
-    )
+    flags, common = _tyro(lambda: tyro.cli(command, prog=f"{PROG} train {file}", args=argv, description=about))
     shared = {f.name: flags[f.name] for f in dataclasses.fields(RunFlags) if f.name in flags}
     return make, flags, RunFlags(**{**dataclasses.asdict(common), **shared})
 
@@ -318,7 +316,7 @@ def _sentence(box: str) -> str:
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯─ \n") for line in box.splitlines()]
     lines = [line for line in lines[1:] if line]
     text = " ".join(lines)
-    wrong = re.search(r"Error parsing (--[\w-]+):.*?'([^']*)'\]?(?:,| does| ─)", text)
+    wrong = re.search(r"Error parsing (--[\w-]+):.*?'([^']*)'", text)
     kind = wrong and re.search(rf"{wrong[1]} (?:\{{None\}}\|)?([A-Z]+)", text)
     if wrong and kind:
         return f"{wrong[1]} takes {kind[1]}, not '{wrong[2]}'."

@@ -25,6 +25,7 @@ Terms = Mapping[str, Array]  # name -> float[B]; nats where it is a likelihood; 
 TermFn = Callable[[Variables, Batch, Key, bool], tuple[Terms, Variables]]  # the bool is train
 NO_CONDITION: Batch = {}
 
+_MISSING: Any = None
 _Class = TypeVar("_Class", bound=type)
 
 
@@ -40,16 +41,19 @@ class Model:
 
     An exact likelihood is `nll`, a bound is `nelbo`, a GAN has neither. A latent space is `decode`; an invertible model
     has `encode`, `decode` and `nll`. A conditional model has more than "x" in `spec`.
+
+    The optional fields are typed as if present, so that `Player(terms=model.nelbo)` needs no cast; `Player` and
+    `require` say it in a sentence where one is missing.
     """
 
     spec: Spec
     init: Callable[[Key, Batch], Variables]  # from a real batch: data-dependent initialisation needs it
     apply: Callable[..., tuple[Any, Variables]]  # (variables, method, *args, key=None, train=False)
-    sample: Callable[..., Array] | None = None  # (variables, key, n, cond={}) -> x [n, ...]
-    nll: TermFn | None = None  # terms sum exactly to -log p(x | cond)
-    nelbo: TermFn | None = None  # terms sum to an upper bound on it, in expectation over the key
-    encode: Callable[..., Array] | None = None  # (variables, batch, key) -> z [B, ...]
-    decode: Callable[..., Array] | None = None  # (variables, z, cond={}) -> x [B, ...]
+    sample: Callable[..., Array] = _MISSING  # (variables, key, n, cond={}) -> x [n, ...]
+    nll: TermFn = _MISSING  # terms sum exactly to -log p(x | cond)
+    nelbo: TermFn = _MISSING  # terms sum to an upper bound on it, in expectation over the key
+    encode: Callable[..., Array] = _MISSING  # (variables, batch, key) -> z [B, ...]
+    decode: Callable[..., Array] = _MISSING  # (variables, z, cond={}) -> x [B, ...]
 
 
 @behaviour
@@ -65,6 +69,10 @@ class Player:
     owns: tuple[str, ...] | None = None  # networks; None is all of them
     every: int = 1  # plays on steps divisible by this
     ema: float = 0.0  # > 0 averages the parameters it owns, for evaluation
+
+    def __post_init__(self):
+        if self.terms is None:
+            raise ValueError("A player's terms are None: the model lacks what was asked of it; see its fields.")
 
 
 class TrainState(NamedTuple):
@@ -105,7 +113,7 @@ class Data(Protocol):
         ...
 
     def mask(self, step: Any) -> Array:
-        """float [batch_size]; 0 where an example only pads the last batch of an evaluation."""
+        """Float [batch_size]; 0 where an example only pads the last batch of an evaluation."""
         ...
 
 

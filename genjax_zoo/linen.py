@@ -39,7 +39,7 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         return module.init({"params": k_params}, batch, k_call, True)
 
     def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False):
-        keyed = {} if key is None else {"key": key}
+        keyed: dict[str, Any] = {} if key is None else {"key": key}
         state = [name for name in variables if name != "params"]
         out, changed = module.apply(variables, *args, **keyed, train=train, method=method, mutable=state)
         return out, {**variables, **changed}

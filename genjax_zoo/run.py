@@ -1,9 +1,9 @@
 """A run folder: what made it, how to go on, and how to read it back.
 
-    config.json      experiment, flags, versions, commit: written before the first step
-    experiment.py    a copy of the experiment's file, so that the run outlives changes to it
-    checkpoints/     the latest two, and the best
-    metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
+config.json      experiment, flags, versions, commit: written before the first step
+experiment.py    a copy of the experiment's file, so that the run outlives changes to it
+checkpoints/     the latest two, and the best
+metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
 """
 
 import dataclasses
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.linen import half_precision
@@ -55,7 +56,7 @@ def fit(
     workdir: str | Path | None = None,
     backend: Backend = "shard_map",
     precision: Precision = "float32",
-    devices: Sequence[jax.Device] | None = None,
+    devices: Sequence[Any] | None = None,
     sinks: Callable[[int], Sequence[Sink]] = lambda start: (),
 ) -> Result:
     """Trains an experiment, resuming where `workdir` holds a checkpoint.
@@ -76,7 +77,7 @@ def fit(
         lowered = {n: dataclasses.replace(p, terms=half_precision(p.terms)) for n, p in experiment.players.items()}
         experiment = dataclasses.replace(experiment, players=lowered)
     mesh = data_mesh(devices)
-    check(experiment)
+    check(experiment, mesh)
     state = replicate(mesh, create_state_of(experiment))
     if workdir is None:
         return Result(*run_steps(experiment, state, mesh=mesh, backend=backend, sinks=sinks(0)), None)
@@ -102,9 +103,7 @@ def fit(
 
 def create_state_of(experiment: Experiment) -> TrainState:
     """The experiment's state before its first step."""
-    return create_state(
-        experiment.model, experiment.players, jax.random.key(experiment.seed), experiment.data.at(0)
-    )
+    return create_state(experiment.model, experiment.players, jax.random.key(experiment.seed), experiment.data.at(0))
 
 
 def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experiment, TrainState]:
@@ -132,7 +131,7 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
         if checkpoint not in choices:
             raise ValueError(f"The run {folder} has no checkpoint '{checkpoint}'; there are {', '.join(choices)}.")
         shapes = jax.eval_shape(lambda: create_state_of(experiment))
-        sharding = jax.sharding.NamedSharding(data_mesh(), jax.sharding.PartitionSpec())
+        sharding = NamedSharding(data_mesh(), PartitionSpec())
         target = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes)
         return experiment, checkpoints.restore(choices[checkpoint], target)
 
@@ -210,7 +209,9 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     try:
         return json.loads((folder / CONFIG).read_text())
     except FileNotFoundError:
-        raise FileNotFoundError(f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made.") from None
+        raise FileNotFoundError(
+            f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made."
+        ) from None
 
 
 def provenance(source: Path) -> dict[str, Any]:
@@ -227,13 +228,16 @@ def provenance(source: Path) -> dict[str, Any]:
     }
 
 
-def check(experiment: Experiment) -> None:
-    """Checks that the data fits the model and the devices, before anything is written.
+def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
+    """Checks that data, model, players and devices fit, before anything is written.
 
     Raises:
-        ValueError: it does not.
+        ValueError: they do not.
     """
-    check_divides(data_mesh(), experiment.data.batch_size)
+    for name in ("steps", "steps_per_call", "log_every", "save_every", "eval_every"):
+        if getattr(experiment, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(experiment, name)}.")
+    check_divides(mesh or data_mesh(), experiment.data.batch_size)
     wanted, given = experiment.model.spec, experiment.data.spec
     for name, one in wanted.items():
         if name not in given:
@@ -243,6 +247,7 @@ def check(experiment: Experiment) -> None:
                 f"The model expects '{name}' of shape {one.shape}, but the data has {given[name].shape}; "
                 f"build the model with the data's shape."
             )
+    jax.eval_shape(lambda: create_state_of(experiment))
 
 
 def _target(state: TrainState) -> TrainState:

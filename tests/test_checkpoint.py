@@ -1,6 +1,8 @@
 """What was saved comes back, bit for bit, on any number of devices; what was damaged does not."""
 
+import dataclasses
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -95,7 +97,7 @@ def test_damage_is_noticed(tmp_path, monkeypatch):
         honest = checkpoints._manager.restore
 
         def flip(step, args):
-            restored = honest(step, args=args)
+            restored: Any = honest(step, args=args)
             restored.state["w"] = restored.state["w"].at[17].set(jnp.nextafter(restored.state["w"][17], 99.0))
             return restored
 
@@ -136,3 +138,24 @@ def test_resumed_on_fewer_devices(tmp_path):
     result = fit(experiment(6), workdir=tmp_path, devices=jax.devices()[:2])
     assert int(result.state.step) == 6
     assert all(len(x.sharding.device_set) == 2 for x in jax.tree.leaves(result.state))
+
+
+def test_a_run_compiles_its_step_once():
+    """Nothing in logging, evaluating or saving makes the step compile again; a last, shorter call does, once."""
+    case = CASES["vae"]()
+    traces = []
+
+    def counted(variables, batch, key, train):
+        traces.append(train)
+        return case.model.nelbo(variables, batch, key, train)
+
+    def run(steps):
+        players = {"vae": dataclasses.replace(case.players["vae"], terms=counted)}
+        whole = dataclasses.replace(experiment(steps, steps_per_call=2), players=players)
+        traces.clear()
+        fit(whole)
+        return len(traces)
+
+    shortest = run(2)  # one call
+    assert run(12) == shortest
+    assert run(13) == shortest + 1

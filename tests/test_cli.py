@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
@@ -50,7 +51,13 @@ def refused(capsys, *argv):
 
 def test_main_job(trained, capsys, tmp_path):
     assert {path.name for path in trained.iterdir()} >= {
-        "checkpoints", "config.json", "curves.png", "experiment.py", "metrics.jsonl", "reconstructions.png", "samples.png"
+        "checkpoints",
+        "config.json",
+        "curves.png",
+        "experiment.py",
+        "metrics.jsonl",
+        "reconstructions.png",
+        "samples.png",
     }
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     assert rows[0]["step"] == 2 and {"vae/distortion", "vae/rate", "vae/loss"} <= rows[0].keys()
@@ -64,7 +71,8 @@ def test_main_job(trained, capsys, tmp_path):
     run("sample", trained, "-n", 5, "--out", tmp_path / "x.npy")
     run("sample", trained, "-n", 5, "--out", tmp_path / "x.png")
     assert np.load(tmp_path / "x.npy").shape == (5, 8, 8, 1)
-    assert Image.open(tmp_path / "x.png").size == (3 * 34, 2 * 34)
+    with Image.open(tmp_path / "x.png") as picture:
+        assert picture.size == (3 * 34, 2 * 34)
 
 
 def test_going_on_prints_where_and_finishes(trained, capsys):
@@ -74,21 +82,24 @@ def test_going_on_prints_where_and_finishes(trained, capsys):
     assert int(restore(trained)[1].step) == 6
 
 
-@pytest.mark.parametrize("argv, message", [
-    (["train", DIGITS, "--larning-rate", "1"], "did you mean --learning-rate?"),
-    (["train", DIGITS, "--latent", "many"], "--latent takes INT, not 'many'"),
-    (["train", DIGITS, "--steps", "many"], "--steps takes INT, not 'many'"),
-    (["train", DIGITS, "--backend", "xmap"], "invalid choice 'xmap'"),
-    (["train", DIGITS, "--batch-size", "12"], "A batch of 12 does not divide over 8 devices; use 16"),
-    (["train", DIGITS, "--steps", "0"], "--steps must be at least 1"),
-    (["train", "vae_digit"], "did you mean 'experiments/vae_digits.py'"),
-    (["trian", DIGITS], "did you mean 'train'"),
-    (["train", "experiments/vae_mnist.py"], "--data-dir"),
-    (["train", "experiments/vae_mnist.py", "--data-dir", "nowhere"], "There is no folder nowhere/mnist"),
-    (["sample", "nowhere"], "holds no run"),
-    (["sample", "nowhere", "-n", "0"], "Cannot draw 0 samples"),
-    (["sample", "nowhere", "--out", "x.gif"], "must end in .png or .npy"),
-])
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["train", DIGITS, "--larning-rate", "1"], "did you mean --learning-rate?"),
+        (["train", DIGITS, "--latent", "many"], "--latent takes INT, not 'many'"),
+        (["train", DIGITS, "--steps", "many"], "--steps takes INT, not 'many'"),
+        (["train", DIGITS, "--backend", "xmap"], "invalid choice 'xmap'"),
+        (["train", DIGITS, "--batch-size", "12"], "A batch of 12 does not divide over 8 devices; use 16"),
+        (["train", DIGITS, "--steps", "0"], "--steps must be at least 1"),
+        (["train", "vae_digit"], "did you mean 'experiments/vae_digits.py'"),
+        (["trian", DIGITS], "did you mean 'train'"),
+        (["train", "experiments/vae_mnist.py"], "--data-dir"),
+        (["train", "experiments/vae_mnist.py", "--data-dir", "nowhere"], "There is no folder nowhere/mnist"),
+        (["sample", "nowhere"], "holds no run"),
+        (["sample", "nowhere", "-n", "0"], "Cannot draw 0 samples"),
+        (["sample", "nowhere", "--out", "x.gif"], "must end in .png or .npy"),
+    ],
+)
 def test_bad_input(capsys, monkeypatch, tmp_path, argv, message):
     monkeypatch.delenv("GENJAX_ZOO_DATA", raising=False)
     assert message in refused(capsys, *argv)
@@ -110,11 +121,20 @@ def experiment(*, shape: int = 8):
     return path
 
 
-@pytest.mark.parametrize("players, message", [
-    ('{"vae": Player(terms=model.nelbo, weights={"kl": 1.0}, tx=optax.sgd(1.0))}', "Player 'vae' weighs 'kl'"),
-    ('{"vae": Player(terms=model.nelbo, weights={"rate": 1.0}, tx=optax.sgd(1.0), owns=("decoder",))}', "No player owns 'encoder'"),
-    ('{n: Player(terms=model.nelbo, weights={"rate": 1.0}, tx=optax.sgd(1.0)) for n in "ab"}', "both own 'encoder'"),
-])
+@pytest.mark.parametrize(
+    "players, message",
+    [
+        ('{"vae": Player(terms=model.nelbo, weights={"kl": 1.0}, tx=optax.sgd(1.0))}', "Player 'vae' weighs 'kl'"),
+        (
+            '{"vae": Player(terms=model.nelbo, weights={"rate": 1.0}, tx=optax.sgd(1.0), owns=("decoder",))}',
+            "No player owns 'encoder'",
+        ),
+        (
+            '{n: Player(terms=model.nelbo, weights={"rate": 1.0}, tx=optax.sgd(1.0)) for n in "ab"}',
+            "Players 'a' and 'b' both own",
+        ),
+    ],
+)
 def test_players_that_do_not_fit(capsys, tmp_path, players, message):
     file = write(tmp_path / "mine.py", f"    return Experiment(model=model, players={players}, data=digits, steps=2)")
     assert message in refused(capsys, "train", file)
@@ -176,7 +196,7 @@ def test_debug_shows_the_traceback(tmp_path):
 
 
 def test_help_is_quick_and_imports_no_jax():
-    code = "import sys, genjax_zoo.cli as c\ntry: c.console(['--help'])\nexcept SystemExit: pass\nprint('jax' in sys.modules)"
+    code = "import sys, genjax_zoo.cli as c\ntry: c.console(['--help'])\nfinally: print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False"
     assert all(word in done.stdout for word in ("train", "sample", "eval", "list"))
@@ -190,29 +210,29 @@ def test_list(capsys):
 
 @pytest.mark.parametrize("how", (signal.SIGKILL, signal.SIGTERM))
 def test_killed_and_gone_on_ends_bit_equal(tmp_path, how):
-    """Kill at a random moment after the first checkpoint, run the same command: the state is that of an unbroken run."""
+    """Kill at a random moment, run the same command: the state is that of an unbroken run."""
     arguments = ["train", DIGITS, *TINY, "--steps", "1500", "--save-every", "50", "--eval-every", "1500"]
 
-    def start(folder):
+    def start(folder, log):
         environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
         command = [sys.executable, "-m", "genjax_zoo.cli", *arguments, "--workdir", str(tmp_path / folder)]
-        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with (tmp_path / log).open("w") as output:
+            return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
-    unbroken = start("a")
-    broken = start("b")
-    deadline = time.monotonic() + 120
-    while not list((tmp_path / "b/checkpoints").glob("[0-9]*")):
-        assert time.monotonic() < deadline and broken.poll() is None, broken.communicate()[0]
-        time.sleep(0.02)
-    time.sleep(random.random())
-    broken.send_signal(how)
-    output = broken.communicate()[0]
-    assert broken.returncode == (-9 if how == signal.SIGKILL else 130), output
-    again = start("b")
-    for process in (unbroken, again):
-        assert process.wait(timeout=240) == 0, process.communicate()[0]
-    assert "Going on with" in again.communicate()[0]
-    first, second = (restore(tmp_path / folder)[1] for folder in "ab")
-    leaves = zip(*(map(np.asarray, __import__("jax").tree.leaves(s._replace(key=s.step))) for s in (first, second)))
-    assert int(first.step) == 1500
-    assert all(a.tobytes() == b.tobytes() for a, b in leaves)
+    with start("a", "unbroken") as unbroken:
+        with start("b", "broken") as broken:
+            deadline = time.monotonic() + 120
+            while not list((tmp_path / "b/checkpoints").glob("[0-9]*")):
+                assert time.monotonic() < deadline and broken.poll() is None, (tmp_path / "broken").read_text()
+                time.sleep(0.02)
+            time.sleep(random.random())
+            broken.send_signal(how)
+        assert broken.returncode == (-9 if how == signal.SIGKILL else 130), (tmp_path / "broken").read_text()
+        with start("b", "again") as again:
+            pass
+    for process, log in ((unbroken, "unbroken"), (again, "again")):
+        assert process.returncode == 0, (tmp_path / log).read_text()
+    assert "Going on with" in (tmp_path / "again").read_text()
+    states = [jax.tree.leaves(restore(tmp_path / folder)[1]._replace(key=0)) for folder in "ab"]
+    assert states[0][0] == 1500
+    assert all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(*states))

@@ -44,7 +44,10 @@ def test_an_epoch_of_batches_leaves_out_only_the_rest():
     digits = data.images("digits", "train", batch_size=100, conditions=("label",))
     assert digits.batches == 12
     seen = [np.asarray(digits.at(step)["x"]).reshape(100, -1) for step in range(12)]
-    assert len(np.unique(np.concatenate(seen), axis=0)) == len(np.unique(np.asarray(digits.arrays["x"]).reshape(-1, 64), axis=0)) - 97
+    assert (
+        len(np.unique(np.concatenate(seen), axis=0))
+        == len(np.unique(np.asarray(digits.arrays["x"]).reshape(-1, 64), axis=0)) - 97
+    )
 
 
 @pytest.mark.parametrize("train", (True, False))
@@ -89,12 +92,20 @@ GOLDEN = {
 }
 
 
-@pytest.mark.parametrize("name, split, step", [
-    ("digits", "train", 0), ("digits", "train", 1_000), ("digits", "valid", 0), ("digits", "test", 0),
-    pytest.param("mnist", "train", 0, marks=real), pytest.param("mnist", "test", 0, marks=real),
-    pytest.param("mnist-dynamic", "train", 0, marks=real), pytest.param("mnist-dynamic", "train", 1_000, marks=real),
-    pytest.param("mnist-dynamic", "test", 0, marks=real),
-])
+@pytest.mark.parametrize(
+    "name, split, step",
+    [
+        ("digits", "train", 0),
+        ("digits", "train", 1_000),
+        ("digits", "valid", 0),
+        ("digits", "test", 0),
+        pytest.param("mnist", "train", 0, marks=real),
+        pytest.param("mnist", "test", 0, marks=real),
+        pytest.param("mnist-dynamic", "train", 0, marks=real),
+        pytest.param("mnist-dynamic", "train", 1_000, marks=real),
+        pytest.param("mnist-dynamic", "test", 0, marks=real),
+    ],
+)
 def test_protocols_never_change(name, split, step):
     batch = data.images(name, split, batch_size=32, seed=7, conditions=("label",)).at(step)
     assert checksum(batch) == GOLDEN[name, split, step]
@@ -104,7 +115,9 @@ def test_protocols_never_change(name, split, step):
 def test_dynamic_binarization():
     """Fresh bits at every use, of the right frequency; the test set's bits never change."""
     train = data.images("mnist-dynamic", "train", batch_size=512)
-    grey = data.Resident(arrays=train.arrays, transform=lambda e, k: {"x": e["x"] / 255}, batch_size=512, seed=0, train=True)
+    grey = data.Resident(
+        arrays=train.arrays, transform=lambda e, k: {"x": e["x"] / 255}, batch_size=512, seed=0, train=True
+    )
     bits, p = (np.stack([d.at(i)["x"] for i in range(8)]) for d in (train, grey))
     assert set(np.unique(bits)) == {0.0, 1.0}
     np.testing.assert_array_equal(bits[p == 0], 0)
@@ -112,7 +125,9 @@ def test_dynamic_binarization():
     z = (bits - p).sum() / np.sqrt((p * (1 - p)).sum())
     assert abs(z) < 4
     test = data.images("mnist-dynamic", "test", batch_size=100)
-    np.testing.assert_array_equal(test.at(0)["x"][50:], data.images("mnist-dynamic", "test", batch_size=50, seed=9).at(1)["x"])
+    np.testing.assert_array_equal(
+        test.at(0)["x"][50:], data.images("mnist-dynamic", "test", batch_size=50, seed=9).at(1)["x"]
+    )
 
 
 def idx_bytes(array):

@@ -60,7 +60,9 @@ def test_control():
 
 def test_heavy_libraries_are_imported_lazily():
     for path in FILES:
-        top = ast.Module([n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], [])
+        top = ast.Module(
+            [n for n in ast.parse(path.read_text()).body if isinstance(n, ast.Import | ast.ImportFrom)], []
+        )
         heavy = {name.split(".")[0] for name in imports(top)} & HEAVY
         assert heavy <= ({"tyro"} if path.name == "cli.py" else set()), path
 

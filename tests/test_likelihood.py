@@ -1,4 +1,4 @@
-"""Likelihoods are likelihoods: sums over all states, closed forms, changes of variables; and the wrappers keep them so."""
+"""Likelihoods are likelihoods: sums over all states, closed forms, changes of variables."""
 
 import dataclasses
 
@@ -65,7 +65,7 @@ def test_enumerated_controls(chain):
 
     with pytest.raises(AssertionError, match="sum to"):
         conformance.probabilities_sum_to_one(dataclasses.replace(model, nll=peeking), variables)
-    flipped = dataclasses.replace(model, sample=lambda v, key, n: 1 - model.sample(v, key, n))  # type: ignore[misc]
+    flipped = dataclasses.replace(model, sample=lambda v, key, n: 1 - model.sample(v, key, n))
     with pytest.raises(AssertionError, match="from the likelihood"):
         conformance.samples_follow_the_likelihood(flipped, variables)
 
@@ -159,11 +159,15 @@ def density(model, variables, x):
     return jnp.exp(-sum(terms.values()))
 
 
-@pytest.mark.parametrize("wrapped, low, high", [
-    (lambda m: wrap.logit_space(m, alpha=0.05), 0, 1),
-    (lambda m: wrap.scaled(m, shift=0.3, scale=-4.0), -8, 8),
-    (lambda m: wrap.scaled(wrap.logit_space(m, alpha=1e-2), shift=0.0, scale=0.5), 0, 2),
-], ids=("logit", "scaled", "both"))
+@pytest.mark.parametrize(
+    "wrapped, low, high",
+    [
+        (lambda m: wrap.logit_space(m, alpha=0.05), 0, 1),
+        (lambda m: wrap.scaled(m, shift=0.3, scale=-4.0), -8, 8),
+        (lambda m: wrap.scaled(wrap.logit_space(m, alpha=1e-2), shift=0.0, scale=0.5), 0, 2),
+    ],
+    ids=("logit", "scaled", "both"),
+)
 def test_wrapped_densities_integrate_to_what_they_cover(wrapped, low, high):
     """The mass of an interval of x is that of its codes, under the logistic the inner model is."""
     inner, variables = logistic(1)
@@ -208,9 +212,9 @@ def test_conditions_can_be_fixed():
     three = wrap.conditioned(model, label=3)
     assert set(three.spec) == {"x"}
     batch = {"x": jnp.zeros((2, 1))}
-    free, _ = model.nll(variables, {**batch, "label": jnp.array([3, 3])}, KEY, False)  # type: ignore[misc]
-    np.testing.assert_array_equal(three.nll(variables, batch, KEY, False)[0]["nll"], free["nll"])  # type: ignore[misc]
-    assert jnp.all(three.sample(variables, KEY, 5) > 250)  # type: ignore[misc]
+    free, _ = model.nll(variables, {**batch, "label": jnp.array([3, 3])}, KEY, False)
+    np.testing.assert_array_equal(three.nll(variables, batch, KEY, False)[0]["nll"], free["nll"])
+    assert jnp.all(three.sample(variables, KEY, 5) > 250)
     with pytest.raises(ValueError, match=r"no condition 'colour'; it has \['label'\]"):
         wrap.conditioned(model, colour=1)
 

@@ -33,8 +33,9 @@ def test_closed_forms():
 
 
 def test_minimax_is_zero_sum_in_the_fake_score():
-    critic, generator = (jax.grad(lambda f, s=s: jnp.sum(s(REAL, f)))(FAKE) for s in (
-        losses.minimax.critic, losses.minimax.generator))
+    critic, generator = (
+        jax.grad(lambda f, s=s: jnp.sum(s(REAL, f)))(FAKE) for s in (losses.minimax.critic, losses.minimax.generator)
+    )
     np.testing.assert_allclose(critic, -generator)
     with pytest.raises(AssertionError):  # control: the non-saturating generator plays another game
         other = jax.grad(lambda f: jnp.sum(losses.non_saturating.generator(REAL, f)))(FAKE)

@@ -61,10 +61,14 @@ def test_gradients_survive_extreme_parameters():
 SHAPES = [(2, 4, 4, 1, 3), (3, 8, 6, 3, 2), (1, 2, 2, 5, 4)]
 
 
-@pytest.mark.parametrize("by_conv, by_matmul", [
-    (strided.halve_by_conv, strided.halve_by_matmul),
-    (strided.double_by_conv, strided.double_by_matmul),
-], ids=("halve", "double"))
+@pytest.mark.parametrize(
+    "by_conv, by_matmul",
+    [
+        (strided.halve_by_conv, strided.halve_by_matmul),
+        (strided.double_by_conv, strided.double_by_matmul),
+    ],
+    ids=("halve", "double"),
+)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_both_lowerings_are_the_same_convolution(by_conv, by_matmul, shape):
     b, h, w, c, f = shape
@@ -72,7 +76,11 @@ def test_both_lowerings_are_the_same_convolution(by_conv, by_matmul, shape):
     reference, fast = by_conv(x, kernel), by_matmul(x, kernel)
     np.testing.assert_allclose(fast, reference, atol=1e-5)
     weights = jax.random.normal(jax.random.key(2), reference.shape)
-    slow, quick = (jax.grad(lambda x, k, run=run: jnp.sum(weights * run(x, k)), (0, 1))(x, kernel) for run in (by_conv, by_matmul))
+    slow, quick = (
+        jax.grad(lambda x, k, run=run: jnp.sum(weights * run(x, k)), (0, 1))(x, kernel) for run in (by_conv, by_matmul)
+    )
     for a, b in zip(slow, quick):
         np.testing.assert_allclose(a, b, atol=2e-5)
-    assert np.abs(by_matmul(x, kernel[::-1]) - reference).max() > 0.1  # control: a flipped kernel is another convolution
+    assert (
+        np.abs(by_matmul(x, kernel[::-1]) - reference).max() > 0.1
+    )  # control: a flipped kernel is another convolution

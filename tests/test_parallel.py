@@ -56,7 +56,10 @@ class Game(nn.Module):
 SPEC = {"x": jax.ShapeDtypeStruct((6,), jnp.float32), "noise": jax.ShapeDtypeStruct((3,), jnp.float32)}
 MODEL = from_linen(Game(), SPEC)
 K_X, K_NOISE = jax.random.split(jax.random.key(3))
-BATCH = {"x": jax.random.normal(K_X, (16, 6)) * jnp.arange(16)[:, None] / 8, "noise": jax.random.normal(K_NOISE, (16, 3))}
+BATCH = {
+    "x": jax.random.normal(K_X, (16, 6)) * jnp.arange(16)[:, None] / 8,
+    "noise": jax.random.normal(K_NOISE, (16, 3)),
+}
 
 
 def terms(variables, batch, key, train):

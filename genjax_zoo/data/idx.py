@@ -26,7 +26,9 @@ def read_idx(path: Path) -> np.ndarray:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise ValueError(f"{path} is truncated or corrupt ({error}); download it again.") from None
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTES or not content[3]:
-        raise ValueError(f"{path} is no idx file of unsigned bytes: it begins with {content[:4].hex(' ') or 'nothing'}.")
+        raise ValueError(
+            f"{path} is no idx file of unsigned bytes: it begins with {content[:4].hex(' ') or 'nothing'}."
+        )
     start = 4 + 4 * content[3]
     if len(content) < start:
         raise ValueError(f"{path} is truncated inside its header; download it again.")

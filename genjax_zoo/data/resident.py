@@ -60,6 +60,6 @@ class Resident:
         return jax.vmap(self.transform)(examples, keys)
 
     def mask(self, step: Any) -> Array:
-        """float [batch_size]; 0 where evaluation wraps around to fill the last batch."""
+        """Float [batch_size]; 0 where evaluation wraps around to fill the last batch."""
         position = step * self.batch_size + jnp.arange(self.batch_size)
         return ((position < len(self)) | self.train).astype(jnp.float32)

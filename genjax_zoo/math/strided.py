@@ -18,7 +18,7 @@ def halve(x: Array, kernel: Array) -> Array:
 
 
 def double(x: Array, kernel: Array) -> Array:
-    """Transposed convolution with stride 2 and SAME padding: x [B, H, W, C], kernel [4, 4, C, F] -> [B, 2 H, 2 W, F]."""
+    """Its transpose, with stride 2 and SAME padding: x [B, H, W, C], kernel [4, 4, C, F] -> [B, 2 H, 2 W, F]."""
     return lax.platform_dependent(x, kernel, cpu=double_by_matmul, default=double_by_conv)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+from flax.linen.dtypes import promote_dtype
 
 from genjax_zoo.math.strided import double, halve
 from genjax_zoo.nn.norm import Norm, no_norm
@@ -72,7 +73,9 @@ class ImageDecoder(nn.Module):
         height, width, channels = self.shape
         factor = 2 ** len(self.widths)
         if height % factor or width % factor:
-            raise ValueError(f"An image of {height}x{width} cannot be halved {len(self.widths)} times; use fewer widths.")
+            raise ValueError(
+                f"An image of {height}x{width} cannot be halved {len(self.widths)} times; use fewer widths."
+            )
         small = (height // factor, width // factor, self.widths[0])
         x = self.norm(partial(_Project, small, self.init, name="project"), z, train)
         x = self.activation(x)
@@ -95,7 +98,7 @@ class Strided(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H, W, C] -> [B, H / 2, W / 2, features], or [B, 2 H, 2 W, features]."""
         kernel = self.param("kernel", self.init, (4, 4, x.shape[-1], self.features))
-        x, kernel = nn.dtypes.promote_dtype(x, kernel)
+        x, kernel = promote_dtype(x, kernel)
         y = self.change(x, kernel)
         if not self.use_bias:
             return y

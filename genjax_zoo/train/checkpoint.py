@@ -87,14 +87,16 @@ class Checkpoints:
         place = f"checkpoint {step} in {self._manager.directory}"
         try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore())
-            restored = self._manager.restore(step, args=args)
+            restored: Any = self._manager.restore(step, args=args)
         except Exception as error:  # Orbax's own message can be hundreds of lines
             first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
             raise ValueError(f"Cannot restore {place}: {first}") from error
         found = {name: int(value) for name, value in _by_name(_digest(restored.state)).items()}
         changed = [name for name, value in found.items() if restored.digest.get(name) != value]
         if changed:
-            raise ValueError(f"The bits of '{changed[0]}' in {place} have changed since it was saved; delete that folder.")
+            raise ValueError(
+                f"The bits of '{changed[0]}' in {place} have changed since it was saved; delete that folder."
+            )
         return restored.state
 
 

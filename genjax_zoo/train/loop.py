@@ -201,7 +201,9 @@ def _check_finite(start: int, metrics: Mapping[str, Any]) -> None:
             for term, values in metrics.items()
             if term.startswith(f"{player}/") and not np.isfinite(values[row])
         ]
-        named = [t for t in terms if t not in ("loss", "grad_norm")] or ["grad_norm" if "grad_norm" in terms else "update"]
+        named = [t for t in terms if t not in ("loss", "grad_norm")] or [
+            "grad_norm" if "grad_norm" in terms else "update"
+        ]
         raise Diverged(
             f"Step {start + row}: '{named[0]}' of player '{player}' is not finite; the last good checkpoint is kept. "
             f"Lower the learning rate or clip the gradients."

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from genjax_zoo.core import Batch, PyTree, TrainState
+from genjax_zoo.core import PyTree, TrainState
 
 Backend = Literal["shard_map", "pmap", "jit"]
 AXIS = "data"
@@ -79,7 +79,7 @@ def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
     return jax.device_put(tree, NamedSharding(mesh, P()))
 
 
-def place_batch(mesh: Mesh, batch: Batch, *, split: P = BATCH) -> Mapping[str, jax.Array]:
+def place_batch(mesh: Mesh, batch: Mapping[str, Any], *, split: P = BATCH) -> Mapping[str, jax.Array]:
     """Spreads this process's part of a batch over its devices.
 
     Raises:

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo.core import Array, Batch, Data, Key, Model, Player, TrainState, Variables, networks
+from genjax_zoo.core import Array, Batch, Key, Model, Player, TrainState, Variables, networks
 
 Metrics = Mapping[str, Array]  # "player/term", "player/loss", "player/grad_norm", "player/finite": float32 []
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
@@ -99,7 +99,7 @@ def make_steps(players: Mapping[str, Player], *, steps: int, axis: str | None = 
     """
     step = make_step(players, axis=axis)
 
-    def run(state: TrainState, source: Data | Batch) -> tuple[TrainState, Metrics]:
+    def run(state: TrainState, source: Any) -> tuple[TrainState, Metrics]:
         def one(state, batch):
             if batch is None:
                 batch = source.at(state.step, 0 if axis is None else jax.lax.axis_index(axis), shards)
@@ -141,7 +141,7 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
     (loss, (means, changed)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
     gradients = _mean_over(axis, gradients)
     updates, opt_state = player.tx.update(gradients, state.opt_state[name], params)
-    params = optax.apply_updates(params, updates)
+    params = dict(optax.apply_updates(params, updates))  # type: ignore[arg-type]
     usable = jnp.isfinite(optax.tree.norm(updates))
     changed = _average_state(axis, changed)
     guarded = bool(optax.tree.get_all_with_path(opt_state, "notfinite_count"))
@@ -164,7 +164,7 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
     }
     state = state._replace(
         variables={**committed, "params": {**before, **params}},
-        ema={**state.ema, **optax.incremental_update(_pick(params, ema), ema, 1 - player.ema)},
+        ema={**state.ema, **dict(optax.incremental_update(_pick(params, ema), ema, 1 - player.ema))},  # type: ignore
         opt_state={**state.opt_state, name: opt_state},
     )
     return state, report

@@ -1,7 +1,7 @@
 """VAE: auto-encoding variational Bayes (Kingma & Welling 2013, arXiv:1312.6114).
 
-    q(z|x) = N(mean, std^2), the encoder; p(z) = N(0, I); p(x|z), the decoder and an observation model.
-    -log p(x) <= E_q[-log p(x|z)] + KL(q(z|x) || p(z)) = distortion + rate.
+q(z|x) = N(mean, std^2), the encoder; p(z) = N(0, I); p(x|z), the decoder and an observation model.
+-log p(x) <= E_q[-log p(x|z)] + KL(q(z|x) || p(z)) = distortion + rate.
 """
 
 import flax.linen as nn
@@ -90,4 +90,3 @@ def conv_vae(
 
 def _model(module: VAE) -> Model:
     return from_linen(module, {"x": jax.ShapeDtypeStruct(module.shape, jnp.float32)})
-

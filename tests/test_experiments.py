@@ -1,0 +1,26 @@
+"""Every experiment, at tiny flags, trains two steps, samples and restores."""
+
+import os
+from pathlib import Path
+
+import jax
+import pytest
+
+from genjax_zoo import cli, restore
+
+ROOT = Path(__file__).parent.parent
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_experiment(path, tmp_path):
+    if "mnist" in path.stem and not os.environ.get("GENJAX_ZOO_DATA"):
+        pytest.skip("GENJAX_ZOO_DATA names no folder with mnist/: real files are needed")
+    run = str(tmp_path / "run")
+    cli.console(["train", str(path), "--workdir", run, "--steps", "2", "--batch-size", "16", "--log-every", "1"])
+    experiment, state = restore(run)
+    assert int(state.step) == 2
+    cli.console(["sample", run, "-n", "4", "--out", str(tmp_path / "x.png")])
+    assert (tmp_path / "x.png").exists()
+    assert experiment.data.at(0)["x"].shape[0] == 16
+    assert all(x.is_fully_replicated for x in jax.tree.leaves(state.variables))
