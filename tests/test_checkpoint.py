@@ -123,7 +123,8 @@ def experiment(steps, name="vae", **changes):
 @pytest.mark.parametrize("name, steps_per_call", (("vae", 4), ("dcgan", 1)))
 def test_resumed_equals_unbroken(tmp_path, name, steps_per_call):
     def run(folder, steps):
-        return fit(experiment(steps, name, steps_per_call=steps_per_call), workdir=tmp_path / folder)
+        whole = experiment(steps, name, steps_per_call=steps_per_call)
+        return fit(whole, workdir=tmp_path / folder, devices=jax.devices()[:2])
 
     unbroken = run("a", 12)
     run("b", 8)
@@ -135,9 +136,9 @@ def test_resumed_equals_unbroken(tmp_path, name, steps_per_call):
 
 def test_resumed_on_fewer_devices(tmp_path):
     fit(experiment(4), workdir=tmp_path)
-    result = fit(experiment(6), workdir=tmp_path, devices=jax.devices()[:2])
+    result = fit(experiment(6), workdir=tmp_path, devices=jax.devices()[:1])
     assert int(result.state.step) == 6
-    assert all(len(x.sharding.device_set) == 2 for x in jax.tree.leaves(result.state))
+    assert all(len(x.sharding.device_set) == 1 for x in jax.tree.leaves(result.state))
 
 
 def test_a_run_compiles_its_step_once():
@@ -153,7 +154,7 @@ def test_a_run_compiles_its_step_once():
         players = {"vae": dataclasses.replace(case.players["vae"], terms=counted)}
         whole = dataclasses.replace(experiment(steps, steps_per_call=2), players=players)
         traces.clear()
-        fit(whole)
+        fit(whole, devices=jax.devices()[:1])
         return len(traces)
 
     shortest = run(2)  # one call

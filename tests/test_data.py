@@ -22,16 +22,22 @@ real = pytest.mark.skipif(
 )
 
 
-@settings(deadline=None, max_examples=25)
-@given(n=st.integers(1, 300), seed=st.integers(0, 2**40), epoch=st.integers(0, 10**6))
+@settings(deadline=None, max_examples=50)
+@given(n=st.sampled_from((1, 2, 3, 17, 64, 65, 300)), seed=st.integers(0, 2**40), epoch=st.integers(0, 10**6))
 def test_every_index_once_per_epoch(n, seed, epoch):
-    order = np.asarray(shuffled(jnp.arange(n), jnp.asarray(epoch), seed, n))
-    assert sorted(order.tolist()) == list(range(n))
+    assert sorted(order(epoch, seed, n).tolist()) == list(range(n))
+
+
+def order(epoch, seed, n):
+    return np.asarray(_order(epoch, np.uint32(seed & 0xFFFFFFFF), n))
+
+
+_order = jax.jit(lambda epoch, seed, n: shuffled(jnp.arange(n), epoch, seed, n), static_argnums=2)
 
 
 def test_orders_differ_and_look_random():
     n = 1_000
-    orders = np.stack([shuffled(jnp.arange(n), jnp.asarray(e), s, n) for e in range(20) for s in range(10)])
+    orders = np.stack([order(e, s, n) for e in range(20) for s in range(10)])
     assert len({tuple(order) for order in orders}) == len(orders)
     assert np.abs(np.corrcoef(orders) - np.eye(len(orders))).max() < 6 / np.sqrt(n)
     means = orders.mean(axis=0)  # the index at each position, over 200 orders

@@ -4,19 +4,21 @@ A Feistel network permutes 0 ... 2^bits - 1; walking its cycles until the value 
 0 ... n - 1. Drawing a fresh order each epoch by `jax.random.permutation` would sort the whole set at every step.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
 ROUNDS = 6
 
 
-def shuffled(position: jax.Array, epoch: jax.Array, seed: int, n: int) -> jax.Array:
+def shuffled(position: jax.Array, epoch: Any, seed: Any, n: int) -> jax.Array:
     """The index at `position` of the order of `epoch`.
 
     Args:
         position: int [...], each in 0 ... n - 1.
         epoch: int [], or of the shape of position.
-        seed: the data's seed.
+        seed: the data's seed; its lowest 32 bits count.
         n: the number of examples.
 
     Returns:
@@ -25,7 +27,7 @@ def shuffled(position: jax.Array, epoch: jax.Array, seed: int, n: int) -> jax.Ar
     bits = max((n - 1).bit_length(), 2)
     low = bits // 2
     high = bits - low
-    salt = _mix(jnp.uint32(seed & 0xFFFFFFFF) + _mix(jnp.asarray(epoch).astype(jnp.uint32) + jnp.uint32(0x9E3779B9)))
+    salt = _mix(_word(seed) + _mix(jnp.asarray(epoch).astype(jnp.uint32) + jnp.uint32(0x9E3779B9)))
     salt = jnp.broadcast_to(salt, position.shape)
 
     def permute(x: jax.Array) -> jax.Array:
@@ -42,6 +44,10 @@ def shuffled(position: jax.Array, epoch: jax.Array, seed: int, n: int) -> jax.Ar
 
     first = permute(position.astype(jnp.uint32))
     return jax.lax.while_loop(outside, lambda x: jnp.where(x >= n, permute(x), x), first).astype(jnp.int32)
+
+
+def _word(seed: Any) -> jax.Array:
+    return jnp.uint32(seed & 0xFFFFFFFF) if isinstance(seed, int) else seed.astype(jnp.uint32)
 
 
 def _mix(x: jax.Array) -> jax.Array:
