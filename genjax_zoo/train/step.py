@@ -142,14 +142,13 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
     gradients = _mean_over(axis, gradients)
     updates, opt_state = player.tx.update(gradients, state.opt_state[name], params)
     params = dict(optax.apply_updates(params, updates))  # type: ignore[arg-type]
-    usable = jnp.isfinite(optax.tree.norm(updates))
     changed = _average_state(axis, changed)
-    guarded = bool(optax.tree.get_all_with_path(opt_state, "notfinite_count"))
-    if guarded:  # optax.apply_if_finite has dropped a bad update: drop what the same pass did to the state, too
-        bad = optax.tree.get(opt_state, "last_finite") == 0
-        changed = jax.tree.map(lambda new, old: jnp.where(bad, old, new), dict(changed), dict(state.variables))
-    else:
-        usable &= jnp.isfinite(loss)
+    grad_norm = optax.tree.norm(gradients)
+    finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+    if optax.tree.get_all_with_path(opt_state, "notfinite_count"):
+        # optax.apply_if_finite: a turn it dropped is no failure, but drop what that turn did to the state, too
+        kept, finite = finite, jnp.isfinite(optax.tree.norm(updates))
+        changed = jax.tree.map(lambda new, old: jnp.where(kept, new, old), dict(changed), dict(state.variables))
     committed = {
         collection: {n: (changed if n in mine else state.variables)[collection][n] for n in tree}
         for collection, tree in state.variables.items()
@@ -159,8 +158,8 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
     report = {
         **means,
         "loss": loss,
-        "grad_norm": optax.tree.norm(gradients),
-        "finite": usable.astype(jnp.float32),
+        "grad_norm": grad_norm,
+        "finite": finite.astype(jnp.float32),
     }
     state = state._replace(
         variables={**committed, "params": {**before, **params}},
