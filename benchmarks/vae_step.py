@@ -82,7 +82,8 @@ def torchs(x, compiled):
 def best(runs, repeats):
     """The least seconds of each run, taking turns."""
     for run in runs.values():
-        run(), run()
+        run()
+        run()
     least = dict.fromkeys(runs, float("inf"))
     for _ in range(repeats):
         for name, run in runs.items():

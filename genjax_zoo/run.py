@@ -87,7 +87,9 @@ def fit(
         if checkpoints.steps:
             state = checkpoints.restore(checkpoints.steps[-1], _target(state))
         start = int(state.step)
-        everywhere: list[Sink] = [JsonLines(folder / "metrics.jsonl", start=start), Pictures(folder), *sinks(start)]
+        everywhere: list[Sink] = []
+        if jax.process_index() == 0:
+            everywhere = [*sinks(start), JsonLines(folder / "metrics.jsonl", start=start), Pictures(folder)]
         try:
             state, results, speed = run_steps(
                 experiment, state, mesh=mesh, backend=backend, checkpoints=checkpoints, sinks=everywhere
@@ -96,7 +98,7 @@ def fit(
             checkpoints.wait()
             best = checkpoints.best_step()
         finally:
-            for sink in reversed(everywhere):
+            for sink in everywhere:
                 sink.close()
     return Result(state, results, speed, folder, best)
 

@@ -115,8 +115,9 @@ def experiment(steps, name="vae", **changes):
         players=case.players,
         data=data.images("digits", "train", batch_size=16),
         evals={"test": evals.likelihood(test)} if case.model.nelbo else {},
+        best="test/nelbo" if case.model.nelbo else None,
         steps=steps,
-        **{"log_every": 2, "save_every": 2, "eval_every": 4, "best": "test/nelbo", **changes},
+        **{"log_every": 2, "save_every": 2, "eval_every": 4, **changes},
     )
 
 
@@ -139,6 +140,11 @@ def test_resumed_on_fewer_devices(tmp_path):
     result = fit(experiment(6), workdir=tmp_path, devices=jax.devices()[:1])
     assert int(result.state.step) == 6
     assert all(len(x.sharding.device_set) == 1 for x in jax.tree.leaves(result.state))
+
+
+def test_best_must_be_evaluated(tmp_path):
+    with pytest.raises(ValueError, match=r"best='valid/nll' is no number .* 'test/nelbo'"):
+        fit(dataclasses.replace(experiment(4), best="valid/nll"), devices=jax.devices()[:1])
 
 
 def test_a_run_compiles_its_step_once():

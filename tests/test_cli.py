@@ -202,6 +202,14 @@ def test_help_is_quick_and_imports_no_jax():
     assert all(word in done.stdout for word in ("train", "sample", "eval", "list"))
 
 
+def test_tensorboard(tmp_path, monkeypatch, capsys):
+    file = write(tmp_path / "mine.py", SOUND)
+    run("train", file, "--tensorboard")
+    assert list((tmp_path / "runs/mine/tensorboard").glob("events*"))
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    assert "pip install 'genjax-zoo[wandb]'" in refused(capsys, "train", file, "--wandb", "--fresh")
+
+
 def test_list(capsys):
     run("list")
     out = capsys.readouterr().out

@@ -1,5 +1,6 @@
 """Where a run's numbers go: sinks, all with the same three methods."""
 
+import importlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -105,9 +106,7 @@ class TensorBoard:
     """Event files for TensorBoard; needs the extra `tb`."""
 
     def __init__(self, folder: Path):
-        from tensorboardX import SummaryWriter
-
-        self._writer = SummaryWriter(str(folder))
+        self._writer = _extra("tensorboardX", "tb").SummaryWriter(str(folder))
 
     def log(self, step: int, metrics: Numbers) -> None:
         for name, value in metrics.items():
@@ -126,10 +125,8 @@ class WeightsAndBiases:
     """A run on wandb; needs the extra `wandb`."""
 
     def __init__(self, folder: Path, *, project: str = "genjax-zoo", config: Mapping[str, Any] | None = None):
-        import wandb  # type: ignore[import-not-found]
-
-        self._wandb = wandb
-        self._run = wandb.init(project=project, dir=str(folder), name=folder.name, config=dict(config or {}))
+        self._wandb = _extra("wandb", "wandb")
+        self._run = self._wandb.init(project=project, dir=str(folder), name=folder.name, config=dict(config or {}))
 
     def log(self, step: int, metrics: Numbers) -> None:
         self._run.log(dict(metrics), step=step)
@@ -141,3 +138,10 @@ class WeightsAndBiases:
 
     def close(self) -> None:
         self._run.finish()
+
+
+def _extra(module: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise ValueError(f"{module} is not installed: pip install 'genjax-zoo[{extra}]'.") from None

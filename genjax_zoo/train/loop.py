@@ -99,7 +99,11 @@ def run_steps(
 
 
 def evaluate(experiment: Experiment, state: TrainState, sinks: Sequence[Sink] = ()) -> Mapping[str, float]:
-    """Runs every evaluation; returns the numbers, and shows numbers and images to the sinks."""
+    """Runs every evaluation; returns the numbers, and shows numbers and images to the sinks.
+
+    Raises:
+        ValueError: the experiment's `best` is none of them.
+    """
     results = {
         f"{name}/{entry}": value
         for name, run in experiment.evals.items()
@@ -107,6 +111,8 @@ def evaluate(experiment: Experiment, state: TrainState, sinks: Sequence[Sink] = 
     }
     images = {name: np.asarray(value) for name, value in results.items() if np.ndim(value) > 0}
     numbers = {name: float(value) for name, value in results.items() if np.ndim(value) == 0}
+    if experiment.best is not None and experiment.best not in numbers:
+        raise ValueError(f"best='{experiment.best}' is no number that the evaluations give: {sorted(numbers)}.")
     for sink in sinks:
         sink.show(int(state.step), numbers, images)
     return numbers
