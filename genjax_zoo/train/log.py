@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import rich.progress
 from rich.console import Console
+from rich.table import Column
 
 Numbers = Mapping[str, float]
 
@@ -72,12 +73,14 @@ class Progress:
     def __init__(self, console: Console, *, start: int, steps: int):
         self._console = console
         self._steps = steps
+        one_line = Column(no_wrap=True)
         self._bar = rich.progress.Progress(
-            rich.progress.TextColumn("step {task.completed:,.0f}/{task.total:,.0f}"),
-            rich.progress.BarColumn(),
-            rich.progress.TextColumn("{task.fields[numbers]}"),
+            rich.progress.TextColumn("step {task.completed:,.0f}/{task.total:,.0f}", table_column=one_line),
+            rich.progress.BarColumn(bar_width=16),
+            rich.progress.TextColumn("{task.fields[numbers]}", table_column=one_line),
             rich.progress.TimeRemainingColumn(),
             console=console,
+            refresh_per_second=4,
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("", total=steps, completed=start, numbers="compiling")
