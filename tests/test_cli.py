@@ -27,6 +27,7 @@ def run(*argv):
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("GENJAX_ZOO_DATA", os.environ.get("GENJAX_ZOO_DATA", ""))  # undoes what --data-dir sets
     monkeypatch.chdir(tmp_path)
     (tmp_path / "experiments").symlink_to(ROOT / "experiments")
     return tmp_path
