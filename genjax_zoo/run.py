@@ -1,6 +1,6 @@
 """A run folder: what made it, how to go on, and how to read it back.
 
-config.json      experiment, flags, versions, commit: written before the first step
+config.json      experiment, flags, every start's versions and commit: written before the first step
 experiment.py    a copy of the experiment's file, so that the run outlives changes to it
 checkpoints/     the latest two, and the best
 metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
@@ -180,8 +180,10 @@ def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: boo
     """
     if fresh and (folder / CONFIG).exists():
         shutil.rmtree(folder)
+    history: list[Any] = []
     if (folder / CONFIG).exists():
-        old = read_config(folder)["flags"]
+        config = read_config(folder)
+        old, history = config["flags"], config["history"]
         changed = [
             f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
             for name in sorted(set(old) | set(flags))
@@ -197,7 +199,7 @@ def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: boo
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, folder / "experiment.tmp")
     (folder / "experiment.tmp").replace(folder / "experiment.py")
-    config = {"experiment": source.name, "flags": dict(flags), **provenance(source)}
+    config = {"experiment": source.name, "flags": dict(flags), "history": [*history, provenance(source)]}
     (folder / "config.tmp").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "config.tmp").replace(folder / CONFIG)
 

@@ -64,7 +64,7 @@ def test_main_job(trained, capsys, tmp_path):
     assert rows[0]["step"] == 2 and {"vae/distortion", "vae/rate", "vae/loss"} <= rows[0].keys()
     assert rows[-1].keys() >= {"eval/test/nelbo", "eval/test/bits/dim"}
     config = json.loads((trained / "config.json").read_text())
-    assert config["flags"]["hidden"] == 8 and "jax" in config["versions"]
+    assert config["flags"]["hidden"] == 8 and "jax" in config["history"][0]["versions"]
     capsys.readouterr()
     run("eval", trained)
     out = capsys.readouterr().out
@@ -81,6 +81,7 @@ def test_going_on_prints_where_and_finishes(trained, capsys):
     out = capsys.readouterr().out
     assert "at step 4" in out and "to step 6" in out
     assert int(restore(trained)[1].step) == 6
+    assert len(json.loads((trained / "config.json").read_text())["history"]) == 2
 
 
 @pytest.mark.parametrize(
