@@ -220,7 +220,19 @@ def test_list(capsys):
 
 def start(folder, log):
     """The tiny main job in a process of its own."""
-    arguments = ["train", DIGITS, *TINY, "--steps", "3000", "--save-every", "100", "--eval-every", "3000"]
+    arguments = [
+        "train",
+        DIGITS,
+        *TINY[:-4],
+        "--steps-per-call",
+        "2",
+        "--steps",
+        "2000",
+        "--save-every",
+        "100",
+        "--eval-every",
+        "2000",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, "-m", "genjax_zoo.cli", *arguments, "--workdir", str(folder)]
     with log.open("w") as output:
@@ -243,7 +255,7 @@ def test_killed_and_gone_on_ends_bit_equal(tmp_path):
             while not any(path.name.isdigit() for path in (folder / "checkpoints").glob("*")):
                 assert time.monotonic() < deadline and broken.poll() is None, log.read_text()
                 time.sleep(0.02)
-            time.sleep(0.5 * random.random())
+            time.sleep(0.2 * random.random())
             broken.send_signal(how)
         assert broken.returncode == status, log.read_text()
         with start(folder, log) as again:

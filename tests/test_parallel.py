@@ -86,13 +86,20 @@ def only_state(make):
     return lambda axis: lambda state, batch: (make(axis=axis)(state, batch)[0], {})
 
 
+@functools.cache
+def one_device(players, steps):
+    """The state after a few steps of one device on the full batch."""
+    state = create_state(MODEL, dict(players), jax.random.key(0), BATCH)
+    plain = jax.jit(make_step(dict(players)))
+    for _ in range(steps):
+        state, _ = plain(state, BATCH)
+    return state
+
+
 def distance(players, backend, steps=3):
     """The largest difference between sharded and plain parameters and state after a few steps."""
     make = only_state(functools.partial(make_step, players))
-    one, sharded = (create_state(MODEL, players, jax.random.key(0), BATCH) for _ in range(2))
-    plain = jax.jit(make(None))
-    for _ in range(steps):
-        one, _ = plain(one, BATCH)
+    sharded = create_state(MODEL, players, jax.random.key(0), BATCH)
     if backend == "vmap":
         parts = {name: x.reshape(DEVICES, -1, *x.shape[1:]) for name, x in BATCH.items()}
         run = jax.jit(jax.vmap(make("data"), in_axes=(None, 0), axis_name="data"))
@@ -104,7 +111,11 @@ def distance(players, backend, steps=3):
         sharded, batch = place(mesh, sharded, BATCH)
         for _ in range(steps):
             sharded, _ = run(sharded, batch)
-    gaps = jax.tree.map(lambda a, b: float(np.max(np.abs(np.asarray(a) - b))), one.variables, sharded.variables)
+    gaps = jax.tree.map(
+        lambda a, b: float(np.max(np.abs(np.asarray(a) - b))),
+        one_device(tuple(players.items()), steps).variables,
+        sharded.variables,
+    )
     return max(jax.tree.leaves(gaps))
 
 

@@ -113,7 +113,7 @@ def test_players_that_do_not_fit(players, message):
         create_state(scalar_model("net", "two"), made, jax.random.key(0), BATCH)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", ("vae", "vae_gan"))
 def test_half_precision(name):
     """Networks compute in bfloat16; parameters, gradients, state and terms stay in float32, and nearly as they were."""
     case = CASES[name]()
