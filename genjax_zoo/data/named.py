@@ -136,21 +136,17 @@ class Protocol:
 
     read: Callable[[], Mapping[str, Split]]
     transform: Transform
-    levels: int  # grey levels of x
     about: str
 
 
 PROTOCOLS: Mapping[str, Protocol] = {
-    "digits": Protocol(
-        read=_digits, transform=_scale(17), levels=17, about="8x8 digits of scikit-learn, k / 16: embedded"
-    ),
+    "digits": Protocol(read=_digits, transform=_scale(17), about="8x8 digits of scikit-learn, k / 16: embedded"),
     "mnist": Protocol(
-        read=functools.partial(_mnist, valid=10_000), transform=_scale(256), levels=256, about="28x28 MNIST, k / 255"
+        read=functools.partial(_mnist, valid=10_000), transform=_scale(256), about="28x28 MNIST, k / 255"
     ),
     "mnist-dynamic": Protocol(
         read=functools.partial(_mnist, valid=400),
         transform=_binarize,
-        levels=2,
         about="28x28 MNIST, fresh bits at every use",
     ),
 }
