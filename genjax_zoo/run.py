@@ -85,7 +85,7 @@ def fit(
     folder.mkdir(parents=True, exist_ok=True)
     with Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
         if checkpoints.steps:
-            state = checkpoints.restore(checkpoints.steps[-1], _target(state))
+            state = checkpoints.restore(checkpoints.steps[-1], _target(state, mesh))
         start = int(state.step)
         everywhere: list[Sink] = []
         if jax.process_index() == 0:
@@ -133,9 +133,7 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
         if checkpoint not in choices:
             raise ValueError(f"The run {folder} has no checkpoint '{checkpoint}'; there are {', '.join(choices)}.")
         shapes = jax.eval_shape(lambda: create_state_of(experiment))
-        sharding = NamedSharding(data_mesh(), PartitionSpec())
-        target = jax.tree.map(lambda s: jax.ShapeDtypeStruct(s.shape, s.dtype, sharding=sharding), shapes)
-        return experiment, checkpoints.restore(choices[checkpoint], target)
+        return experiment, checkpoints.restore(choices[checkpoint], _target(shapes, data_mesh()))
 
 
 def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
@@ -254,5 +252,6 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
     jax.eval_shape(lambda: create_state_of(experiment))
 
 
-def _target(state: TrainState) -> TrainState:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), state)
+def _target(state: TrainState, mesh: Mesh) -> TrainState:
+    sharding = NamedSharding(mesh, PartitionSpec())
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state)
