@@ -41,7 +41,7 @@ def experiment(
             "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
             "generator": Player(terms=generator, weights=weights, tx=adam, owns=("generator",), ema=0.999),
         },
-        data=data.images("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size),
         evals={"samples": evals.sample_grid(n=64)},
         steps=6_000,
     )

@@ -27,11 +27,11 @@ def experiment(
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.vae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
     player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99)
-    valid, test = (data.images("digits", split, batch_size=250) for split in ("valid", "test"))
+    valid, test = (data.load("digits", split, batch_size=250) for split in ("valid", "test"))
     return Experiment(
         model=model,
         players={"vae": player},
-        data=data.images("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size),
         steps=steps,
         evals={
             "valid": evals.likelihood(valid),

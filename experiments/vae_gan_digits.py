@@ -35,10 +35,10 @@ def experiment(
             ),
             "discriminator": Player(terms=terms, weights={"critic": 1.0}, tx=adam, owns=("discriminator",)),
         },
-        data=data.images("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size),
         evals={
             "samples": evals.sample_grid(n=64),
-            "reconstructions": evals.reconstructions(data.images("digits", "test", batch_size=250), n=32),
+            "reconstructions": evals.reconstructions(data.load("digits", "test", batch_size=250), n=32),
         },
         steps=4_000,
     )

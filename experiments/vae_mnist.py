@@ -25,11 +25,11 @@ def experiment(
     player = Player(
         terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(learning_rate), ema=0.999
     )
-    valid, test = (data.images("mnist-dynamic", split, batch_size=500) for split in ("valid", "test"))
+    valid, test = (data.load("mnist-dynamic", split, batch_size=500) for split in ("valid", "test"))
     return Experiment(
         model=model,
         players={"vae": player},
-        data=data.images("mnist-dynamic", "train", batch_size=batch_size),
+        data=data.load("mnist-dynamic", "train", batch_size=batch_size),
         steps=20_000,
         evals={
             "valid": evals.likelihood(valid),

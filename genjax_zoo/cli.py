@@ -162,7 +162,7 @@ def evaluate(run: Annotated[Path, tyro.conf.Positional], checkpoint: str = "late
 
 
 def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.conf.Positional] = "all") -> None:
-    """List models, data and experiments, a line each.
+    """List models, data and experiments, a line each; `list data` prints the card of every protocol.
 
     Args:
         what: which of them.
@@ -178,7 +178,10 @@ def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.
         if what in ("all", title):
             print(title)
             for name, about in entries.items():
-                print(f"  {name:32} {(about or '').strip().splitlines()[0]}")
+                card = data.PROTOCOLS[name].card() if what == "data" else {}
+                print(f"  {name}" if card else f"  {name:32} {(about or '').strip().splitlines()[0]}")
+                for entry, text in card.items():
+                    print(f"      {entry:12} {text}")
 
 
 def _parse_train(file: Path, argv: list[str]) -> tuple[Callable[..., Any], Mapping[str, Any], RunFlags]:

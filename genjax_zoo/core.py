@@ -8,7 +8,7 @@ Frozen dataclasses hold behaviour, NamedTuples hold arrays; the two never mix.
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 import jax
@@ -110,6 +110,14 @@ class Data(Protocol):
 
     def at(self, step: Any, shard: Any = 0, shards: int = 1) -> Batch:
         """The part `shard` of `shards` of the batch of one step."""
+        ...
+
+    def stream(self, start: int, stop: int, shard: int = 0, shards: int = 1) -> Iterator[Mapping[str, Any]]:
+        """Raw examples of the steps start ... stop - 1, for data that is not resident: what the host reads ahead."""
+        ...
+
+    def finish(self, raw: Mapping[str, Any], step: Any, shard: Any = 0) -> Batch:
+        """The batch of raw examples, inside the compiled step."""
         ...
 
     def mask(self, step: Any) -> Array:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, TermFn, Terms, Variables, dimensions, require
+from genjax_zoo.math import logit, logit_inverse
 
 
 def dequantized(model: Model, levels: int = 256) -> Model:
@@ -60,16 +61,7 @@ def logit_space(model: Model, alpha: float = 1e-6) -> Model:
 
     The term "logit" is -log |dy/dx|, nats; without it the likelihood is that of y, which MAF reports.
     """
-
-    def forward(x: Array) -> tuple[Array, Array]:
-        p = alpha + (1 - 2 * alpha) * x
-        y = jnp.log(p) - jnp.log1p(-p)
-        return y, math.log(1 - 2 * alpha) - jnp.log(p) - jnp.log1p(-p)
-
-    def inverse(y: Array) -> Array:
-        return jnp.clip((jax.nn.sigmoid(y) - alpha) / (1 - 2 * alpha), 0, 1)
-
-    return _through(model, "logit", forward, inverse)
+    return _through(model, "logit", lambda x: logit(x, alpha), lambda y: logit_inverse(y, alpha))
 
 
 def scaled(model: Model, *, shift: float, scale: float) -> Model:

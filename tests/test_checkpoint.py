@@ -109,11 +109,11 @@ def test_damage_is_noticed(tmp_path, monkeypatch):
 @functools.cache
 def experiment(steps, name="vae", **changes):
     case = CASES[name]()
-    test = data.images("digits", "test", batch_size=100)
+    test = data.load("digits", "test", batch_size=100)
     return Experiment(
         model=case.model,
         players=case.players,
-        data=data.images("digits", "train", batch_size=16),
+        data=data.load("digits", "train", batch_size=16),
         evals={"test": evals.likelihood(test)} if case.model.nelbo else {},
         best="test/nelbo" if case.model.nelbo else None,
         steps=steps,

@@ -11,7 +11,7 @@ ROOT = Path(genjax_zoo.__file__).parent
 ALLOWED = {
     "core": set(),
     "math": set(),
-    "data": set(),
+    "data": {"math"},
     "linen": {"core"},
     "wrap": {"core", "math"},
     "nn": {"math"},

@@ -221,7 +221,7 @@ def test_conditions_can_be_fixed():
 
 def test_evaluation_is_the_mean_over_every_example_once():
     model = models.vae(shape=(8, 8, 1), latent=2, hidden=(8,), likelihood=math.discretized_logistic(17))
-    test = data.images("digits", "test", batch_size=100)
+    test = data.load("digits", "test", batch_size=100)
     variables = model.init(KEY, test.at(0))
 
     def exact_rate(x):

@@ -163,7 +163,7 @@ def test_models_shard_alike(name):
 def test_steps_in_one_call(backend):
     """A scan of steps over resident data, or over stacked batches, is the same steps one by one."""
     case = CASES["vae"]()
-    digits = data.images("digits", "train", batch_size=16)
+    digits = data.load("digits", "train", batch_size=16)
     mesh, steps = data_mesh(), 4
     shards = 1 if backend == "jit" else mesh.size
 

@@ -1,5 +1,13 @@
 """Data: named protocols whose batches are a pure function of (seed, step)."""
 
+from genjax_zoo.data.builders import prepared as prepared
 from genjax_zoo.data.named import PROTOCOLS as PROTOCOLS
-from genjax_zoo.data.named import images as images
+from genjax_zoo.data.named import Protocol as Protocol
+from genjax_zoo.data.named import load as load
 from genjax_zoo.data.resident import Resident as Resident
+from genjax_zoo.data.resident import Streamed as Streamed
+from genjax_zoo.data.transforms import binarize as binarize
+from genjax_zoo.data.transforms import dequantize as dequantize
+from genjax_zoo.data.transforms import logit as logit
+from genjax_zoo.data.transforms import scale as scale
+from genjax_zoo.data.transforms import uniform as uniform

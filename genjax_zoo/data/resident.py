@@ -1,34 +1,40 @@
-"""A data set that lives on the device: decoded once, gathered and transformed inside the compiled step."""
+"""Data whose batches are a pure function of (seed, step): on the device, or read ahead by the host.
+
+`Resident` lives on the device and is gathered inside the compiled step. `Streamed` stays with the host: Grain gathers
+batches ahead of the step, in threads or processes. Both give the same batches, bit for bit, because the order is a
+permutation computed from (seed, epoch) and an example's noise is keyed by its place in the whole batch.
+"""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from genjax_zoo.data.shuffle import shuffled
-
-Array = jax.Array
-Transform = Callable[[Mapping[str, Array], Array], Mapping[str, Array]]  # (one example, key) -> one example
+from genjax_zoo.data.shuffle import shuffled, shuffled_on_host
+from genjax_zoo.data.transforms import Array, Transform
 
 
-@jax.tree_util.register_dataclass
+def _field() -> Any:
+    return dataclasses.field(metadata={"static": True})
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
-class Resident:
-    """Arrays as a pytree, so that a compiled step takes them as an argument and not as a constant.
+class _Indexed:
+    """What both share: arrays of examples, and which of them are in a step's batch.
 
     Training data is reshuffled every epoch and its last partial batch is left out. Evaluation data keeps its order and
     draws its noise from the position alone; its last batch is filled by wrapping around, and `mask` is 0 there.
     """
 
-    arrays: Mapping[str, Array]  # each [N, ...]
-    transform: Transform = dataclasses.field(metadata={"static": True})
-    batch_size: int = dataclasses.field(metadata={"static": True})
-    seed: int = dataclasses.field(metadata={"static": True})
-    train: bool = dataclasses.field(metadata={"static": True})
-
-    resident = True
+    arrays: Mapping[str, Any]  # each [N, ...]
+    transform: Transform = _field()
+    batch_size: int = _field()
+    seed: int = _field()
+    train: bool = _field()
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
@@ -41,25 +47,87 @@ class Resident:
     @property
     def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
         """One example, after the transform."""
-        batch = jax.eval_shape(lambda: self.at(0))
+        one = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in self.arrays.items()}
+        batch = jax.eval_shape(lambda raw: self.finish(raw, 0), one)
         return {name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for name, x in batch.items()}
 
     def at(self, step: Any, shard: Any = 0, shards: int = 1) -> Mapping[str, Array]:
-        """The batch of a step: of its `batch_size` examples, part `shard` of `shards`.
+        """The batch of a step: of its `batch_size` examples, part `shard` of `shards`."""
+        return self.finish(self.read(step, shard, shards), step, shard)
+
+    def read(self, step: Any, shard: Any = 0, shards: int = 1) -> Mapping[str, Any]:
+        """The raw examples of a batch."""
+        index = self._index(step, shard, shards)
+        return {name: array[index] for name, array in self.arrays.items()}
+
+    def stream(self, start: int, stop: int, shard: int = 0, shards: int = 1) -> Iterator[Mapping[str, Any]]:
+        """The raw examples of the steps start ... stop - 1, part `shard` of `shards`."""
+        return (self.read(step, shard, shards) for step in range(start, stop))
+
+    def finish(self, raw: Mapping[str, Any], step: Any, shard: Any = 0) -> Mapping[str, Array]:
+        """What the model sees of raw examples that are part `shard` of a batch. Traceable.
 
         An example's noise depends on the seed, the step and its place in the whole batch, never on the sharding.
         """
-        part = self.batch_size // shards
+        part = len(next(iter(raw.values())))
         place = shard * part + jnp.arange(part)
-        epoch = jnp.asarray(step, jnp.int32) // self.batches
-        position = (jnp.asarray(step, jnp.int32) % self.batches) * self.batch_size + place
-        index = shuffled(position, epoch, self.seed, len(self)) if self.train else position % len(self)
         key = jax.random.fold_in(jax.random.key(self.seed), step if self.train else 0)
-        keys = jax.vmap(lambda i: jax.random.fold_in(key, i))(place if self.train else index)
-        examples = {name: array[index] for name, array in self.arrays.items()}
-        return jax.vmap(self.transform)(examples, keys)
+        counter = place if self.train else (step * self.batch_size + place) % len(self)
+        return self.transform(raw, jax.vmap(lambda i: jax.random.fold_in(key, i))(counter))
 
     def mask(self, step: Any) -> Array:
         """Float [batch_size]; 0 where evaluation wraps around to fill the last batch."""
         position = step * self.batch_size + jnp.arange(self.batch_size)
         return ((position < len(self)) | self.train).astype(jnp.float32)
+
+    def _index(self, step: Any, shard: Any, shards: int) -> Any:
+        xp: Any = jnp if isinstance(self, Resident) else np
+        order: Callable[..., Any] = shuffled if isinstance(self, Resident) else shuffled_on_host
+        part = self.batch_size // shards
+        step = xp.asarray(step, xp.int32)
+        position = (step % self.batches) * self.batch_size + shard * part + xp.arange(part)
+        return order(position, step // self.batches, self.seed, len(self)) if self.train else position % len(self)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Resident(_Indexed):
+    """Arrays on the device, as a pytree: a compiled step takes them as an argument and gathers its batch itself."""
+
+    resident = True
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Streamed(_Indexed):
+    """Arrays with the host, in memory or mapped from a file; `stream` reads batches ahead of the step.
+
+    `threads` read within this process, `workers` are processes; neither changes a batch.
+    """
+
+    threads: int = 2
+    workers: int = 0
+
+    resident = False
+
+    def stream(self, start: int, stop: int, shard: int = 0, shards: int = 1) -> Iterator[Mapping[str, np.ndarray]]:
+        """Read ahead by Grain; where that is not installed, when they are asked for."""
+        try:
+            import grain
+        except ImportError:
+            return super().stream(start, stop, shard, shards)
+        read = functools.partial(self.read, shard=shard, shards=shards)
+        steps = grain.MapDataset.range(start, stop).map(read)
+        ahead = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=8)
+        batches = steps.to_iter_dataset(ahead)
+        if self.workers:
+            _let_grain_fork()
+            batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.workers))
+        return iter(batches)
+
+
+def _let_grain_fork() -> None:
+    """Grain's worker processes read absl's flags, which nobody has parsed here."""
+    from absl import flags
+
+    if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()

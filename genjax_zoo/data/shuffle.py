@@ -4,10 +4,12 @@ A Feistel network permutes 0 ... 2^bits - 1; walking its cycles until the value 
 0 ... n - 1. Drawing a fresh order each epoch by `jax.random.permutation` would sort the whole set at every step.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 ROUNDS = 6
 
@@ -24,34 +26,48 @@ def shuffled(position: jax.Array, epoch: Any, seed: Any, n: int) -> jax.Array:
     Returns:
         int32 of the shape of position; over all positions every index occurs exactly once.
     """
+    permute = _permutation(jnp.broadcast_to(_salt(jnp, epoch, seed), position.shape), n)
+    first = permute(position.astype(jnp.uint32))
+    return jax.lax.while_loop(lambda x: jnp.any(x >= n), lambda x: jnp.where(x >= n, permute(x), x), first).astype(
+        jnp.int32
+    )
+
+
+def shuffled_on_host(position: np.ndarray, epoch: int, seed: int, n: int) -> np.ndarray:
+    """The same order as `shuffled`, by NumPy alone: worker processes need no JAX."""
+    permute = _permutation(np.broadcast_to(_salt(np, epoch, seed), position.shape), n)
+    x = permute(position.astype(np.uint32))
+    while np.any(x >= n):
+        x = np.where(x >= n, permute(x), x)
+    return x.astype(np.int64)
+
+
+def _salt(xp: Any, epoch: Any, seed: Any) -> Any:
+    word = xp.asarray(seed & 0xFFFFFFFF if isinstance(seed, int) else seed).astype(xp.uint32).reshape(-1)
+    salt = mix(word + mix(xp.asarray(epoch).astype(xp.uint32).reshape(-1) + np.uint32(0x9E3779B9)))
+    return salt if xp.ndim(epoch) else salt[0]
+
+
+def _permutation(salt: Any, n: int) -> Callable[[Any], Any]:
+    """A permutation of 0 ... 2^bits - 1, with the least bits that hold n."""
     bits = max((n - 1).bit_length(), 2)
     low = bits // 2
     high = bits - low
-    salt = _mix(_word(seed) + _mix(jnp.asarray(epoch).astype(jnp.uint32) + jnp.uint32(0x9E3779B9)))
-    salt = jnp.broadcast_to(salt, position.shape)
 
-    def permute(x: jax.Array) -> jax.Array:
-        left, right = x >> low, x & jnp.uint32((1 << low) - 1)
+    def permute(x: Any) -> Any:
+        left, right = x >> low, x & np.uint32((1 << low) - 1)
         for r in range(ROUNDS):  # each round is undone by itself, so their chain is a permutation
             if r % 2:
-                left = left ^ (_mix(right + salt + jnp.uint32(r)) & jnp.uint32((1 << high) - 1))
+                left = left ^ (mix(right + salt + np.uint32(r)) & np.uint32((1 << high) - 1))
             else:
-                right = right ^ (_mix(left + salt + jnp.uint32(r)) & jnp.uint32((1 << low) - 1))
+                right = right ^ (mix(left + salt + np.uint32(r)) & np.uint32((1 << low) - 1))
         return (left << low) | right
 
-    def outside(x: jax.Array) -> jax.Array:
-        return jnp.any(x >= n)
-
-    first = permute(position.astype(jnp.uint32))
-    return jax.lax.while_loop(outside, lambda x: jnp.where(x >= n, permute(x), x), first).astype(jnp.int32)
+    return permute
 
 
-def _word(seed: Any) -> jax.Array:
-    return jnp.uint32(seed & 0xFFFFFFFF) if isinstance(seed, int) else seed.astype(jnp.uint32)
-
-
-def _mix(x: jax.Array) -> jax.Array:
-    """The finalizer of MurmurHash3: every bit of the input changes every bit of the output."""
-    x = (x ^ (x >> 16)) * jnp.uint32(0x85EBCA6B)
-    x = (x ^ (x >> 13)) * jnp.uint32(0xC2B2AE35)
+def mix(x: Any) -> Any:
+    """The finalizer of MurmurHash3, on arrays of uint32: every bit of the input changes every bit of the output."""
+    x = (x ^ (x >> 16)) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> 13)) * np.uint32(0xC2B2AE35)
     return x ^ (x >> 16)

@@ -9,3 +9,7 @@ from genjax_zoo.math.likelihoods import Likelihood as Likelihood
 from genjax_zoo.math.likelihoods import bernoulli as bernoulli
 from genjax_zoo.math.likelihoods import discretized_logistic as discretized_logistic
 from genjax_zoo.math.likelihoods import gaussian as gaussian
+from genjax_zoo.math.transforms import logit as logit
+from genjax_zoo.math.transforms import logit_inverse as logit_inverse
+from genjax_zoo.math.transforms import mu_law as mu_law
+from genjax_zoo.math.transforms import mu_law_inverse as mu_law_inverse

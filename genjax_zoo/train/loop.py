@@ -10,7 +10,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -35,6 +35,7 @@ class Speed:
 
     steps: int = 0
     seconds: float = 0.0
+    waited: float = 0.0  # seconds in which the host waited for data that is not resident
 
     @property
     def rate(self) -> float:
@@ -127,15 +128,18 @@ class _Loop:
         self.speed = Speed()
         self._pending: list[Any] = []
         self._uncounted = 0  # steps since the clock was last stopped
+        self._waited = 0.0  # seconds in them
         self._clock = time.perf_counter()
         resident = experiment.data.resident
         self._source = replicate(mesh, experiment.data) if resident else None
         split = P() if resident else STACKED
         shards = 1 if backend == "jit" else mesh.size
+        self._stream: Iterator[Any] | None = None
 
         @functools.cache
         def program(steps: int):
-            make = functools.partial(make_steps, experiment.players, steps=steps, shards=shards)
+            finish = experiment.data.finish
+            make = functools.partial(make_steps, experiment.players, steps=steps, shards=shards, finish=finish)
             return parallelize(make, mesh, backend=backend, split=split)
 
         self._program = program
@@ -145,15 +149,18 @@ class _Loop:
         k = self.experiment.steps_per_call
         count = min(k - step % k, self.experiment.steps - step)
         source = self._source if self._source is not None else self._stack(step, count)
+        compiled = count in self._compiled
+        if not compiled:  # this call compiles: keep it off the clock
+            jax.block_until_ready(self._pending)
+            self._stop_clock()
         state, metrics = self._program(count)(state, source)
         self._pending.append((step, metrics))
-        if count in self._compiled:
+        if compiled:
             self._uncounted += count
-        else:  # this call compiled: keep it off the clock
+        else:
             jax.block_until_ready(metrics)
             self._compiled.add(count)
-            self._stop_clock()
-            self._uncounted = 0
+            self._waited = 0.0
             self.resume_clock()
         return state, step + count
 
@@ -175,6 +182,8 @@ class _Loop:
             if not name.endswith("/finite") and not np.all(np.isnan(values))
         }
         known = {"steps/s": rate, "examples/s": rate * self.experiment.data.batch_size} if rate > 0 else {}
+        if known and self._source is None:
+            known["waiting"] = self.speed.waited / self.speed.seconds
         return {**means, **known}
 
     def resume_clock(self) -> None:
@@ -186,13 +195,18 @@ class _Loop:
         if self._uncounted:
             self.speed.steps += self._uncounted
             self.speed.seconds += seconds
-        self._uncounted = 0
+            self.speed.waited += self._waited
+        self._uncounted, self._waited = 0, 0.0
         return rate
 
     def _stack(self, step: int, count: int) -> Any:
-        """The host batches of `count` steps, [count, B, ...], split over the devices."""
-        rank, processes = jax.process_index(), jax.process_count()
-        batches = [self.experiment.data.at(step + i, rank, processes) for i in range(count)]
+        """What the host has read for `count` steps, [count, B, ...], split over the devices."""
+        if self._stream is None:
+            rank, processes = jax.process_index(), jax.process_count()
+            self._stream = iter(self.experiment.data.stream(step, self.experiment.steps, rank, processes))
+        start = time.perf_counter()
+        batches = [next(self._stream) for _ in range(count)]
+        self._waited += time.perf_counter() - start
         return place_batch(self.mesh, jax.tree.map(lambda *parts: np.stack(parts), *batches), split=STACKED)
 
 

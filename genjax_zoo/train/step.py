@@ -85,7 +85,14 @@ def make_step(players: Mapping[str, Player], *, axis: str | None = None) -> Step
     return step
 
 
-def make_steps(players: Mapping[str, Player], *, steps: int, axis: str | None = None, shards: int = 1):
+def make_steps(
+    players: Mapping[str, Player],
+    *,
+    steps: int,
+    axis: str | None = None,
+    shards: int = 1,
+    finish: Callable[..., Batch] = lambda raw, step, shard: raw,
+):
     """The body of `steps` steps as one scan, drawing batches inside the program.
 
     Args:
@@ -93,16 +100,18 @@ def make_steps(players: Mapping[str, Player], *, steps: int, axis: str | None = 
         steps: how many steps one call runs.
         axis: as for `make_step`.
         shards: how many parts the mapped axis has.
+        finish: makes a batch of what the host has read; see `Data.finish`.
 
     Returns:
-        (state, source) -> (state, metrics [steps]); the source is resident data, or host batches stacked as [steps, B].
+        (state, source) -> (state, metrics [steps]); the source is resident data, or what the host has read, stacked as
+        [steps, B].
     """
     step = make_step(players, axis=axis)
 
     def run(state: TrainState, source: Any) -> tuple[TrainState, Metrics]:
-        def one(state, batch):
-            if batch is None:
-                batch = source.at(state.step, 0 if axis is None else jax.lax.axis_index(axis), shards)
+        def one(state, raw):
+            shard = 0 if axis is None else jax.lax.axis_index(axis)
+            batch = source.at(state.step, shard, shards) if raw is None else finish(raw, state.step, shard)
             return step(state, batch)
 
         stacked = None if getattr(source, "resident", False) else source

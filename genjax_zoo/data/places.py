@@ -1,0 +1,71 @@
+"""Where the files of data sets are: --data-dir, TFDS_DATA_DIR, or TFDS's default folder, in this order."""
+
+import os
+import socket
+import threading
+import urllib.parse
+from pathlib import Path
+
+FOLDER = "GENJAX_ZOO_DATA"  # the environment variable that names the data folder; --data-dir sets it
+TFDS_FOLDER = "TFDS_DATA_DIR"
+SECONDS = 4.0  # for a server to answer
+
+
+def roots() -> list[Path]:
+    """The folders that hold one sub-folder per data set.
+
+    Raises:
+        FileNotFoundError: the folder named by --data-dir or GENJAX_ZOO_DATA does not exist.
+    """
+    named = [os.environ.get(FOLDER), os.environ.get(TFDS_FOLDER)]
+    if named[0] and not Path(named[0]).expanduser().is_dir():
+        raise FileNotFoundError(f"There is no folder {named[0]}; --data-dir and {FOLDER} name the folder of all sets.")
+    return [Path(root).expanduser() for root in [*named, "~/tensorflow_datasets"] if root]
+
+
+def places(*names: str) -> list[Path]:
+    """The existing folders of a set that goes by these names."""
+    found = [root / name for root in roots() for name in names]
+    return [folder for folder in found if folder.is_dir()]
+
+
+def missing(name: str, folder: str, files: str, why: str) -> FileNotFoundError:
+    """What to say where a set is neither here nor to be had."""
+    where = " or ".join(str(root / folder) for root in roots())
+    return FileNotFoundError(
+        f"'{name}' was looked for in {where}, and {why}. Put {files} into {where} (--data-dir or {FOLDER} names the "
+        f"folder above it), or use 'digits', 'grid25', 'ring8', 'checkerboard' or 'two-moons', which need no files."
+    )
+
+
+def unreachable(url: str) -> str | None:
+    """Why the server of a URL, or the proxy before it, cannot be reached; None if it can."""
+    parsed = urllib.parse.urlsplit(url)
+    proxy = None if _bypassed(parsed.hostname or "") else _proxy(parsed.scheme)
+    target = urllib.parse.urlsplit(proxy) if proxy else parsed
+    port = target.port or {"https": 443, "ftp": 21}.get(target.scheme, 80)
+    failure: list[str] = [f"{target.hostname} did not answer within {SECONDS:.0f} s"]
+
+    def connect() -> None:
+        try:
+            socket.create_connection((target.hostname or "", port), SECONDS).close()
+            failure.clear()
+        except OSError as error:
+            failure[0] = f"{target.hostname} could not be reached ({error.strerror or error})"
+
+    thread = threading.Thread(target=connect, daemon=True)  # looking up a name has no time limit of its own
+    thread.start()
+    thread.join(SECONDS)
+    return failure[0] if failure else None
+
+
+def _proxy(scheme: str) -> str | None:
+    import urllib.request
+
+    return urllib.request.getproxies().get(scheme)
+
+
+def _bypassed(host: str) -> bool:
+    import urllib.request
+
+    return bool(urllib.request.proxy_bypass(host))
