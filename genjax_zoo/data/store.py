@@ -107,7 +107,7 @@ def _load(folder: Path) -> Mapping[str, Mapped] | None:
     try:
         checksums = json.loads((folder / META).read_text())["crc32"]
         arrays = {key: Mapped(str(folder / f"{key}.npy")) for key in checksums}
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, EOFError):
         return None
     intact = all(_checksum(np.asarray(array)) == checksums[key] for key, array in arrays.items())
     return arrays if intact else None

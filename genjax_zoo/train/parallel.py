@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -75,8 +76,15 @@ def place(mesh: Mesh, state: TrainState, batch: Any, *, split: P = BATCH) -> tup
 
 
 def replicate(mesh: Mesh, tree: PyTree) -> PyTree:
-    """Puts a copy of the tree on every device."""
-    return jax.device_put(tree, NamedSharding(mesh, P()))
+    """Puts a copy of the tree on every device, of all processes."""
+    sharding = NamedSharding(mesh, P())
+
+    def put(x: Any) -> Any:
+        if jnp.issubdtype(x.dtype, jax.dtypes.prng_key):  # device_put does not take keys to another process's devices
+            return jax.random.wrap_key_data(put(jax.random.key_data(x)), impl=jax.random.key_impl(x))
+        return jax.device_put(np.asarray(x), sharding)
+
+    return jax.device_put(tree, sharding) if sharding.is_fully_addressable else jax.tree.map(put, tree)
 
 
 def place_batch(mesh: Mesh, batch: Mapping[str, Any], *, split: P = BATCH) -> Mapping[str, jax.Array]:

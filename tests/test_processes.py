@@ -1,0 +1,84 @@
+"""Two processes train as one does: each reads its own part of a batch, and another number of them goes on."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from genjax_zoo import Experiment, Player, data, evals, fit, models
+
+BATCH = 16
+
+
+def experiment(resident, steps):
+    """A VAE whose noise does not depend on the sharding, by plain SGD."""
+    model = models.vae(shape=(8, 8, 1), latent=4, hidden=(16,))
+
+    def terms(variables, batch, key, train):
+        return model.nelbo(variables, batch, jax.random.key(0), train)
+
+    return Experiment(
+        model=model,
+        players={"vae": Player(terms=terms, weights={"distortion": 1.0, "rate": 1.0}, tx=optax.sgd(1e-3))},
+        data=data.load("digits", "train", batch_size=BATCH, seed=1, resident=resident),
+        evals={"test": evals.likelihood(data.load("digits", "test", batch_size=50))},
+        steps=steps,
+        save_every=3,
+        steps_per_call=2,
+    )
+
+
+CHILD = f"""
+import sys
+import jax
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+rank, address, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
+jax.config.update("jax_num_cpu_devices", 1)
+jax.distributed.initialize(address, 2, rank, initialization_timeout=60)
+import test_processes as ours
+read, parts = ours.data.Streamed.read, []
+def reading(self, step, shard=0, shards=1):
+    raw = read(self, step, shard, shards)
+    parts.append((shard, shards, len(raw["x"])))
+    return raw
+ours.data.Streamed.read = reading
+for resident in (True, False):
+    result = ours.fit(ours.experiment(resident, 3), workdir=f"{{folder}}/{{resident}}")
+print(set(parts) - {{(0, 1, {BATCH})}},  # which initialises, everywhere alike
+      result.results["test/nelbo"])
+"""
+
+
+def free_address():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return f"127.0.0.1:{probe.getsockname()[1]}"
+
+
+def test_two_processes_then_one(tmp_path):
+    address = free_address()
+    command = [sys.executable, "-c", CHILD]
+    both = [
+        subprocess.Popen(
+            [*command, str(rank), address, str(tmp_path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for rank in range(2)
+    ]
+    outputs = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], outputs
+    for rank, (printed, _) in enumerate(outputs):
+        assert f"{{({rank}, 2, {BATCH // 2})}}" in printed  # its own half, and nothing else, once it trains
+    assert outputs[0][0].split()[-1] == outputs[1][0].split()[-1]
+    whole = fit(experiment(True, 6), devices=jax.devices()[:1])
+    expected = jax.tree.leaves(whole.state.variables)
+    for resident in (True, False):
+        resumed = fit(experiment(resident, 6), workdir=tmp_path / str(resident))
+        assert int(resumed.state.step) == 6
+        for ours, reference in zip(jax.tree.leaves(resumed.state.variables), expected):
+            np.testing.assert_allclose(ours, reference, rtol=2e-5, atol=1e-7)
+        assert resumed.results["test/nelbo"] == pytest.approx(whole.results["test/nelbo"], rel=1e-5)
