@@ -6,6 +6,7 @@ from genjax_zoo.data.named import Protocol as Protocol
 from genjax_zoo.data.named import load as load
 from genjax_zoo.data.resident import Resident as Resident
 from genjax_zoo.data.resident import Streamed as Streamed
+from genjax_zoo.data.store import Mapped as Mapped
 from genjax_zoo.data.transforms import binarize as binarize
 from genjax_zoo.data.transforms import dequantize as dequantize
 from genjax_zoo.data.transforms import logit as logit

@@ -6,7 +6,7 @@ permutation computed from (seed, epoch) and an example's noise is keyed by its p
 """
 
 import dataclasses
-import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -16,6 +16,8 @@ import numpy as np
 
 from genjax_zoo.data.shuffle import shuffled, shuffled_on_host
 from genjax_zoo.data.transforms import Array, Transform
+
+AT_ONCE = 4  # steps that Grain reads as one element: a fourth of its cost per element
 
 
 def _field() -> Any:
@@ -96,6 +98,12 @@ class Resident(_Indexed):
 
     resident = True
 
+    def read(self, step: Any, shard: Any = 0, shards: int = 1) -> Mapping[str, Array]:
+        """The raw examples of a batch, gathered as rows: XLA gathers them up to 20 times faster than images on CPU."""
+        index = self._index(step, shard, shards)
+        rows = {name: array.reshape(len(array), -1)[index] for name, array in self.arrays.items()}
+        return {name: row.reshape(-1, *self.arrays[name].shape[1:]) for name, row in rows.items()}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Streamed(_Indexed):
@@ -104,7 +112,7 @@ class Streamed(_Indexed):
     `threads` read within this process, `workers` are processes; neither changes a batch.
     """
 
-    threads: int = 2
+    threads: int = 1
     workers: int = 0
 
     resident = False
@@ -115,14 +123,16 @@ class Streamed(_Indexed):
             import grain
         except ImportError:
             return super().stream(start, stop, shard, shards)
-        read = functools.partial(self.read, shard=shard, shards=shards)
-        steps = grain.MapDataset.range(start, stop).map(read)
-        ahead = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=8)
-        batches = steps.to_iter_dataset(ahead)
+
+        def read(first: int) -> list[Mapping[str, np.ndarray]]:
+            return [self.read(step, shard, shards) for step in range(first, min(first + AT_ONCE, stop))]
+
+        firsts = grain.MapDataset.range(start, stop, AT_ONCE).map(read)
+        batches = firsts.to_iter_dataset(grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=3))
         if self.workers:
             _let_grain_fork()
             batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.workers))
-        return iter(batches)
+        return itertools.chain.from_iterable(batches)
 
 
 def _let_grain_fork() -> None:
