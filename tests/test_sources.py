@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -21,7 +22,7 @@ from PIL import Image
 from scipy.io import wavfile
 
 from genjax_zoo import data
-from genjax_zoo.data import builders, files, mnist, places, store, wav
+from genjax_zoo.data import audio, builders, files, mnist, places, store, wav
 from genjax_zoo.data.idx import read_idx
 from genjax_zoo.run import load_experiment
 
@@ -326,6 +327,22 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+def believe(monkeypatch, name, paths):
+    """Makes TFDS take the present files for the originals of a set."""
+    from tensorflow_datasets.core.download import checksums
+
+    known = {
+        url: checksums.UrlInfo(
+            size=path.stat().st_size,  # type: ignore[arg-type]
+            checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
+            filename=path.name,
+        )
+        for url, path in paths.items()
+    }
+    monkeypatch.setattr(builders._own()[name], "url_infos", known)
+    monkeypatch.setattr(checksums, "get_all_url_infos", lambda: known)
+
+
 @pytest.fixture
 def server(tmp_path):
     folder = tmp_path / "served"
@@ -338,22 +355,10 @@ def server(tmp_path):
 
 def test_downloads(monkeypatch, server, small, own_folders):
     """Through TFDS, with its checksums; a file of another checksum is refused, and leaves nothing prepared."""
-    from tensorflow_datasets.core.download import checksums
-
     folder, url = server
     write_idx(folder)
-    known = {
-        url + name: checksums.UrlInfo(
-            size=(folder / name).stat().st_size,  # type: ignore[arg-type]
-            checksum=hashlib.sha256((folder / name).read_bytes()).hexdigest(),
-            filename=name,
-        )
-        for name in mnist.FILES
-    }
-    builder = builders._own()["mnist"]
-    monkeypatch.setattr(builder, "URL", url)
-    monkeypatch.setattr(builder, "url_infos", known)
-    monkeypatch.setattr(checksums, "get_all_url_infos", lambda: known)
+    monkeypatch.setattr(builders._own()["mnist"], "URL", url)
+    believe(monkeypatch, "mnist", {url + name: folder / name for name in mnist.FILES})
     good = (folder / mnist.FILES[0]).read_bytes()
     (folder / mnist.FILES[0]).write_bytes(good[:-1] + b"?")
     with pytest.raises(ValueError, match="another checksum than TFDS knows"):
@@ -520,37 +525,56 @@ def test_static_files(monkeypatch, own_folders):
         data.load("mnist-static", "test", batch_size=3)
 
 
+def write_tar(path, contents):
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in contents.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+
+
+def test_cifar10_through_tfds(monkeypatch, own_folders):
+    """The original binary archive, placed by hand: labels, channel order, and TFDS's own order of examples."""
+    folder = own_folders / "cifar10"
+    folder.mkdir()
+    rows = RANDOM.integers(0, 256, (6, 4, 3_073)).astype(np.uint8)
+    rows[..., 0] %= 10
+    names = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
+    contents = {f"cifar-10-batches-bin/{name}": row.tobytes() for name, row in zip(names, rows)}
+    contents["cifar-10-batches-bin/batches.meta.txt"] = "\n".join(f"class{i}" for i in range(10)).encode()
+    path = folder / "cifar-10-binary.tar.gz"
+    write_tar(path, contents)
+    (url,) = builders._own()["cifar10"].url_infos
+    believe(monkeypatch, "cifar10", {url: path})
+    for split, expected in (("train", rows[:5].reshape(20, -1)), ("test", rows[5])):
+        found = data.load("cifar10", split, batch_size=4, conditions=("label",))
+        images = expected[:, 1:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+        order = builders._stock_order(split, len(images))
+        np.testing.assert_array_equal(found.arrays["x"], images[order])
+        np.testing.assert_array_equal(found.arrays["label"], expected[order, 0])
+    assert [example["id"] for example in builders.examples(data.prepared("cifar10"), "test")][0].startswith(
+        b"test_0000"
+    )
+    path.write_bytes(path.read_bytes()[:-50])
+    with pytest.raises(ValueError, match="another checksum than TFDS knows"):
+        monkeypatch.setenv("GENJAX_ZOO_DATA", str(own_folders.parent))
+        (own_folders.parent / "cifar10").mkdir()
+        path.rename(own_folders.parent / "cifar10" / path.name)
+        data.load("cifar10", "train", batch_size=4)
+
+
 def test_spoken_digit_through_tfds(monkeypatch, own_folders):
     """The original archive, placed by hand, prepared without TensorFlow."""
-    import tarfile
-
-    from tensorflow_datasets.core.download import checksums
-
-    from genjax_zoo.data import audio
-
     folder = own_folders / "spoken_digit"
     folder.mkdir()
     recordings = {
         f"{d}_{s}_{i}.wav": TONE[: 50 * (i + 1)] for d in range(2) for s in ("theo", "george") for i in (0, 6)
     }
     path = folder / "free-spoken-digit-dataset-1.0.9.tar.gz"
-    with tarfile.open(path, "w:gz") as archive:
-        for name, samples in recordings.items():
-            info = tarfile.TarInfo(f"free-spoken-digit-dataset-1.0.9/recordings/{name}")
-            content = wav_bytes(samples)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    builder = builders._own()["spoken_digit"]
-    (url,) = builder.url_infos
-    known = {
-        url: checksums.UrlInfo(
-            size=path.stat().st_size,  # type: ignore[arg-type]
-            checksum=hashlib.sha256(path.read_bytes()).hexdigest(),
-            filename=path.name,
-        )
-    }
-    monkeypatch.setattr(builder, "url_infos", known)
-    monkeypatch.setattr(checksums, "get_all_url_infos", lambda: known)
+    top = "free-spoken-digit-dataset-1.0.9"
+    write_tar(path, {f"{top}/recordings/{name}": wav_bytes(samples) for name, samples in recordings.items()})
+    (url,) = builders._own()["spoken_digit"].url_infos
+    believe(monkeypatch, "spoken_digit", {url: path})
     monkeypatch.setattr(audio, "_checked", lambda found, path: found)
     found = audio.read_recordings()
     assert set(found) == set(recordings)
