@@ -48,10 +48,11 @@ class Model:
 
     spec: Spec
     init: Callable[[Key, Batch], Variables]  # from a real batch: data-dependent initialisation needs it
-    apply: Callable[..., tuple[Any, Variables]]  # (variables, method, *args, key=None, train=False)
+    apply: Callable[..., tuple[Any, Variables]]  # (variables, method, *args, key=None, train=False, ...)
     sample: Callable[..., Array] = _MISSING  # (variables, key, n, cond={}) -> x [n, ...]
     nll: TermFn = _MISSING  # terms sum exactly to -log p(x | cond)
     nelbo: TermFn = _MISSING  # terms sum to an upper bound on it, in expectation over the key
+    log_weights: Callable[..., Array] = _MISSING  # (variables, batch, key, k) -> log p(x, z) / q(z | x) [k, B], nats
     encode: Callable[..., Array] = _MISSING  # (variables, batch, key) -> z [B, ...]
     decode: Callable[..., Array] = _MISSING  # (variables, z, cond={}) -> x [B, ...]
 

@@ -3,6 +3,7 @@
     method      signature                        returns
     sample      (key, n, cond, train)            x [n, ...]
     nll, nelbo  (batch, key, train)              terms, each float [B]
+    log_weights (batch, k, key, train)           log p(x, z) / q(z | x) of k draws of z, [k, B], nats
     encode      (batch, key, train)              z [B, ...]
     decode      (z, cond, train)                 x [B, ...]
     __call__    (batch, key, train)              anything; it runs every network once, for init
@@ -38,8 +39,8 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         k_params, k_call = jax.random.split(key)
         return module.init({"params": k_params}, batch, k_call, True)
 
-    def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False):
-        keyed: dict[str, Any] = {} if key is None else {"key": key}
+    def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False, **more: Any):
+        keyed: dict[str, Any] = more if key is None else {**more, "key": key}
         state = [name for name in variables if name != "params"]
         out, changed = module.apply(variables, *args, **keyed, train=train, method=method, mutable=state)
         return out, {**variables, **changed}
@@ -58,6 +59,10 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
     def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
         return apply(variables, "sample", key, n, cond)[0]
 
+    def log_weights(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
+        check_batch(spec, batch)
+        return apply(variables, "log_weights", batch, k, key=key)[0]
+
     def encode(variables: Variables, batch: Batch, key: Key) -> Array:
         check_batch(spec, batch)
         return apply(variables, "encode", batch, key=key)[0]
@@ -65,7 +70,14 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
     def decode(variables: Variables, z: Array, cond: Batch = NO_CONDITION) -> Array:
         return apply(variables, "decode", z, cond)[0]
 
-    offered = {"sample": sample, "nll": terms("nll"), "nelbo": terms("nelbo"), "encode": encode, "decode": decode}
+    offered = {
+        "sample": sample,
+        "nll": terms("nll"),
+        "nelbo": terms("nelbo"),
+        "log_weights": log_weights,
+        "encode": encode,
+        "decode": decode,
+    }
     fields: dict[str, Any] = {name: function for name, function in offered.items() if hasattr(type(module), name)}
     return Model(spec=spec, init=init, apply=apply, **fields)
 

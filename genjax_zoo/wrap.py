@@ -40,6 +40,15 @@ def dequantized(model: Model, levels: int = 256) -> Model:
     def level(x: Array) -> Array:
         return jnp.clip(jnp.floor(x * levels), 0, levels - 1) / (levels - 1)
 
+    def log_weights(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
+        """The noise belongs to what is drawn k times, so that the bound over it tightens with k, too."""
+
+        def one(key: Key) -> Array:
+            k_noise, k_model = jax.random.split(key)
+            return model.log_weights(variables, noisy(batch, k_noise), k_model, 1)[0]
+
+        return jax.lax.map(one, jax.random.split(key, k)) - offset
+
     def encode(variables: Variables, batch: Batch, key: Key) -> Array:
         k_noise, k_model = jax.random.split(key)
         (inner,) = require(model, "encode")
@@ -50,6 +59,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         init=lambda key, batch: model.init(key, noisy(batch, jax.random.fold_in(key, 1))),
         nll=None,
         nelbo=density and nelbo,
+        log_weights=model.log_weights and log_weights,
         encode=model.encode and encode,
         sample=_then(model.sample, level),
         decode=_then(model.decode, level),
@@ -90,7 +100,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
     def terms(function: TermFn | None) -> TermFn | None:
         return function and (lambda v, batch, key, train: function(v, with_fixed(batch, len(batch["x"])), key, train))
 
-    sample, encode, decode = model.sample, model.encode, model.decode
+    sample, encode, decode, weigh = model.sample, model.encode, model.decode, model.log_weights
     return dataclasses.replace(
         model,
         spec={name: one for name, one in model.spec.items() if name not in fixed},
@@ -98,6 +108,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         nll=terms(model.nll),
         nelbo=terms(model.nelbo),
         sample=sample and (lambda v, key, n, cond=NO_CONDITION: sample(v, key, n, with_fixed(cond, n))),
+        log_weights=weigh and (lambda v, batch, key, k: weigh(v, with_fixed(batch, len(batch["x"])), key, k)),
         encode=encode and (lambda v, batch, key: encode(v, with_fixed(batch, len(batch["x"])), key)),
         decode=decode and (lambda v, z, cond=NO_CONDITION: decode(v, z, with_fixed(cond, len(z)))),
     )
@@ -120,10 +131,16 @@ def _through(
 
         return function and run
 
+    def log_weights(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
+        y, log_det = forward(batch["x"])
+        weights = model.log_weights(variables, {**batch, "x": y}, key, k)
+        return weights + jnp.sum(log_det, axis=tuple(range(1, log_det.ndim)))
+
     encode = model.encode
     return dataclasses.replace(
         model,
         init=lambda key, batch: model.init(key, inner(batch)),
+        log_weights=model.log_weights and log_weights,
         nll=terms(model.nll),
         nelbo=terms(model.nelbo),
         encode=encode and (lambda variables, batch, key: encode(variables, inner(batch), key)),

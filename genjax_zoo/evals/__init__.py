@@ -1,5 +1,6 @@
 """Evaluations: functions of (model, variables, key) that return named numbers and images."""
 
+from genjax_zoo.evals.likelihood import iw_bound as iw_bound
 from genjax_zoo.evals.likelihood import likelihood as likelihood
 from genjax_zoo.evals.samples import reconstructions as reconstructions
 from genjax_zoo.evals.samples import sample_grid as sample_grid

@@ -2,13 +2,25 @@
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, TermFn, Variables, dimensions, likelihood_terms
+from genjax_zoo.core import (
+    Array,
+    Batch,
+    Data,
+    Eval,
+    Key,
+    Model,
+    TermFn,
+    Variables,
+    dimensions,
+    likelihood_terms,
+    require,
+)
 
 
 def likelihood(data: Data) -> Eval:
@@ -32,6 +44,56 @@ def likelihood(data: Data) -> Eval:
         means = {term: float(value / sums["count"]) for term, value in sums["terms"].items()}
         nats = sum(means.values())
         return {name: nats, "bits/dim": nats / (dimensions(model.spec) * math.log(2)), **means}
+
+    return run
+
+
+def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
+    """The importance-weighted bound -log mean_k p(x, z) / q(z | x) (Burda et al. 2015, arXiv:1509.00519).
+
+    Bounds of different k are different numbers: compare those of one k only.
+
+    Args:
+        data: an evaluation split; every example counts once, padding does not.
+        k: draws of z per example.
+        chunk: draws at a time; memory does not grow with k.
+
+    Returns:
+        An Eval that gives "iw-<k>" in nats per example, and "iw-<k>/bits/dim". It raises ValueError for a model without
+        `log_weights`.
+
+    Raises:
+        ValueError: k or chunk below 1.
+    """
+    if k < 1 or chunk < 1:
+        raise ValueError(f"An importance-weighted bound needs k and chunk of 1 or more, not {k} and {chunk}.")
+
+    def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
+        (log_weights,) = require(model, "log_weights")
+        bound_of, total, count = _importance_weighted(log_weights, k, min(chunk, k)), 0.0, 0.0
+        for step in range(data.batches):
+            mask = data.mask(step)
+            bound = bound_of(variables, data.at(step), jax.random.fold_in(key, step))
+            total, count = total + float(jnp.sum(mask * bound)), count + float(jnp.sum(mask))
+        nats = total / count
+        return {f"iw-{k}": nats, f"iw-{k}/bits/dim": nats / (dimensions(model.spec) * math.log(2))}
+
+    return run
+
+
+@functools.cache
+def _importance_weighted(log_weights: Callable[..., Array], k: int, chunk: int):
+    whole, rest = divmod(k, chunk)
+
+    @jax.jit
+    def run(variables: Variables, batch: Batch, key: Key) -> Array:
+        def some(total: Array, index: Array, n: int) -> Array:
+            drawn = log_weights(variables, batch, jax.random.fold_in(key, index), n)
+            return jnp.logaddexp(total, jax.nn.logsumexp(drawn, axis=0))
+
+        total = jnp.full(len(batch["x"]), -jnp.inf)
+        total = jax.lax.fori_loop(0, whole, lambda index, total: some(total, index, chunk), total)
+        return math.log(k) - (some(total, jnp.asarray(whole), rest) if rest else total)
 
     return run
 

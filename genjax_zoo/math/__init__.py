@@ -13,3 +13,4 @@ from genjax_zoo.math.transforms import logit as logit
 from genjax_zoo.math.transforms import logit_inverse as logit_inverse
 from genjax_zoo.math.transforms import mu_law as mu_law
 from genjax_zoo.math.transforms import mu_law_inverse as mu_law_inverse
+from genjax_zoo.math.transforms import tilted as tilted

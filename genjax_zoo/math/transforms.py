@@ -3,6 +3,8 @@
 import math
 from typing import Any
 
+import jax
+
 
 def logit(x: Any, alpha: float) -> tuple[Any, Any]:
     """Takes [0, 1] to the reals: y = log p - log(1 - p), p = alpha + (1 - 2 alpha) x (Dinh et al. 2016, sec. 4.1).
@@ -47,3 +49,20 @@ def mu_law_inverse(codes: Any, levels: int = 256) -> Any:
     xp, mu = codes.__array_namespace__(), levels - 1
     y = 2 * (codes / mu) - 1
     return xp.sign(y) * xp.expm1(xp.abs(y) * math.log1p(mu)) / mu
+
+
+@jax.custom_vjp
+def tilted(x: jax.Array, by: jax.Array) -> jax.Array:
+    """Just x, whose gradient is multiplied by `by` on its way back."""
+    return x
+
+
+def _tilted_forward(x: jax.Array, by: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return x, by
+
+
+def _tilted_backward(by: jax.Array, gradient: jax.Array) -> tuple[jax.Array, None]:
+    return gradient * by, None
+
+
+tilted.defvjp(_tilted_forward, _tilted_backward)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms
 from genjax_zoo.linen import from_linen
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_kl
+from genjax_zoo.math import Likelihood, bernoulli, gaussian_kl, tilted
 from genjax_zoo.nn import MLP, ImageDecoder, ImageEncoder, batch_norm
 
 Shape = tuple[int, int, int]
@@ -36,6 +36,28 @@ class VAE(nn.Module):
             "distortion": self.likelihood.nll(self.output(z, train), batch["x"]),
             "rate": gaussian_kl(mean, log_std),
         }
+
+    def log_weights(
+        self,
+        batch: Batch,
+        k: int,
+        key: Key,
+        train: bool = False,
+        detached: bool = False,
+        tilt: Array | None = None,
+    ) -> Array:
+        """Log p(x, z) / q(z|x) of k draws of z for each x, [k, B], nats; for the rest see `losses.importance`."""
+        mean, log_std = self.posterior(batch["x"], train)
+        z = mean + jnp.exp(log_std) * jax.random.normal(key, (k, *mean.shape), mean.dtype)
+        if tilt is not None:
+            z = tilted(z, tilt[..., None])
+        if detached:
+            mean, log_std = jax.lax.stop_gradient((mean, log_std))
+        output = self.output(z.reshape(-1, self.latent), train)
+        x = jnp.broadcast_to(batch["x"], (k, *batch["x"].shape)).reshape(-1, *self.shape)
+        distortion = self.likelihood.nll(output, x).reshape(k, -1)
+        noise = (z - mean) * jnp.exp(-log_std)
+        return jnp.sum(0.5 * noise**2 + log_std - 0.5 * z**2, axis=-1) - distortion
 
     def posterior(self, x: Array, train: bool = False) -> tuple[Array, Array]:
         """The mean and log standard deviation of q(z|x), both [B, latent]."""

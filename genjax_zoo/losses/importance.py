@@ -1,0 +1,72 @@
+"""The importance-weighted bound as a term, with a choice of gradients (Burda et al. 2015, arXiv:1509.00519).
+
+An estimator is a function (weigh, k) -> -log mean_k w [B], nats. All have this value; their gradients differ.
+weigh(detached=False, tilt=None) gives log w [k, B]: `detached` takes q's parameters as constants where log q(z | x) is
+evaluated, and `tilt` [k, B] multiplies the gradient that flows back through each draw of z.
+"""
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import Array, Batch, Key, Model, TermFn, Terms, Variables, require
+
+Weigh = Callable[..., Array]
+Estimator = Callable[[Weigh, int], Array]
+
+
+def reparameterized(weigh: Weigh, k: int) -> Array:
+    """Autodiff through every draw (Burda et al. 2015, sec. 3)."""
+    return _bound(weigh(), k)
+
+
+def sticking_the_landing(weigh: Weigh, k: int) -> Array:
+    """Drops the score of q, whose mean is zero for k = 1: no variance is left at the true posterior.
+
+    For k > 1 the encoder's gradient is biased; `doubly_reparameterized` is not (Roeder et al. 2017, arXiv:1703.09194).
+    """
+    return _bound(weigh(detached=True), k)
+
+
+def doubly_reparameterized(weigh: Weigh, k: int) -> Array:
+    """Weighs the encoder's gradient by w^2: unbiased, and its signal does not vanish with k.
+
+    Costs one more forward pass (Tucker et al. 2018, arXiv:1810.04152, eq. 8).
+    """
+    log_w = jax.lax.stop_gradient(weigh())
+    share = jax.nn.softmax(log_w, axis=0)
+    surrogate = -jnp.sum(share * weigh(detached=True, tilt=share), axis=0)
+    return _bound(log_w, k) + surrogate - jax.lax.stop_gradient(surrogate)
+
+
+def importance_weighted(model: Model, *, k: int, estimator: Estimator = reparameterized) -> TermFn:
+    """The term "iw_nelbo" [B], nats: an upper bound on -log p(x) that tightens with k; k = 1 is the VAE's.
+
+    Args:
+        model: has `log_weights`.
+        k: draws of z per example.
+        estimator: whose gradient to take.
+
+    Raises:
+        ValueError: the model has no `log_weights`, or k is below 1.
+    """
+    require(model, "log_weights")
+    if k < 1:
+        raise ValueError(f"An importance-weighted bound needs k of 1 or more, not {k}.")
+
+    def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        changed = [variables]
+
+        def weigh(**how) -> Array:
+            log_w, changed[0] = model.apply(variables, "log_weights", batch, k, key=key, train=train, **how)
+            return log_w
+
+        return {"iw_nelbo": estimator(weigh, k)}, changed[0]
+
+    return run
+
+
+def _bound(log_w: Array, k: int) -> Array:
+    return math.log(k) - jax.nn.logsumexp(log_w, axis=0)
