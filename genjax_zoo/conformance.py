@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from genjax_zoo.core import Batch, Model, Player, PyTree, TrainState, behaviour, dimensions, networks, require
+from genjax_zoo.core import Batch, Model, Player, PyTree, TrainState, behaviour, dimensions, networks, require, total
 from genjax_zoo.train.step import create_state, make_step, owned
 
 DOES_NOT_MOVE = 1e-7  # of the largest gradient: below this, a leaf's gradient is rounding
@@ -147,6 +147,25 @@ def encoding_and_decoding_fit(case: Case) -> None:
     assert x.shape == case.batch["x"].shape, f"decoding an encoding gives {x.shape}, not {case.batch['x'].shape}"
 
 
+def weights_agree_with_the_bound(case: Case, *, draws: int = 500) -> None:
+    """-E[log weight] is the mean of `nelbo`, at randomised parameters: within five standard errors."""
+    log_weights, nelbo = require(case.model, "log_weights", "nelbo")
+    variables, few = randomised(case.state.variables), {name: value[:2] for name, value in case.batch.items()}
+
+    @jax.jit
+    @jax.vmap
+    def differences(key: jax.Array) -> jax.Array:
+        k_weights, k_bound = jax.random.split(key)
+        terms, _ = nelbo(variables, few, k_bound, False)
+        return jnp.mean(total(terms)) + jnp.mean(log_weights(variables, few, k_weights, 3))
+
+    found = differences(jax.random.split(jax.random.key(0), draws))
+    error = jnp.std(found) / draws**0.5
+    assert jnp.abs(jnp.mean(found)) < 5 * error + 1e-4, (
+        f"-E[log weight] is {jnp.mean(found):.4g} from the bound, with a standard error of {error:.2g}"
+    )
+
+
 def probabilities_sum_to_one(model: Model, variables: PyTree, *, cond: Batch | None = None) -> None:
     """`nll` of every binary x, enumerated, is a distribution; for models of at most 16 bits."""
     states = all_bits(model)
@@ -193,7 +212,11 @@ EVERY: tuple[Law, ...] = (
     every_owned_leaf_gets_a_gradient,
     thirty_turns_lower_the_loss,
 )
-BY_CAPABILITY: Mapping[str, Law] = {"sample": samples_look_like_the_data, "encode": encoding_and_decoding_fit}
+BY_CAPABILITY: Mapping[str, Law] = {
+    "sample": samples_look_like_the_data,
+    "encode": encoding_and_decoding_fit,
+    "log_weights": weights_agree_with_the_bound,
+}
 
 
 @functools.cache

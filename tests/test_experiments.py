@@ -10,6 +10,7 @@ from genjax_zoo import cli, restore
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
+TINY = {"iwae_mnist": ["--k", "2", "--test-k", "2"]}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
@@ -17,7 +18,8 @@ def test_experiment(path, tmp_path):
     if "mnist" in path.stem and not os.environ.get("GENJAX_ZOO_DATA"):
         pytest.skip("GENJAX_ZOO_DATA names no folder with mnist/: real files are needed")
     run = str(tmp_path / "run")
-    cli.console(["train", str(path), "--workdir", run, "--steps", "2", "--batch-size", "16", "--log-every", "1"])
+    tiny = ["--steps", "2", "--batch-size", "16", "--log-every", "1", *TINY.get(path.stem, [])]
+    cli.console(["train", str(path), "--workdir", run, *tiny])
     experiment, state = restore(run)
     assert int(state.step) == 2
     cli.console(["sample", run, "-n", "4", "--out", str(tmp_path / "x.png")])

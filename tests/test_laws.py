@@ -99,6 +99,14 @@ def with_model(**functions):
     return control
 
 
+def tempered():
+    """Weights that are off by a factor."""
+    case = CASES["vae"]()
+    weigh = case.model.log_weights
+    model = dataclasses.replace(case.model, log_weights=lambda *args: 1.2 * weigh(*args))
+    return dataclasses.replace(case, model=model)
+
+
 CONTROLS = [
     ("terms_are_finite_per_example", with_terms(reduced)),
     ("terms_are_finite_per_example", with_terms(infinite)),
@@ -109,6 +117,7 @@ CONTROLS = [
     ("samples_look_like_the_data", with_model(sample=lambda v, key, n, cond: jnp.zeros((n, 8, 8, 1)))),
     ("samples_look_like_the_data", with_model(sample=lambda v, key, n, cond: jax.random.normal(key, (n, 64)))),
     ("encoding_and_decoding_fit", with_model(decode=lambda v, z, cond: z)),
+    ("weights_agree_with_the_bound", tempered),
 ]
 
 

@@ -4,6 +4,8 @@ q(z|x) = N(mean, std^2), the encoder; p(z) = N(0, I); p(x|z), the decoder and an
 -log p(x) <= E_q[-log p(x|z)] + KL(q(z|x) || p(z)) = distortion + rate.
 """
 
+from collections.abc import Callable
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -83,7 +85,12 @@ class VAE(nn.Module):
 
 
 def vae(
-    *, shape: Shape, latent: int = 32, hidden: tuple[int, ...] = (512, 512), likelihood: Likelihood = bernoulli
+    *,
+    shape: Shape,
+    latent: int = 32,
+    hidden: tuple[int, ...] = (512, 512),
+    activation: Callable[[Array], Array] = nn.relu,
+    likelihood: Likelihood = bernoulli,
 ) -> Model:
     """The MLP VAE.
 
@@ -91,11 +98,12 @@ def vae(
         shape: an image's [H, W, C].
         latent: the dimension of z.
         hidden: widths of the encoder's layers; the decoder's are the same, reversed.
+        activation: between layers.
         likelihood: the observation model, such as `bernoulli` or `discretized_logistic(levels)`.
     """
     height, width, channels = shape
-    encoder = MLP(hidden, 2 * latent)
-    decoder = MLP(hidden[::-1], height * width * channels * likelihood.parameters)
+    encoder = MLP(hidden, 2 * latent, activation)
+    decoder = MLP(hidden[::-1], height * width * channels * likelihood.parameters, activation)
     return _model(VAE(shape, latent, likelihood, encoder, decoder))
 
 
