@@ -567,6 +567,21 @@ def test_cifar10_through_tfds(monkeypatch, own_folders):
         data.load("cifar10", "train", batch_size=4)
 
 
+def test_a_tfds_set_by_name(monkeypatch, own_folders):
+    """Its original files lie in a folder of its name; a folder of one's own of that name would go first."""
+    folder = own_folders / "fashion_mnist"
+    write_idx(folder)
+    url = builders._own()["fashion_mnist"].URL
+    believe(monkeypatch, "fashion_mnist", {url + name: folder / name for name in mnist.FILES})
+    found = data.load("fashion_mnist", "train", batch_size=4, conditions=("label",))
+    order = builders._stock_order("train", 30)
+    np.testing.assert_array_equal(found.arrays["x"], SMALL["train"]["x"][order])
+    np.testing.assert_array_equal(found.arrays["label"], SMALL["train"]["label"][order])
+    assert float(found.at(0)["x"].max()) <= 1
+    save(own_folders / "kmnist" / "a.png", COLOUR[0])
+    np.testing.assert_array_equal(data.load("kmnist", "train", batch_size=1).arrays["x"], COLOUR[:1])
+
+
 def test_spoken_digit_through_tfds(monkeypatch, own_folders):
     """The original archive, placed by hand, prepared without TensorFlow."""
     folder = own_folders / "spoken_digit"

@@ -23,7 +23,7 @@ import numpy as np
 from genjax_zoo.data import places, wav
 from genjax_zoo.data.files import Split, decode
 from genjax_zoo.data.idx import read_idx
-from genjax_zoo.data.store import Mapped, exclusive, stored
+from genjax_zoo.data.store import by_split, exclusive, stored
 
 INFO = "dataset_info.json"
 SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "test": "test"}
@@ -41,6 +41,13 @@ def prepared(name: str) -> Path:
     """
     found = [folder for root in places.roots() if (folder := _newest(root, name))]
     return found[0] if found else _prepare(name, _writable())
+
+
+def known(name: str) -> bool:
+    """Whether TFDS has a set of this name."""
+    import tensorflow_datasets as tfds
+
+    return re.split(r"[/:]", name)[0] in tfds.list_builders(with_community_datasets=False)
 
 
 def examples(folder: Path, split: str, **decoders: Any) -> Iterator[Mapping[str, Any]]:
@@ -63,12 +70,9 @@ def read_tfds(name: str, size: int | None = None, *, original_order: bool = Fals
     """
     folder = prepared(name)
     identity = [(folder / INFO).read_text(), size, original_order]
-    arrays = stored(folder.parent.name, identity, lambda place: _decode_all(folder, size, original_order, place))
-    splits: dict[str, dict[str, Mapped]] = {}
-    for key, array in arrays.items():
-        split, _, entry = key.partition("_")
-        splits.setdefault(split, {})[entry] = array
-    return splits
+    return by_split(
+        stored(folder.parent.name, identity, lambda place: _decode_all(folder, size, original_order, place))
+    )
 
 
 def _decode_all(folder: Path, size: int | None, original_order: bool, place: Path) -> Mapping[str, np.ndarray]:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from genjax_zoo.data.store import Mapped, stored
+from genjax_zoo.data.store import Mapped, by_split, stored
 
 Split = Mapping[str, np.ndarray | Mapped]  # "x": [N, ...], other entries are conditions [N, ...]
 SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
@@ -82,18 +82,20 @@ def read_files(path: Path, size: int | None = None) -> Mapping[str, Split]:
     return read_images(listing, size)
 
 
+def holds_data(path: Path) -> bool:
+    """Whether `read_files` finds anything there to read."""
+    if path.is_file() or any(path.glob("*.npy")) or any(path.glob("*.zip")):
+        return True
+    return path.is_dir() and bool(Listing(path).of_kind(IMAGES))
+
+
 def read_images(listing: Listing, size: int | None = None) -> Mapping[str, Split]:
     """Decodes images once; see `read_files`."""
     names = listing.of_kind(IMAGES)
     if not names:
         raise ValueError(f"{listing.path} holds no images ({', '.join(sorted(IMAGES))}) and no train.npy.")
     identity = [str(listing.path.resolve()), size, [[name, *listing.sizes[name]] for name in names]]
-    arrays = stored(listing.path.stem, identity, lambda folder: _decode_all(listing, names, size, folder))
-    splits: dict[str, dict[str, Mapped]] = {}
-    for name, array in arrays.items():
-        split, _, entry = name.partition("_")
-        splits.setdefault(split, {})[entry] = array
-    return splits
+    return by_split(stored(listing.path.stem, identity, lambda folder: _decode_all(listing, names, size, folder)))
 
 
 def _decode_all(listing: Listing, names: list[str], size: int | None, folder: Path) -> Mapping[str, np.ndarray]:

@@ -14,8 +14,8 @@ import numpy as np
 
 from genjax_zoo.data import transforms
 from genjax_zoo.data.audio import read_spoken_digit
-from genjax_zoo.data.builders import read_tfds
-from genjax_zoo.data.files import Split, read_files
+from genjax_zoo.data.builders import known, read_tfds
+from genjax_zoo.data.files import Split, holds_data, read_files
 from genjax_zoo.data.mnist import read_mnist, read_stacked, read_static
 from genjax_zoo.data.places import roots
 from genjax_zoo.data.points import read_points
@@ -127,7 +127,9 @@ def _own(name: str | Path) -> Protocol:
         raise ValueError(f"Unknown data '{name}'; did you mean '{near[0]}'?")
 
     def read(*, size: int | None = None) -> Mapping[str, Split]:
-        return read_files(here[0], size) if here else read_tfds(str(name), size)
+        if here and (holds_data(here[0]) or not known(str(name))):
+            return read_files(here[0], size)
+        return read_tfds(str(name), size)
 
     return Protocol(
         read=read, transform=transforms.raw, splits={}, shape=(), x="", likelihood="", source="", licence=""

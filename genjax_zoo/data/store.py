@@ -76,6 +76,15 @@ def stored(name: str, identity: Any, make: Callable[[Path], Mapping[str, np.ndar
     return arrays
 
 
+def by_split(arrays: Mapping[str, Mapped]) -> Mapping[str, Mapping[str, Mapped]]:
+    """From "train_x" to ["train"]["x"]."""
+    splits: dict[str, dict[str, Mapped]] = {}
+    for key, array in arrays.items():
+        split, _, entry = key.partition("_")
+        splits.setdefault(split, {})[entry] = array
+    return splits
+
+
 @contextlib.contextmanager
 def exclusive(target: Path) -> Iterator[None]:
     """One process at a time prepares `target`; the others wait."""
