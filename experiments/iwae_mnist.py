@@ -48,6 +48,7 @@ def experiment(
         evals={
             "test": evals.likelihood(test),
             "test_iw": evals.iw_bound(test, k=test_k),
+            "units": evals.active_units(test),
             "samples": evals.sample_grid(n=64),
             "reconstructions": evals.reconstructions(test, n=32),
         },

@@ -2,7 +2,7 @@
 
 Model, Player, TrainState, Experiment    the four values everything is made of
 fit, restore, main                       train an experiment, read a run back, make a file a command
-data, evals, losses, math, models, nn, train, wrap, conformance
+data, evals, latent, losses, math, models, nn, train, wrap, conformance
 """
 
 import importlib
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from genjax_zoo import conformance as conformance
     from genjax_zoo import data as data
     from genjax_zoo import evals as evals
+    from genjax_zoo import latent as latent
     from genjax_zoo import losses as losses
     from genjax_zoo import math as math
     from genjax_zoo import models as models
@@ -37,7 +38,7 @@ _HOME = {
     "main": "cli",
     "restore": "run",
 }
-_MODULES = ("conformance", "data", "evals", "losses", "math", "models", "nn", "train", "wrap")
+_MODULES = ("conformance", "data", "evals", "latent", "losses", "math", "models", "nn", "train", "wrap")
 __all__ = [*_HOME, *_MODULES]  # type: ignore[reportUnsupportedDunderAll]
 
 

@@ -166,6 +166,18 @@ def test_no_variance_is_left_at_the_true_posterior():
         assert (largest < 1e-4) == limit
 
 
+def test_active_units():
+    """A dimension that the encoder leaves out is not active; padding would have added some variance."""
+    model, variables, batch, _ = linear_gaussian()
+    split = data.Resident(arrays=batch, transform=lambda raw, keys: raw, batch_size=48, seed=0, train=False)
+    layer = variables["params"]["encoder"]["out"]
+    for dead in range(LATENT + 1):
+        kernel = layer["kernel"].at[:, :dead].multiply(1e-3)
+        encoder = {"out": {**layer, "kernel": kernel}}
+        found = evals.active_units(split)(model, {"params": {**variables["params"], "encoder": encoder}}, KEY)
+        assert found == {"active_units": LATENT - dead}
+
+
 def test_bad_input():
     model, variables, batch, _ = linear_gaussian()
     split = data.Resident(arrays=batch, transform=lambda raw, keys: raw, batch_size=8, seed=0, train=False)

@@ -14,6 +14,7 @@ ALLOWED = {
     "data": {"math"},
     "linen": {"core"},
     "wrap": {"core", "math"},
+    "latent": {"core", "math"},
     "nn": {"math"},
     "models": {"core", "linen", "wrap", "nn", "math"},
     "losses": {"core", "math"},

@@ -4,3 +4,4 @@ from genjax_zoo.evals.likelihood import iw_bound as iw_bound
 from genjax_zoo.evals.likelihood import likelihood as likelihood
 from genjax_zoo.evals.samples import reconstructions as reconstructions
 from genjax_zoo.evals.samples import sample_grid as sample_grid
+from genjax_zoo.evals.units import active_units as active_units
