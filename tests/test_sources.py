@@ -86,11 +86,14 @@ def test_unknown_names():
         (("digit", "train"), "Unknown data 'digit'; did you mean 'digits'"),
         (("no-such-thing", "train"), "There is no no-such-thing; name a folder"),
         (("cifar_10", "train"), "did you mean 'cifar10'"),
+        (("cifar100", "train"), "cifar-100-binary.tar.gz"),  # a set of TFDS, however near to another
         (("digits", "tset"), "Unknown split of 'digits': 'tset'; did you mean 'test'"),
         (("mnist-static", "train"), "binarized_mnist_train.amat"),
     ]:
         with pytest.raises((ValueError, FileNotFoundError), match=message):
             data.load(*arguments, batch_size=8)
+    with pytest.raises(ValueError, match="Only images"):
+        data.load("ring8", "train", batch_size=8, flip=True)
     with pytest.raises(ValueError, match="Unknown condition of 'digits' train: 'colour'"):
         data.load("digits", "train", batch_size=8, conditions=("colour",))
     with pytest.raises(ValueError, match="Unknown option of 'digits': 'sise'"):

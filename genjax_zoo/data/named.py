@@ -95,6 +95,8 @@ def load(
     _check_known(f"condition of '{name}' {split}", conditions, [entry for entry in arrays if entry != "x"])
     if batch_size < 1 or (split == "train" and batch_size > len(arrays["x"])):
         raise ValueError(f"A batch of {batch_size} is not in 1 ... {len(arrays['x'])}, the size of '{name}' {split}.")
+    if flip and len(arrays["x"].shape) != 4:
+        raise ValueError(f"Only images [H, W, C] can be flipped; x of '{name}' has shape {arrays['x'].shape[1:]}.")
     train, own = split == "train", transform or _transform(protocol, arrays["x"])
     kept = {entry: arrays[entry] for entry in ("x", *conditions)}
     size = sum(np.dtype(array.dtype).itemsize * np.prod(array.shape) for array in kept.values())
@@ -123,7 +125,8 @@ def _own(name: str | Path) -> Protocol:
     here = [p for p in candidates if p.exists() and not any(p.glob("**/dataset_info.json"))]
     if not here and not re.fullmatch(r"[a-z]\w*(/\w+)?(:[\d.]+)?", str(name)):
         raise FileNotFoundError(f"There is no {name}; name a folder of images, a .zip or a .npy file.")
-    if not here and (near := difflib.get_close_matches(str(name), PROTOCOLS, 1, cutoff=0.75)):
+    near = difflib.get_close_matches(str(name), PROTOCOLS, 1, cutoff=0.75)
+    if not here and near and not known(str(name)):
         raise ValueError(f"Unknown data '{name}'; did you mean '{near[0]}'?")
 
     def read(*, size: int | None = None) -> Mapping[str, Split]:

@@ -8,7 +8,7 @@ permutation computed from (seed, epoch) and an example's noise is keyed by its p
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -31,6 +31,9 @@ class _Indexed:
     Training data is reshuffled every epoch and its last partial batch is left out. Evaluation data keeps its order and
     draws its noise from the position alone; its last batch is filled by wrapping around, and `mask` is 0 there.
     """
+
+    _numpy: ClassVar[Any]  # jax.numpy or numpy
+    _shuffled: ClassVar[Callable[..., Any]]
 
     arrays: Mapping[str, Any]  # each [N, ...]
     transform: Transform = _field()
@@ -83,12 +86,12 @@ class _Indexed:
         return ((position < len(self)) | self.train).astype(jnp.float32)
 
     def _index(self, step: Any, shard: Any, shards: int) -> Any:
-        xp: Any = jnp if isinstance(self, Resident) else np
-        order: Callable[..., Any] = shuffled if isinstance(self, Resident) else shuffled_on_host
         part = self.batch_size // shards
-        step = xp.asarray(step, xp.int32)
-        position = (step % self.batches) * self.batch_size + shard * part + xp.arange(part)
-        return order(position, step // self.batches, self.seed, len(self)) if self.train else position % len(self)
+        step = self._numpy.asarray(step, np.int32)
+        position = (step % self.batches) * self.batch_size + shard * part + self._numpy.arange(part)
+        if not self.train:
+            return position % len(self)
+        return self._shuffled(position, step // self.batches, self.seed, len(self))
 
 
 @jax.tree_util.register_dataclass
@@ -97,6 +100,8 @@ class Resident(_Indexed):
     """Arrays on the device, as a pytree: a compiled step takes them as an argument and gathers its batch itself."""
 
     resident = True
+    _numpy = jnp
+    _shuffled = staticmethod(shuffled)
 
     def read(self, step: Any, shard: Any = 0, shards: int = 1) -> Mapping[str, Array]:
         """The raw examples of a batch, gathered as rows: XLA gathers them up to 20 times faster than images on CPU."""
@@ -116,6 +121,8 @@ class Streamed(_Indexed):
     workers: int = 0
 
     resident = False
+    _numpy = np
+    _shuffled = staticmethod(shuffled_on_host)
 
     def stream(self, start: int, stop: int, shard: int = 0, shards: int = 1) -> Iterator[Mapping[str, np.ndarray]]:
         """Read ahead by Grain; where that is not installed, when they are asked for."""
