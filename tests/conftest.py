@@ -1,9 +1,11 @@
-"""Eight virtual devices, a compilation cache, and no warnings."""
+"""Eight virtual devices, a compilation cache, no warnings, and data folders that are the test's own."""
 
+import hashlib
 import os
 from pathlib import Path
 
 import jax
+import pytest
 
 jax.config.update("jax_num_cpu_devices", 8)
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genjax_zoo" / "jax"
@@ -11,3 +13,34 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))  # for the proces
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+@pytest.fixture
+def own_folders(monkeypatch, tmp_path):
+    """No data folder but the test's own, and a cache of its own."""
+    from genjax_zoo.data import mnist
+
+    (tmp_path / "data").mkdir()
+    monkeypatch.setenv("GENJAX_ZOO_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("TFDS_DATA_DIR", raising=False)
+    for cached in (mnist._read, mnist._static, mnist._stacked):
+        cached.cache_clear()
+    yield tmp_path / "data"
+    for cached in (mnist._read, mnist._static, mnist._stacked):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The small set's digests stand for MNIST's."""
+    from made import SMALL
+
+    from genjax_zoo.data import mnist
+
+    digests = {
+        (split, entry): hashlib.sha256(SMALL[split][entry].astype("uint8").tobytes()).hexdigest()
+        for split, entry in mnist.CONTENT
+    }
+    monkeypatch.setattr(mnist, "CONTENT", digests)
