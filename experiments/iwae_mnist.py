@@ -1,8 +1,8 @@
-"""IWAE on dynamically binarized MNIST: 784-200-200-50, one stochastic layer, k = 50.
+"""IWAE on dynamically binarized MNIST: 784-200-200-50, or with a second stochastic layer, 784-200-200-100-100-100-50.
 
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/iwae_mnist.py
 
-FOLDER/mnist holds the four original .gz files. `--k 1` is the paper's VAE. The paper trains for 3,280 epochs of 600
+FOLDER/mnist holds the four original .gz files. `--k 1` is the paper's VAE, `--layers 2` its deeper model. The paper trains for 3,280 epochs of 600
 steps; the default is 20, and the bound that it prints is unfinished. The last evaluation draws 5,000 latents per image.
 """
 
@@ -19,6 +19,7 @@ Estimator = Literal["reparameterized", "sticking_the_landing", "doubly_reparamet
 def experiment(
     *,
     k: int = 50,
+    layers: Literal[1, 2] = 1,
     estimator: Estimator = "reparameterized",
     learning_rate: float = 1e-3,
     batch_size: int = 100,
@@ -29,13 +30,16 @@ def experiment(
 
     Args:
         k: draws of z per image in training; 1 is the VAE.
+        layers: stochastic ones.
         estimator: whose gradient to take, of `losses.importance`.
         learning_rate: Adam's step size at the start; it falls to a tenth along a cosine.
         batch_size: images per step, over all devices.
         steps: train up to this step.
         test_k: draws of z per image in the bound on the test set.
     """
-    model = models.vae(shape=(28, 28, 1), latent=50, hidden=(200, 200), activation=jnp.tanh)
+    shape = (28, 28, 1)
+    shallow, deep = {"latent": 50, "hidden": (200, 200), "activation": jnp.tanh}, {"latent": (100, 50)}
+    model = models.iwae(shape=shape, **deep) if layers == 2 else models.vae(shape=shape, **shallow)
     terms = losses.importance_weighted(model, k=k, estimator=getattr(losses, estimator))
     schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.1)
     player = Player(terms=terms, weights={"iw_nelbo": 1.0}, tx=optax.adam(schedule, eps=1e-4), ema=0.999)

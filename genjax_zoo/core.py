@@ -39,8 +39,8 @@ def behaviour(cls: _Class) -> _Class:
 class Model:
     """A generative model as pure functions. What a model cannot do is None, so no flag can lie.
 
-    An exact likelihood is `nll`, a bound is `nelbo`, a GAN has neither. A latent space is `decode`; an invertible model
-    has `encode`, `decode` and `nll`. A conditional model has more than "x" in `spec`.
+    An exact likelihood is `nll`, a bound is `nelbo`, a GAN has neither. A latent space is `decode` and the prior on it;
+    an invertible model has `encode`, `decode` and `nll`. A conditional model has more than "x" in `spec`.
 
     The optional fields are typed as if present, so that `Player(terms=model.nelbo)` needs no cast; `Player` and
     `require` say it in a sentence where one is missing.
@@ -55,6 +55,8 @@ class Model:
     log_weights: Callable[..., Array] = _MISSING  # (variables, batch, key, k) -> log p(x, z) / q(z | x) [k, B], nats
     encode: Callable[..., Array] = _MISSING  # (variables, batch, key) -> z [B, ...]
     decode: Callable[..., Array] = _MISSING  # (variables, z, cond={}) -> x [B, ...]
+    sample_prior: Callable[..., Array] = _MISSING  # (variables, key, n, cond={}) -> z [n, ...], for `decode`
+    codes: Callable[..., Array] = _MISSING  # (variables, batch) -> int [B, ...], indices into a code book
 
 
 @behaviour
@@ -149,6 +151,11 @@ class Experiment:
 def networks(variables: Variables) -> tuple[str, ...]:
     """The names of the networks, which are the keys of the parameters."""
     return tuple(variables["params"])
+
+
+def conditions(batch: Mapping[str, Any]) -> dict[str, Any]:
+    """What a batch or a spec has besides "x"."""
+    return {name: value for name, value in batch.items() if name != "x"}
 
 
 def dimensions(spec: Spec) -> int:

@@ -6,9 +6,12 @@
     log_weights (batch, k, key, train)           log p(x, z) / q(z | x) of k draws of z, [k, B], nats
     encode      (batch, key, train)              z [B, ...]
     decode      (z, cond, train)                 x [B, ...]
+    sample_prior (key, n, cond, train)           z [n, ...]
+    codes       (batch, train)                   int [B, ...], indices into a code book
     __call__    (batch, key, train)              anything; it runs every network once, for init
 
-The attributes set in `setup` are the networks: their names key parameters, state and ownership.
+The attributes set in `setup` are the networks: their names key parameters, state and ownership. An attribute
+`likelihood` is asked whether it is one of the first batch, so that grey values are not trained on as bits.
 Keys are arguments, and state goes in and comes out.
 """
 
@@ -18,8 +21,10 @@ import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, Spec, TermFn, Terms, Variables
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, Spec, TermFn, Terms, Variables, conditions
 
 
 def from_linen(module: nn.Module, spec: Spec) -> Model:
@@ -30,14 +35,19 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         spec: name -> shape and dtype of one example, without the batch axis.
 
     Raises:
-        ValueError: from any of the model's functions, for a batch that does not fit `spec`.
+        ValueError: from any of the model's functions, for a batch that does not fit `spec`, or the likelihood.
     """
 
     @jax.jit
-    def init(key: Key, batch: Batch) -> Variables:
-        check_batch(spec, batch)
+    def initialise(key: Key, batch: Batch) -> Variables:
         k_params, k_call = jax.random.split(key)
         return module.init({"params": k_params}, batch, k_call, True)
+
+    def init(key: Key, batch: Batch) -> Variables:
+        check_batch(spec, batch)
+        if hasattr(module, "likelihood") and not isinstance(batch["x"], Tracer):
+            module.likelihood.check(np.asarray(batch["x"]))
+        return initialise(key, batch)
 
     def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False, **more: Any):
         keyed: dict[str, Any] = more if key is None else {**more, "key": key}
@@ -57,6 +67,7 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         return run
 
     def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
+        check_conditions(spec, cond)
         return apply(variables, "sample", key, n, cond)[0]
 
     def log_weights(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
@@ -68,7 +79,16 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         return apply(variables, "encode", batch, key=key)[0]
 
     def decode(variables: Variables, z: Array, cond: Batch = NO_CONDITION) -> Array:
+        check_conditions(spec, cond)
         return apply(variables, "decode", z, cond)[0]
+
+    def sample_prior(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
+        check_conditions(spec, cond)
+        return apply(variables, "sample_prior", key, n, cond)[0]
+
+    def codes(variables: Variables, batch: Batch) -> Array:
+        check_batch(spec, batch)
+        return apply(variables, "codes", batch)[0]
 
     offered = {
         "sample": sample,
@@ -77,9 +97,17 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         "log_weights": log_weights,
         "encode": encode,
         "decode": decode,
+        "sample_prior": sample_prior,
+        "codes": codes,
     }
     fields: dict[str, Any] = {name: function for name, function in offered.items() if hasattr(type(module), name)}
     return Model(spec=spec, init=init, apply=apply, **fields)
+
+
+def image_spec(shape: tuple[int, ...], *, labelled: bool = False) -> Spec:
+    """The spec of a float32 x of this shape, with an int32 label where it is a condition."""
+    label = {"label": jax.ShapeDtypeStruct((), jnp.int32)} if labelled else {}
+    return {"x": jax.ShapeDtypeStruct(shape, jnp.float32), **label}
 
 
 def check_batch(spec: Spec, batch: Batch) -> None:
@@ -99,6 +127,17 @@ def check_batch(spec: Spec, batch: Batch) -> None:
                 f"The model expects '{name}' of shape {tuple(one.shape)}, but the data has {got}; "
                 f"build the model with the data's shape."
             ) from None
+
+
+def check_conditions(spec: Spec, cond: Batch) -> None:
+    """Checks that a conditional model is given its conditions.
+
+    Raises:
+        ValueError: one is missing.
+    """
+    for name in conditions(spec):
+        if name not in cond:
+            raise ValueError(f"The model needs the condition '{name}'; give it, or fix it with wrap.conditioned.")
 
 
 def half_precision(terms: TermFn) -> TermFn:

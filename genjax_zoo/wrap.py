@@ -61,6 +61,8 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         nelbo=density and nelbo,
         log_weights=model.log_weights and log_weights,
         encode=model.encode and encode,
+        codes=model.codes
+        and (lambda v, batch: model.codes(v, {**batch, "x": (batch["x"] * (levels - 1) + 0.5) / levels})),
         sample=_then(model.sample, level),
         decode=_then(model.decode, level),
     )
@@ -101,6 +103,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         return function and (lambda v, batch, key, train: function(v, with_fixed(batch, len(batch["x"])), key, train))
 
     sample, encode, decode, weigh = model.sample, model.encode, model.decode, model.log_weights
+    sample_prior, codes = model.sample_prior, model.codes
     return dataclasses.replace(
         model,
         spec={name: one for name, one in model.spec.items() if name not in fixed},
@@ -111,6 +114,9 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         log_weights=weigh and (lambda v, batch, key, k: weigh(v, with_fixed(batch, len(batch["x"])), key, k)),
         encode=encode and (lambda v, batch, key: encode(v, with_fixed(batch, len(batch["x"])), key)),
         decode=decode and (lambda v, z, cond=NO_CONDITION: decode(v, z, with_fixed(cond, len(z)))),
+        sample_prior=sample_prior
+        and (lambda v, key, n, cond=NO_CONDITION: sample_prior(v, key, n, with_fixed(cond, n))),
+        codes=codes and (lambda v, batch: codes(v, with_fixed(batch, len(batch["x"])))),
     )
 
 
@@ -144,6 +150,7 @@ def _through(
         nll=terms(model.nll),
         nelbo=terms(model.nelbo),
         encode=encode and (lambda variables, batch, key: encode(variables, inner(batch), key)),
+        codes=model.codes and (lambda variables, batch: model.codes(variables, inner(batch))),
         sample=_then(model.sample, inverse),
         decode=_then(model.decode, inverse),
     )

@@ -1,5 +1,6 @@
 """The table of all models: a tiny one of each, with its players. `test_laws` holds every one to every law."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 
 import jax
@@ -58,4 +59,28 @@ def vae_gan() -> Case:
     return Case(model=model, players=players, batch=images())
 
 
-CASES: Mapping[str, Callable[[], Case]] = {"vae": vae, "conv_vae": conv_vae, "dcgan": dcgan, "vae_gan": vae_gan}
+def cvae() -> Case:
+    case = _vae(models.cvae(shape=SHAPE, classes=3, latent=3, hidden=(16,)), levels=2)
+    return dataclasses.replace(case, batch={**case.batch, "label": jnp.arange(16) % 3})
+
+
+def iwae() -> Case:
+    model = models.iwae(shape=SHAPE, latent=(4, 2), hidden=((16,), (8,)))
+    terms = losses.importance_weighted(model, k=3, estimator=losses.doubly_reparameterized)
+    players = {"iwae": Player(terms=terms, weights={"iw_nelbo": 1.0}, tx=ADAM)}
+    return Case(model=model, players=players, batch=images(levels=2))
+
+
+def vamp_prior() -> Case:
+    return _vae(models.vamp_prior(shape=SHAPE, latent=3, hidden=(16,), pseudo_inputs=5), levels=2)
+
+
+CASES: Mapping[str, Callable[[], Case]] = {
+    "vae": vae,
+    "conv_vae": conv_vae,
+    "cvae": cvae,
+    "iwae": iwae,
+    "vamp_prior": vamp_prior,
+    "dcgan": dcgan,
+    "vae_gan": vae_gan,
+}

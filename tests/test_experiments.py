@@ -10,7 +10,10 @@ from genjax_zoo import cli, restore
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
-TINY = {"iwae_mnist": ["--k", "2", "--test-k", "2"]}
+TINY = {
+    "iwae_mnist": ["--k", "2", "--layers", "2", "--test-k", "2"],
+    "vamp_prior_mnist": ["--pseudo-inputs", "8", "--test-k", "2"],
+}
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)

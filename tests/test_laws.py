@@ -107,6 +107,18 @@ def tempered():
     return dataclasses.replace(case, model=model)
 
 
+def with_rate_halved():
+    """A bound that lost a factor in its KL divergence."""
+    case = CASES["iwae"]()
+    nelbo = case.model.nelbo
+
+    def halved(v, batch, key, train):
+        terms, v = nelbo(v, batch, key, train)
+        return {**terms, "rate_2": 0.5 * terms["rate_2"]}, v
+
+    return dataclasses.replace(case, model=dataclasses.replace(case.model, nelbo=halved))
+
+
 CONTROLS = [
     ("terms_are_finite_per_example", with_terms(reduced)),
     ("terms_are_finite_per_example", with_terms(infinite)),
@@ -117,7 +129,9 @@ CONTROLS = [
     ("samples_look_like_the_data", with_model(sample=lambda v, key, n, cond: jnp.zeros((n, 8, 8, 1)))),
     ("samples_look_like_the_data", with_model(sample=lambda v, key, n, cond: jax.random.normal(key, (n, 64)))),
     ("encoding_and_decoding_fit", with_model(decode=lambda v, z, cond: z)),
+    ("decoded_prior_is_the_samples", with_model(decode=lambda v, z, cond: jnp.zeros((len(z), 8, 8, 1)))),
     ("weights_agree_with_the_bound", tempered),
+    ("weights_agree_with_the_bound", with_rate_halved),
 ]
 
 

@@ -5,7 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Data, Eval, Key, Model, Variables, require
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Data, Eval, Key, Model, Variables, conditions, require
 
 
 def sample_grid(n: int = 64, cond: Batch = NO_CONDITION) -> Eval:
@@ -43,7 +43,6 @@ def _rebuild(model: Model):
 
     @jax.jit
     def run(variables: Variables, batch: Batch, key: Key) -> Array:
-        cond = {name: value for name, value in batch.items() if name != "x"}
-        return decode(variables, encode(variables, batch, key), cond)
+        return decode(variables, encode(variables, batch, key), conditions(batch))
 
     return run

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import NO_CONDITION, Batch, Key, Model, TermFn, Terms, Variables, require
+from genjax_zoo.core import NO_CONDITION, Batch, Key, Model, TermFn, Terms, Variables, conditions, require
 from genjax_zoo.losses.adversaries import Adversary, non_saturating
 
 
@@ -41,7 +41,7 @@ def adversarial(model: Model, adversary: Adversary = non_saturating) -> tuple[Te
 
     def play(side):
         def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
-            x, cond = batch["x"], {name: value for name, value in batch.items() if name != "x"}
+            x, cond = batch["x"], conditions(batch)
             fake, variables = model.apply(variables, "sample", key, len(x), cond, train=train)
             real_score, variables = model.apply(variables, "discriminate", x, cond, train=train)
             fake_score, variables = model.apply(variables, "discriminate", fake, cond, train=train)

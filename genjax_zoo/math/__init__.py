@@ -3,6 +3,7 @@
 from genjax_zoo.math.densities import bernoulli_nll as bernoulli_nll
 from genjax_zoo.math.densities import discretized_logistic_nll as discretized_logistic_nll
 from genjax_zoo.math.densities import gaussian_kl as gaussian_kl
+from genjax_zoo.math.densities import gaussian_mixture_nll as gaussian_mixture_nll
 from genjax_zoo.math.densities import gaussian_nll as gaussian_nll
 from genjax_zoo.math.densities import sum_per_example as sum_per_example
 from genjax_zoo.math.likelihoods import Likelihood as Likelihood
@@ -13,4 +14,5 @@ from genjax_zoo.math.transforms import logit as logit
 from genjax_zoo.math.transforms import logit_inverse as logit_inverse
 from genjax_zoo.math.transforms import mu_law as mu_law
 from genjax_zoo.math.transforms import mu_law_inverse as mu_law_inverse
+from genjax_zoo.math.transforms import tiled as tiled
 from genjax_zoo.math.transforms import tilted as tilted

@@ -32,6 +32,17 @@ def gaussian_kl(mean: Array, log_std: Array) -> Array:
     return sum_per_example(0.5 * (jnp.exp(2 * log_std) + mean**2 - 1) - log_std)
 
 
+def gaussian_mixture_nll(x: Array, means: Array, log_stds: Array) -> Array:
+    """-log of the mean of K diagonal Gaussians: x [B, D], means and log_stds [K, D] -> [B].
+
+    The squares are expanded into matrix products, so that nothing of size [B, K, D] exists.
+    """
+    precision = jnp.exp(-2 * log_stds)
+    squares = (x**2) @ precision.T - 2 * x @ (means * precision).T + jnp.sum(means**2 * precision, axis=-1)
+    constant = jnp.sum(log_stds, axis=-1) + 0.5 * math.log(2 * math.pi) * x.shape[-1]
+    return math.log(len(means)) - jax.nn.logsumexp(-0.5 * squares - constant, axis=-1)
+
+
 def discretized_logistic_nll(x: Array, mean: Array, log_scale: Array, *, levels: int) -> Array:
     """-log P(x) of a logistic distribution integrated over one bin per level, all [B, ...] -> [B].
 

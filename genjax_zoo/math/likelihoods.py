@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genjax_zoo.math.densities import bernoulli_nll, discretized_logistic_nll, gaussian_nll
 
@@ -20,6 +22,20 @@ class Likelihood:
     nll: Callable[[Array, Array], Array]  # (output [B, ..., C * parameters], x [B, ..., C]) -> nats [B]
     mean: Callable[[Array], Array]  # output -> E[x], in [0, 1]
     sample: Callable[[Array, Array], Array]  # (key, output) -> x
+    check: Callable[[np.ndarray], None] = lambda x: None  # raises ValueError for an x that has no likelihood
+
+    def outputs(self, shape: tuple[int, ...]) -> int:
+        """How many numbers a decoder must emit for an x of this shape."""
+        return math.prod(shape) * self.parameters
+
+
+def _check_bits(x: np.ndarray) -> None:
+    grey = x[(x != 0) & (x != 1)]
+    if grey.size:
+        raise ValueError(
+            f"A Bernoulli likelihood is of bits, but x has values like {float(grey[0]):.4g}; "
+            f"load binarized data such as 'mnist-dynamic', or use likelihood=discretized_logistic(levels)."
+        )
 
 
 bernoulli = Likelihood(
@@ -27,6 +43,7 @@ bernoulli = Likelihood(
     nll=bernoulli_nll,
     mean=jax.nn.sigmoid,
     sample=lambda key, logits: jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype),
+    check=_check_bits,
 )
 
 
@@ -42,11 +59,21 @@ def discretized_logistic(levels: int = 256) -> Likelihood:
         x = mean + jnp.exp(log_scale) * jax.random.logistic(key, mean.shape, mean.dtype)
         return jnp.round(jnp.clip(x, 0.0, 1.0) * (levels - 1)) / (levels - 1)
 
+    def check(x: np.ndarray) -> None:
+        level = x * (levels - 1)
+        between = x[(np.abs(level - np.round(level)) > 1e-3) | (x < 0) | (x > 1)]
+        if between.size:
+            raise ValueError(
+                f"A likelihood of {levels} grey levels is of x = k / {levels - 1}, but x has values like "
+                f"{float(between[0]):.4g}; load data with these levels, or use likelihood=gaussian(std)."
+            )
+
     return Likelihood(
         parameters=2,
         nll=lambda output, x: discretized_logistic_nll(x, *split(output), levels=levels),
         mean=lambda output: split(output)[0],
         sample=sample,
+        check=check,
     )
 
 

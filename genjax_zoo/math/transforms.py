@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 
 def logit(x: Any, alpha: float) -> tuple[Any, Any]:
@@ -49,6 +50,11 @@ def mu_law_inverse(codes: Any, levels: int = 256) -> Any:
     xp, mu = codes.__array_namespace__(), levels - 1
     y = 2 * (codes / mu) - 1
     return xp.sign(y) * xp.expm1(xp.abs(y) * math.log1p(mu)) / mu
+
+
+def tiled(x: jax.Array, k: int) -> jax.Array:
+    """A batch k times, one after another: [B, ...] -> [k * B, ...]."""
+    return jnp.broadcast_to(x, (k, *x.shape)).reshape(-1, *x.shape[1:])
 
 
 @jax.custom_vjp

@@ -1,6 +1,7 @@
 """Linen layers without probability."""
 
 from genjax_zoo.nn.dense import MLP as MLP
+from genjax_zoo.nn.dense import GatedMLP as GatedMLP
 from genjax_zoo.nn.image import ImageDecoder as ImageDecoder
 from genjax_zoo.nn.image import ImageEncoder as ImageEncoder
 from genjax_zoo.nn.image import Pyramid as Pyramid

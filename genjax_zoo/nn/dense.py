@@ -21,3 +21,19 @@ class MLP(nn.Module):
             x = nn.Dense(width, name=f"hidden_{index}")(x)
             x = self.activation(x)
         return nn.Dense(self.features, name="out")(x)
+
+
+class GatedMLP(nn.Module):
+    """An MLP whose layers are h * sigmoid(g), h and g linear (Dauphin et al. 2016, arXiv:1612.08083)."""
+
+    hidden: tuple[int, ...]
+    features: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
+        """[B, ...] -> [B, features]."""
+        x = x.reshape(x.shape[0], -1)
+        for index, width in enumerate(self.hidden):
+            x = nn.Dense(2 * width, name=f"hidden_{index}")(x)
+            x = nn.glu(x)
+        return nn.Dense(self.features, name="out")(x)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model
-from genjax_zoo.linen import from_linen
+from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.nn import ImageDecoder, ImageEncoder, Norm, batch_norm, no_norm
 from genjax_zoo.nn.image import INIT
 
@@ -31,7 +31,11 @@ class DCGAN(nn.Module):
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Images of n draws from N(0, I)."""
-        return self.decode(jax.random.normal(key, (n, self.latent)), cond, train)
+        return self.decode(self.sample_prior(key, n, cond, train), cond, train)
+
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """Draws from N(0, I), [n, latent]."""
+        return jax.random.normal(key, (n, self.latent))
 
     def discriminate(self, x: Array, cond: Batch, train: bool = False) -> Array:
         """One score per image, [B]; high where it looks real."""
@@ -57,4 +61,4 @@ def dcgan(
     """
     generator = ImageDecoder(shape, widths[::-1], norm=batch_norm, init=INIT)
     discriminator = ImageEncoder(widths, 1, norm=norm, edge_norm=edge_norm, init=INIT)
-    return from_linen(DCGAN(latent, generator, discriminator), {"x": jax.ShapeDtypeStruct(shape, jnp.float32)})
+    return from_linen(DCGAN(latent, generator, discriminator), image_spec(shape))

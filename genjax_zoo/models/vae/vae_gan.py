@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model
-from genjax_zoo.linen import from_linen
+from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import gaussian_kl
 from genjax_zoo.nn import ImageDecoder, ImageEncoder, Pyramid, batch_norm
 
@@ -62,7 +62,11 @@ class VAEGAN(nn.Module):
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Images of n draws from N(0, I)."""
-        return self.decode(jax.random.normal(key, (n, self.latent)), cond, train)
+        return self.decode(self.sample_prior(key, n, cond, train), cond, train)
+
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """Draws from N(0, I), [n, latent]."""
+        return jax.random.normal(key, (n, self.latent))
 
 
 def vae_gan(*, shape: tuple[int, int, int], latent: int = 128, widths: tuple[int, ...] = (64, 128, 256)) -> Model:
@@ -79,4 +83,4 @@ def vae_gan(*, shape: tuple[int, int, int], latent: int = 128, widths: tuple[int
         ImageDecoder(shape, widths[::-1], norm=batch_norm),
         Discriminator(widths),
     )
-    return from_linen(module, {"x": jax.ShapeDtypeStruct(shape, jnp.float32)})
+    return from_linen(module, image_spec(shape))

@@ -1,0 +1,52 @@
+"""Conditional VAE on scikit-learn's 8x8 digits: a label chooses the digit, z its style.
+
+    genjax-zoo train experiments/cvae_digits.py
+    genjax-zoo sample runs/cvae_digits --cond label=3
+
+Under a minute on two CPU cores. Each column of samples.png is one label.
+"""
+
+import jax.numpy as jnp
+import optax
+
+from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo.math import discretized_logistic
+
+
+def experiment(
+    *, latent: int = 16, hidden: int = 256, beta: float = 1.0, learning_rate: float = 2e-3, batch_size: int = 128
+) -> Experiment:
+    """Conditional VAE (Sohn et al. 2015) on 8x8 digits.
+
+    Args:
+        latent: the dimension of z.
+        hidden: the width of the two hidden layers.
+        beta: the weight of the KL divergence; 1 is the bound.
+        learning_rate: Adam's step size at the start; it falls to zero along a cosine.
+        batch_size: images per step, over all devices.
+    """
+    steps = 2_000
+    schedule = optax.cosine_decay_schedule(learning_rate, steps)
+    model = models.cvae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
+    player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99)
+    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",))
+    valid, test = (data.load("digits", s, batch_size=250, conditions=("label",)) for s in ("valid", "test"))
+    return Experiment(
+        model=model,
+        players={"cvae": player},
+        data=train,
+        steps=steps,
+        evals={
+            "valid": evals.likelihood(valid),
+            "test": evals.likelihood(test),
+            "samples": evals.sample_grid(n=100, cond={"label": jnp.arange(100) % 10}),
+            "reconstructions": evals.reconstructions(test, n=32),
+        },
+        eval_every=500,
+        best="valid/nelbo",
+        steps_per_call=50,
+    )
+
+
+if __name__ == "__main__":
+    main(experiment)
