@@ -3,7 +3,7 @@
     genjax-zoo train experiments/beta_vae_digits.py
     genjax-zoo latent runs/beta_vae_digits
 
-Under a minute on two CPU cores; `--beta 1` is the VAE. The rate is what the latent costs, the distortion what it leaves.
+Under a minute on two CPU cores; `--beta 1` is the VAE. The rate is what z costs, the distortion what it leaves.
 """
 
 import optax

@@ -2,13 +2,13 @@
 
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/iwae_mnist.py
 
-FOLDER/mnist holds the four original .gz files. `--k 1` is the paper's VAE, `--layers 2` its deeper model. The paper trains for 3,280 epochs of 600
-steps; the default is 20, and the bound that it prints is unfinished. The last evaluation draws 5,000 latents per image.
+FOLDER/mnist holds the four original .gz files. `--k 1` is the paper's VAE, `--layers 2` its deeper model. The
+paper trains for 3,280 epochs of 600 steps; the default is 20, and the bound that it prints is unfinished. The last
+evaluation draws 5,000 latents per image.
 """
 
 from typing import Literal
 
-import jax.numpy as jnp
 import optax
 
 from genjax_zoo import Experiment, Player, data, evals, losses, main, models
@@ -37,9 +37,9 @@ def experiment(
         steps: train up to this step.
         test_k: draws of z per image in the bound on the test set.
     """
-    shape = (28, 28, 1)
-    shallow, deep = {"latent": 50, "hidden": (200, 200), "activation": jnp.tanh}, {"latent": (100, 50)}
-    model = models.iwae(shape=shape, **deep) if layers == 2 else models.vae(shape=shape, **shallow)
+    shallow, deep = ((50,), ((200, 200),)), ((100, 50), ((200, 200), (100, 100)))
+    latent, hidden = deep if layers == 2 else shallow
+    model = models.iwae(shape=(28, 28, 1), latent=latent, hidden=hidden)
     terms = losses.importance_weighted(model, k=k, estimator=getattr(losses, estimator))
     schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.1)
     player = Player(terms=terms, weights={"iw_nelbo": 1.0}, tx=optax.adam(schedule, eps=1e-4), ema=0.999)

@@ -2,8 +2,8 @@
 
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/vamp_prior_mnist.py
 
-FOLDER/mnist_static holds Larochelle's three files. The paper trains for up to 2,000 epochs of 500 steps, and anneals the
-rate over the first 100; the default is 40 epochs, and the bound that it prints is unfinished.
+FOLDER/mnist_static holds Larochelle's three files. The paper trains for up to 2,000 epochs of 500 steps, and anneals
+the rate over the first 100; the default is 40 epochs, and the bound that it prints is unfinished.
 """
 
 import jax

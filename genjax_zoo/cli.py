@@ -1,16 +1,13 @@
-"""The command line: genjax-zoo train | sample | eval | list.
+"""The command line: genjax-zoo train | sample | eval | latent | list.
 
 This module imports neither jax nor numpy, so that --help answers at once; the commands do, when they run.
 """
 
-import contextlib
 import dataclasses
 import difflib
 import functools
 import inspect
-import io
 import os
-import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -19,42 +16,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-PROG = "genjax-zoo"
+from genjax_zoo.flags import PROG, RunFlags, parse_experiment, parsed, stop
+
 PACKAGE = str(Path(__file__).parent)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunFlags:
-    """Flags that every experiment has; a None leaves the experiment's own value."""
-
-    workdir: Path | None = None
-    """The run folder; runs/<experiment> by default. A folder that holds a run is resumed."""
-    steps: int | None = None
-    """Train up to this step."""
-    seed: int | None = None
-    """Seed of parameters, noise and pictures."""
-    save_every: int | None = None
-    """Steps between checkpoints."""
-    eval_every: int | None = None
-    """Steps between evaluations."""
-    log_every: int | None = None
-    """Steps between lines in metrics.jsonl."""
-    steps_per_call: int | None = None
-    """Steps in one compiled scan."""
-    backend: Literal["shard_map", "pmap", "jit"] = "shard_map"
-    """How a step is sharded over the devices."""
-    precision: Literal["float32", "bf16"] = "float32"
-    """bf16 computes networks in bfloat16, with float32 parameters."""
-    data_dir: Path | None = None
-    """The folder that holds one sub-folder per data set; GENJAX_ZOO_DATA by default."""
-    tensorboard: bool = False
-    """Write TensorBoard event files, too (needs the extra tb)."""
-    wandb: bool = False
-    """Log to Weights & Biases, too (needs the extra wandb)."""
-    fresh: bool = False
-    """Delete the run in the folder, and start anew."""
-    debug: bool = False
-    """Show the traceback of an error."""
 
 
 def main(experiment: Callable[..., Any], argv: Sequence[str] | None = None) -> None:
@@ -71,24 +35,25 @@ def console(argv: Sequence[str] | None = None) -> None:
     try:
         _dispatch(argv)
     except KeyboardInterrupt as stopped:
-        _exit(f"{str(stopped).capitalize() or 'Stopped'}; run the same command to go on.", 130)
+        stop(f"{str(stopped).capitalize() or 'Stopped'}; run the same command to go on.", 130)
     except (ValueError, OSError, ImportError) as error:
         if "--debug" in argv or not (_is_ours(error) or isinstance(error, OSError)):
             raise
-        _exit(str(error))
+        stop(str(error))
 
 
 def _dispatch(argv: list[str]) -> None:
-    commands = {"train": train, "sample": sample, "eval": evaluate, "list": list_}
+    commands = {"train": train, "sample": sample, "eval": evaluate, "latent": latent, "list": list_}
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         raise ValueError(f"There is no command '{argv[0]}'; {_nearest(argv[0], commands)}")
     if len(argv) > 1 and argv[0] == "train" and not argv[1].startswith("-"):
         file = _find_experiment(argv[1])
-        return _train(file, *_parse_train(file, argv[2:]))
+        _use_compilation_cache()
+        return _train(file, *parse_experiment(file, argv[2:]))
     named = {name: functools.partial(command) for name, command in commands.items()}
     for name, command in commands.items():
         functools.update_wrapper(named[name], command)
-    _tyro(lambda: tyro.extras.subcommand_cli_from_dict(named, prog=PROG, args=argv, description=DESCRIPTION))
+    parsed(lambda: tyro.extras.subcommand_cli_from_dict(named, prog=PROG, args=argv, description=DESCRIPTION))
 
 
 DESCRIPTION = "Train, sample and measure deep generative models in JAX."
@@ -106,6 +71,7 @@ def sample(
     run: Annotated[Path, tyro.conf.Positional],
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
+    cond: tuple[str, ...] = (),
     checkpoint: str = "latest",
     out: Path | None = None,
     debug: bool = False,
@@ -116,6 +82,7 @@ def sample(
         run: the run folder.
         n: how many samples.
         seed: of the draw.
+        cond: conditions, such as label=3 or label=0,1,2 to take turns; those of the run's own data where none is given.
         checkpoint: latest, best, or a step.
         out: a .png or .npy file; RUN/samples-<seed>.png by default.
         debug: show the traceback of an error.
@@ -131,11 +98,13 @@ def sample(
 
     from genjax_zoo import report
     from genjax_zoo.evals.samples import draw
+    from genjax_zoo.explore import conditions_of
     from genjax_zoo.run import restore
     from genjax_zoo.train import eval_variables
 
     experiment, state = restore(run, checkpoint=checkpoint)
-    x = draw(experiment.model, n)(eval_variables(state), jax.random.key(seed), {})
+    given = conditions_of(experiment, n, cond)
+    x = draw(experiment.model, n)(eval_variables(state), jax.random.key(seed), given)
     if path.suffix == ".npy":
         np.save(path, np.asarray(x))
     else:
@@ -161,6 +130,63 @@ def evaluate(run: Annotated[Path, tyro.conf.Positional], checkpoint: str = "late
         print(f"{name:32} {value:.4f}{_unit(name)}")
 
 
+def latent(
+    run: Annotated[Path, tyro.conf.Positional],
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8,
+    steps: int = 9,
+    dimensions: tuple[int, ...] = (),
+    span: float = 3.0,
+    path: Literal["slerp", "lerp"] = "slerp",
+    examples: int = 2_000,
+    seed: int = 0,
+    checkpoint: str = "latest",
+    out: Path | None = None,
+    debug: bool = False,
+) -> None:
+    """Draw a run's latent space: interpolations, traversals, labels in it, a map, inversions where nothing encodes.
+
+    Args:
+        run: the run folder.
+        n: rows of a picture.
+        steps: pictures on each way.
+        dimensions: which to traverse; those that vary most where none is given.
+        span: how far to traverse, in the prior's standard deviations.
+        path: how to interpolate: slerp (great circles) or lerp (straight lines).
+        examples: of the training data, for the map and the means of labels.
+        seed: of what is drawn.
+        checkpoint: latest, best, or a step.
+        out: the folder of the pictures; RUN/latent by default.
+        debug: show the traceback of an error.
+    """
+    _use_compilation_cache()
+    import jax
+
+    from genjax_zoo import explore
+    from genjax_zoo import latent as ways
+    from genjax_zoo.run import restore
+    from genjax_zoo.train import eval_variables
+
+    for name, value, least in (("n", n, 1), ("steps", steps, 2), ("examples", examples, 2)):
+        if value < least:
+            raise ValueError(f"--{name} must be at least {least}, not {value}.")
+    experiment, state = restore(run, checkpoint=checkpoint)
+    pictures, notes = explore.explore(
+        experiment.model,
+        eval_variables(state),
+        explore.examples_of(experiment.data, examples),
+        jax.random.key(seed),
+        n=n,
+        steps=steps,
+        dimensions=dimensions,
+        span=span,
+        path=getattr(ways, path),
+    )
+    for file in explore.save(out or run / "latent", pictures):
+        print(file)
+    for note in notes:
+        print(note)
+
+
 def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.conf.Positional] = "all") -> None:
     """List models, data and experiments, a line each; `list data` prints the card of every protocol.
 
@@ -182,39 +208,6 @@ def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.
                 print(f"  {name}" if card else f"  {name:32} {(about or '').strip().splitlines()[0]}")
                 for entry, text in card.items():
                     print(f"      {entry:12} {text}")
-
-
-def _parse_train(file: Path, argv: list[str]) -> tuple[Callable[..., Any], Mapping[str, Any], RunFlags]:
-    _use_compilation_cache()
-    if "--data-dir" in argv[:-1]:  # an experiment's defaults may depend on it
-        os.environ["GENJAX_ZOO_DATA"] = argv[argv.index("--data-dir") + 1]
-    from genjax_zoo.run import load_experiment
-
-    make = load_experiment(file)
-    own = set(inspect.signature(make).parameters)
-
-    @functools.wraps(make)
-    def collect(**flags: Any) -> Mapping[str, Any]:
-        return flags
-
-    fields = [
-        (f.name, Annotated[f.type, tyro.conf.arg(help=_help(f.name))], dataclasses.field(default=f.default))
-        for f in dataclasses.fields(RunFlags)
-        if f.name not in own
-    ]
-    Common = dataclasses.make_dataclass("Common", fields, frozen=True, kw_only=True)  # noqa: N806
-
-    def command(experiment, run):
-        return experiment, run
-
-    command.__annotations__ = {
-        "experiment": Annotated[Mapping[str, Any], tyro.conf.arg(constructor=collect, name="")],
-        "run": Annotated[Common, tyro.conf.arg(name="")],
-    }
-    about = re.split(r"\n\s*Args:", inspect.getdoc(make) or "")[0]
-    flags, common = _tyro(lambda: tyro.cli(command, prog=f"{PROG} train {file}", args=argv, description=about))
-    shared = {f.name: flags[f.name] for f in dataclasses.fields(RunFlags) if f.name in flags}
-    return make, flags, RunFlags(**{**dataclasses.asdict(common), **shared})
 
 
 def _train(file: Path, make: Callable[..., Any], flags: Mapping[str, Any], run: RunFlags) -> None:
@@ -261,13 +254,6 @@ def _unit(name: str) -> str:
     return " nats" if name.rpartition("/")[2] in ("nll", "nelbo", "distortion", "rate") else ""
 
 
-def _help(name: str) -> str:
-    """The docstring under a field of RunFlags."""
-    source = inspect.getsource(RunFlags)
-    found = re.search(rf'^    {name}: .*\n    """(.*?)"""', source, re.M)
-    return found.group(1) if found else ""
-
-
 def _find_experiment(name: str) -> Path:
     path = Path(name)
     if path.is_file():
@@ -303,40 +289,10 @@ def _use_compilation_cache() -> None:
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
-def _tyro(parse: Callable[[], Any]) -> Any:
-    """Runs a tyro parser; its boxed error becomes one sentence."""
-    errors = io.StringIO()
-    try:
-        with contextlib.redirect_stderr(errors):
-            return parse()
-    except SystemExit as ended:
-        if ended.code in (0, None):
-            raise
-        _exit(_sentence(errors.getvalue()))
-
-
-def _sentence(box: str) -> str:
-    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯─ \n") for line in box.splitlines()]
-    lines = [line for line in lines[1:] if line]
-    text = " ".join(lines)
-    wrong = re.search(r"Error parsing (--[\w-]+):.*?'([^']*)'", text)
-    kind = wrong and re.search(rf"{wrong[1]} (?:\{{None\}}\|)?([A-Z]+)", text)
-    if wrong and kind:
-        return f"{wrong[1]} takes {kind[1]}, not '{wrong[2]}'."
-    message = re.split(r"Perhaps you meant|Similar|Argument helptext|For full helptext|─{3,}", text)[0].strip(" .")
-    near = re.search(r"(?:Perhaps you meant|Similar)[^-]*(--[\w-]+)", text)
-    return f"{message}; did you mean {near.group(1)}?" if near else f"{message}; see --help."
-
-
 def _is_ours(error: BaseException) -> bool:
     """Whether this package or the user's experiment raised the error, and not a library below it."""
     frames = traceback.extract_tb(error.__traceback__)
     return bool(frames) and (frames[-1].filename.startswith(PACKAGE) or "experiment" in frames[-1].name)
-
-
-def _exit(sentence: str, status: int = 2) -> Any:
-    print(f"{PROG}: {sentence}", file=sys.stderr)
-    raise SystemExit(status)
 
 
 if __name__ == "__main__":

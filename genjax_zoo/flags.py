@@ -1,0 +1,125 @@
+"""Flags: an experiment's keyword arguments as typed flags, and what the parser says of wrong ones as a sentence.
+
+Imports neither jax nor numpy before it must, so that --help answers at once.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+PROG = "genjax-zoo"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunFlags:
+    """Flags that every experiment has; a None leaves the experiment's own value."""
+
+    workdir: Path | None = None
+    """The run folder; runs/<experiment> by default. A folder that holds a run is resumed."""
+    steps: int | None = None
+    """Train up to this step."""
+    seed: int | None = None
+    """Seed of parameters, noise and pictures."""
+    save_every: int | None = None
+    """Steps between checkpoints."""
+    eval_every: int | None = None
+    """Steps between evaluations."""
+    log_every: int | None = None
+    """Steps between lines in metrics.jsonl."""
+    steps_per_call: int | None = None
+    """Steps in one compiled scan."""
+    backend: Literal["shard_map", "pmap", "jit"] = "shard_map"
+    """How a step is sharded over the devices."""
+    precision: Literal["float32", "bf16"] = "float32"
+    """bf16 computes networks in bfloat16, with float32 parameters."""
+    data_dir: Path | None = None
+    """The folder that holds one sub-folder per data set; GENJAX_ZOO_DATA by default."""
+    tensorboard: bool = False
+    """Write TensorBoard event files, too (needs the extra tb)."""
+    wandb: bool = False
+    """Log to Weights & Biases, too (needs the extra wandb)."""
+    fresh: bool = False
+    """Delete the run in the folder, and start anew."""
+    debug: bool = False
+    """Show the traceback of an error."""
+
+
+def parse_experiment(file: Path, argv: list[str]) -> tuple[Callable[..., Any], Mapping[str, Any], RunFlags]:
+    """The function `experiment` of a file, its flags with their values, and those that every run has."""
+    if "--data-dir" in argv[:-1]:  # an experiment's defaults may depend on it
+        os.environ["GENJAX_ZOO_DATA"] = argv[argv.index("--data-dir") + 1]
+    from genjax_zoo.run import load_experiment
+
+    make = load_experiment(file)
+    own = set(inspect.signature(make).parameters)
+
+    @functools.wraps(make)
+    def collect(**flags: Any) -> Mapping[str, Any]:
+        return flags
+
+    fields = [
+        (f.name, Annotated[f.type, tyro.conf.arg(help=_help(f.name))], dataclasses.field(default=f.default))
+        for f in dataclasses.fields(RunFlags)
+        if f.name not in own
+    ]
+    Common = dataclasses.make_dataclass("Common", fields, frozen=True, kw_only=True)  # noqa: N806
+
+    def command(experiment, run):
+        return experiment, run
+
+    command.__annotations__ = {
+        "experiment": Annotated[Mapping[str, Any], tyro.conf.arg(constructor=collect, name="")],
+        "run": Annotated[Common, tyro.conf.arg(name="")],
+    }
+    about = re.split(r"\n\s*Args:", inspect.getdoc(make) or "")[0]
+    flags, common = parsed(lambda: tyro.cli(command, prog=f"{PROG} train {file}", args=argv, description=about))
+    shared = {f.name: flags[f.name] for f in dataclasses.fields(RunFlags) if f.name in flags}
+    return make, flags, RunFlags(**{**dataclasses.asdict(common), **shared})
+
+
+def _help(name: str) -> str:
+    """The docstring under a field of RunFlags."""
+    source = inspect.getsource(RunFlags)
+    found = re.search(rf'^    {name}: .*\n    """(.*?)"""', source, re.M)
+    return found.group(1) if found else ""
+
+
+def parsed(parse: Callable[[], Any]) -> Any:
+    """Runs a tyro parser; its boxed error becomes one sentence."""
+    errors = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(errors):
+            return parse()
+    except SystemExit as ended:
+        if ended.code in (0, None):
+            raise
+        stop(_sentence(errors.getvalue()))
+
+
+def _sentence(box: str) -> str:
+    lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯─ \n") for line in box.splitlines()]
+    lines = [line for line in lines[1:] if line]
+    text = " ".join(lines)
+    wrong = re.search(r"Error parsing (--[\w-]+):.*?'([^']*)'", text)
+    kind = wrong and re.search(rf"{wrong[1]} (?:\{{None\}}\|)?([A-Z]+)", text)
+    if wrong and kind:
+        return f"{wrong[1]} takes {kind[1]}, not '{wrong[2]}'."
+    message = re.split(r"Perhaps you meant|Similar|Argument helptext|For full helptext|─{3,}", text)[0].strip(" .")
+    near = re.search(r"(?:Perhaps you meant|Similar)[^-]*(--[\w-]+)", text)
+    return f"{message}; did you mean {near.group(1)}?" if near else f"{message}; see --help."
+
+
+def stop(sentence: str, status: int = 2) -> Any:
+    """Prints a sentence, and exits."""
+    print(f"{PROG}: {sentence}", file=sys.stderr)
+    raise SystemExit(status)
