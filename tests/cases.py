@@ -75,12 +75,33 @@ def vamp_prior() -> Case:
     return _vae(models.vamp_prior(shape=SHAPE, latent=3, hidden=(16,), pseudo_inputs=5), levels=2)
 
 
+def vq_vae() -> Case:
+    model = models.vq_vae(shape=SHAPE, codes=8, features=4, widths=(4, 8), prior_features=4, prior_layers=2)
+    autoencoder, prior = losses.vector_quantized(model)
+    weights = {"distortion": 1.0, "commitment": 0.25}
+    players = {
+        "vq": Player(terms=autoencoder, weights=weights, tx=ADAM, owns=("encoder", "quantizer", "decoder")),
+        "prior": Player(terms=prior, weights={"rate": 1.0}, tx=ADAM, owns=("prior",)),
+    }
+    return Case(model=model, players=players, batch=images(levels=2))
+
+
+def ladder_vae() -> Case:
+    model = models.ladder_vae(shape=SHAPE, layers=2, latent=2, features=4, blocks=1)
+    weights = {"distortion": 1.0, "rate_1": 1.0, "rate_2": 1.0}
+    return Case(
+        model=model, players={"vae": Player(terms=model.nelbo, weights=weights, tx=ADAM)}, batch=images(levels=2)
+    )
+
+
 CASES: Mapping[str, Callable[[], Case]] = {
     "vae": vae,
     "conv_vae": conv_vae,
     "cvae": cvae,
     "iwae": iwae,
     "vamp_prior": vamp_prior,
+    "vq_vae": vq_vae,
+    "ladder_vae": ladder_vae,
     "dcgan": dcgan,
     "vae_gan": vae_gan,
 }

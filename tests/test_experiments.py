@@ -12,6 +12,7 @@ ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
 TINY = {
     "iwae_mnist": ["--k", "2", "--layers", "2", "--test-k", "2"],
+    "ladder_vae_mnist": ["--features", "4", "--latent", "2", "--blocks", "1", "--test-k", "1"],
     "vamp_prior_mnist": ["--pseudo-inputs", "8", "--test-k", "2"],
 }
 

@@ -1,7 +1,9 @@
 """Evaluations: functions of (model, variables, key) that return named numbers and images."""
 
+from genjax_zoo.evals.codebook import code_book as code_book
 from genjax_zoo.evals.likelihood import iw_bound as iw_bound
 from genjax_zoo.evals.likelihood import likelihood as likelihood
+from genjax_zoo.evals.samples import reconstruction_error as reconstruction_error
 from genjax_zoo.evals.samples import reconstructions as reconstructions
 from genjax_zoo.evals.samples import sample_grid as sample_grid
 from genjax_zoo.evals.units import active_units as active_units

@@ -30,6 +30,31 @@ def reconstructions(data: Data, n: int = 16) -> Eval:
     return run
 
 
+def reconstruction_error(data: Data) -> Eval:
+    """The mean squared error of decoded encodings, as "reconstruction_error".
+
+    Args:
+        data: an evaluation split; every example counts once, padding does not.
+
+    Returns:
+        An Eval, in the units of x squared, a mean over examples and numbers. It raises ValueError for a model without
+        `encode` or `decode`.
+    """
+
+    def run(model: Model, variables: Variables, key: Key) -> dict[str, float]:
+        error, count = 0.0, 0.0
+        for step in range(data.batches):
+            mask = data.mask(step)
+            batch = data.at(step)
+            squares = jnp.mean(
+                (_rebuild(model)(variables, batch, key) - batch["x"]).reshape(len(mask), -1) ** 2, axis=1
+            )
+            error, count = error + float(jnp.sum(mask * squares)), count + float(jnp.sum(mask))
+        return {"reconstruction_error": error / count}
+
+    return run
+
+
 @functools.cache
 def draw(model: Model, n: int):
     """The model's sampler for n draws, compiled once: (variables, key, cond) -> x [n, ...]."""

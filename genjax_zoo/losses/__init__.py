@@ -10,5 +10,7 @@ from genjax_zoo.losses.importance import importance_weighted as importance_weigh
 from genjax_zoo.losses.importance import reparameterized as reparameterized
 from genjax_zoo.losses.importance import sticking_the_landing as sticking_the_landing
 from genjax_zoo.losses.terms import adversarial as adversarial
+from genjax_zoo.losses.terms import free_bits as free_bits
 from genjax_zoo.losses.terms import merge as merge
 from genjax_zoo.losses.terms import vae_gan_terms as vae_gan_terms
+from genjax_zoo.losses.terms import vector_quantized as vector_quantized

@@ -53,6 +53,20 @@ def adversarial(model: Model, adversary: Adversary = non_saturating) -> tuple[Te
     return play(adversary.critic), play(adversary.generator)
 
 
+def free_bits(terms_of: TermFn, floor: float) -> TermFn:
+    """The same terms, but every one named "rate..." costs at least `floor` nats per example (Kingma et al. 2016).
+
+    Below the floor it has no gradient, so that a layer need not be switched off before it is of use. This is for
+    training: what is no bound any more is not what `evals.likelihood` reports.
+    """
+
+    def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        terms, variables = terms_of(variables, batch, key, train)
+        return {n: jnp.maximum(x, floor) if n.startswith("rate") else x for n, x in terms.items()}, variables
+
+    return run
+
+
 def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> TermFn:
     """All terms of a VAE-GAN (Larsen et al. 2016), for three players to weigh.
 
@@ -80,3 +94,26 @@ def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> TermFn
         return terms, variables
 
     return run
+
+
+def vector_quantized(model: Model) -> tuple[TermFn, TermFn]:
+    """The two sides of a VQ-VAE: (autoencoder's terms, prior's terms).
+
+    Args:
+        model: has `codes`, and methods "autoencode" and "code_nll".
+
+    Returns:
+        Two TermFns: one with "distortion" (nats) and "commitment", the other with "rate" (nats) of the codes as they
+        are now, whose gradient reaches only the prior.
+    """
+    (codes_of,) = require(model, "codes")
+
+    def autoencoder(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        return model.apply(variables, "autoencode", batch, train=train)
+
+    def prior(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        codes = codes_of(variables, batch)
+        rate, variables = model.apply(variables, "code_nll", codes, train=train)
+        return {"rate": rate}, variables
+
+    return autoencoder, prior

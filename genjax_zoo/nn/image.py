@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 from flax.linen.dtypes import promote_dtype
 
+from genjax_zoo.math.convolve import Padding, convolve
 from genjax_zoo.math.strided import double, halve
 from genjax_zoo.nn.norm import Norm, no_norm
 
@@ -100,6 +101,27 @@ class Strided(nn.Module):
         kernel = self.param("kernel", self.init, (4, 4, x.shape[-1], self.features))
         x, kernel = promote_dtype(x, kernel)
         y = self.change(x, kernel)
+        if not self.use_bias:
+            return y
+        return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)
+
+
+class Conv(nn.Module):
+    """A convolution with stride 1 and a bias; zeros keep the size unless `padding` says otherwise."""
+
+    features: int
+    size: tuple[int, int] = (3, 3)
+    padding: Padding | None = None
+    init: Any = nn.linear.default_kernel_init
+    use_bias: bool = True
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        """[B, H, W, C] -> [B, H, W, features]."""
+        kernel = self.param("kernel", self.init, (*self.size, x.shape[-1], self.features))
+        x, kernel = promote_dtype(x, kernel)
+        (h, w), even = self.size, ((self.size[0] - 1) // 2, (self.size[1] - 1) // 2)
+        y = convolve(x, kernel, self.padding or ((even[0], h - 1 - even[0]), (even[1], w - 1 - even[1])))
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)

@@ -1,0 +1,69 @@
+"""VQ-VAE on dynamically binarized MNIST: 7x7 codes out of 128, and a gated PixelCNN over them.
+
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/vq_vae_mnist.py
+
+FOLDER/mnist holds the four original .gz files. The autoencoder and the prior learn side by side: the rate is high while
+codes still move. nelbo is distortion + rate, an upper bound on -log p(x).
+"""
+
+import optax
+
+from genjax_zoo import Experiment, Player, data, evals, losses, main, models
+
+
+def experiment(
+    *,
+    codes: int = 128,
+    features: int = 16,
+    prior_features: int = 32,
+    prior_layers: int = 4,
+    commitment: float = 0.25,
+    learning_rate: float = 1e-3,
+    batch_size: int = 64,
+) -> Experiment:
+    """VQ-VAE (van den Oord et al. 2017, arXiv:1711.00937) on dynamically binarized MNIST.
+
+    Args:
+        codes: in the code book.
+        features: the dimension of a code.
+        prior_features: channels of the prior.
+        prior_layers: its layers.
+        commitment: the weight that draws encodings to their codes.
+        learning_rate: Adam's step size, of both players, at the start; it falls to zero along a cosine.
+        batch_size: images per step, over all devices.
+    """
+    steps = 20_000
+    model = models.vq_vae(
+        shape=(28, 28, 1),
+        codes=codes,
+        features=features,
+        widths=(32, 64),
+        prior_features=prior_features,
+        prior_layers=prior_layers,
+    )
+    autoencoder, prior = losses.vector_quantized(model)
+    adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
+    own = ("encoder", "quantizer", "decoder")
+    weights = {"distortion": 1.0, "commitment": commitment}
+    test = data.load("mnist-dynamic", "test", batch_size=500)
+    return Experiment(
+        model=model,
+        players={
+            "autoencoder": Player(terms=autoencoder, weights=weights, tx=adam, owns=own),
+            "prior": Player(terms=prior, weights={"rate": 1.0}, tx=adam, owns=("prior",), ema=0.999),
+        },
+        data=data.load("mnist-dynamic", "train", batch_size=batch_size, conditions=("label",)),
+        steps=steps,
+        evals={
+            "test": evals.likelihood(test),
+            "codes": evals.code_book(test),
+            "error": evals.reconstruction_error(test),
+            "samples": evals.sample_grid(n=64),
+            "reconstructions": evals.reconstructions(test, n=32),
+        },
+        eval_every=5_000,
+    )
+
+
+if __name__ == "__main__":
+    main(experiment)

@@ -1,0 +1,39 @@
+"""How much of a code book is in use."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from genjax_zoo.core import Data, Eval, Key, Model, Variables, require
+
+
+def code_book(data: Data) -> Eval:
+    """The use of a code book over a whole data set.
+
+    Args:
+        data: an evaluation split; every example counts once, padding does not.
+
+    Returns:
+        An Eval that gives "perplexity", exp of the entropy of the codes' shares (at most K, all alike), and
+        "codes_used". It raises ValueError for a model without `codes`.
+    """
+
+    def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
+        require(model, "codes")
+        counts = np.zeros(0, np.int64)
+        for step in range(data.batches):
+            codes = np.asarray(_codes(model)(variables, data.at(step)))[np.asarray(data.mask(step)) == 1]
+            some = np.bincount(codes.ravel(), minlength=len(counts))
+            counts = some + np.pad(counts, (0, len(some) - len(counts)))
+        share = counts[counts > 0] / counts.sum()
+        return {"perplexity": float(np.exp(-np.sum(share * np.log(share)))), "codes_used": float(np.sum(counts > 0))}
+
+    return run
+
+
+@functools.cache
+def _codes(model: Model):
+    return jax.jit(model.codes)

@@ -1,0 +1,145 @@
+"""VQ-VAE: neural discrete representation learning (van den Oord et al. 2017, arXiv:1711.00937).
+
+An image becomes a small grid of codes. Two players: the autoencoder learns to rebuild from codes, the prior learns
+which codes there are (`losses.vector_quantized`). q(c|x) is certain, so -log p(x) <= -log p(x|c) - log P(c), a bound
+that any other model's can be compared with.
+"""
+
+import flax.linen as nn
+import jax
+import optax
+
+from genjax_zoo.core import Array, Batch, Key, Model, Terms
+from genjax_zoo.linen import from_linen, image_spec
+from genjax_zoo.math import Likelihood, bernoulli, sum_per_example
+from genjax_zoo.math.strided import double
+from genjax_zoo.models.vae.vae import Shape
+from genjax_zoo.nn import Conv, GatedPixelCNN, Pyramid, Quantizer, ResidualBlock, Strided
+from genjax_zoo.sampling import naive
+
+
+class Encoder(nn.Module):
+    """Halves the image once per width, then two residual blocks."""
+
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """[B, H, W, C] -> [B, h, w, widths[-1]]."""
+        x = Pyramid(self.widths, activation=nn.relu, name="pyramid")(x, train)
+        for index in range(2):
+            x = ResidualBlock(self.widths[-1] // 2, name=f"block_{index}")(x)
+        return nn.relu(x)
+
+
+class Decoder(nn.Module):
+    """Two residual blocks, then the image is doubled once per width."""
+
+    channels: int
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """[B, h, w, D] -> [B, H, W, channels]."""
+        x = Conv(self.widths[0], name="in")(x)
+        for index in range(2):
+            x = ResidualBlock(self.widths[0] // 2, name=f"block_{index}")(x)
+        for index, width in enumerate(self.widths[1:]):
+            x = nn.relu(Strided(double, width, name=f"up_{index}")(nn.relu(x)))
+        return Strided(double, self.channels, name="out")(x)
+
+
+class VQVAE(nn.Module):
+    """Networks "encoder", "quantizer" (with the code book), "decoder" and "prior"."""
+
+    likelihood: Likelihood
+    grid: tuple[int, int]  # [h, w] of the codes
+    encoder: Encoder
+    quantizer: Quantizer
+    decoder: Decoder
+    prior: GatedPixelCNN
+
+    def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
+        return {**self.autoencode(batch, train), **self.nelbo(batch, key, train)}
+
+    def autoencode(self, batch: Batch, train: bool = False) -> Terms:
+        """Distortion (nats) and commitment (squared distance to the codes), [B]."""
+        quantized, _, commitment = self.quantizer(self.encoder(batch["x"], train), train)
+        output = self.decoder(quantized, train)
+        return {"distortion": self.likelihood.nll(output, batch["x"]), "commitment": commitment}
+
+    def code_nll(self, codes: Array, train: bool = False) -> Array:
+        """-log P of codes int [B, h, w], nats [B]."""
+        return sum_per_example(optax.softmax_cross_entropy_with_integer_labels(self.prior(codes, train), codes))
+
+    def nelbo(self, batch: Batch, key: Key, train: bool = False) -> Terms:
+        """Distortion, and rate: what the prior takes to name the codes, nats [B]."""
+        quantized, codes, _ = self.quantizer(self.encoder(batch["x"], train))
+        distortion = self.likelihood.nll(self.decoder(quantized, train), batch["x"])
+        return {"distortion": distortion, "rate": self.code_nll(codes, train)}
+
+    def codes(self, batch: Batch, train: bool = False) -> Array:
+        """Indices into the code book, int [B, h, w]."""
+        return self.quantizer(self.encoder(batch["x"], train))[1]
+
+    def encode(self, batch: Batch, key: Key, train: bool = False) -> Array:
+        """The codes themselves, [B, h, w, D]."""
+        return self.quantizer(self.encoder(batch["x"], train))[0]
+
+    def decode(self, z: Array, cond: Batch, train: bool = False) -> Array:
+        """The mean of p(x|c), [B, H, W, C], of the codes nearest to z [B, h, w, D]."""
+        return self.likelihood.mean(self.decoder(self.quantizer.snap(z), train))
+
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """Draws from the prior, one code at a time, [n, h, w, D]."""
+        prior, variables = self.prior.unbind()
+        codes = naive(lambda codes: prior.apply(variables, codes), key, n, self.grid)  # type: ignore[arg-type]
+        return self.quantizer.book()[codes]
+
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """A draw from the prior, then from p(x|c), [n, H, W, C]."""
+        k_codes, k_x = jax.random.split(key)
+        return self.likelihood.sample(k_x, self.decoder(self.sample_prior(k_codes, n, cond, train), train))
+
+
+def vq_vae(
+    *,
+    shape: Shape,
+    codes: int = 512,
+    features: int = 64,
+    widths: tuple[int, ...] = (64, 128),
+    decay: float = 0.99,
+    restart_below: float = 0.03,
+    prior_features: int = 64,
+    prior_layers: int = 6,
+    likelihood: Likelihood = bernoulli,
+) -> Model:
+    """VQ-VAE with a gated PixelCNN over the codes.
+
+    Args:
+        shape: an image's [H, W, C]; divisible by 2 ** len(widths).
+        codes: K, in the code book.
+        features: the dimension of a code.
+        widths: channels of the encoder's layers; the decoder's are the same, reversed.
+        decay: of the moving averages that the codes are.
+        restart_below: the share of an even use below which a code restarts at a vector of the batch.
+        prior_features: channels of the prior.
+        prior_layers: its layers.
+        likelihood: the observation model.
+
+    Raises:
+        ValueError: the image cannot be halved so often.
+    """
+    height, width, channels = shape
+    factor = 2 ** len(widths)
+    if height % factor or width % factor:
+        raise ValueError(f"An image of {height}x{width} cannot be halved {len(widths)} times; use fewer widths.")
+    module = VQVAE(
+        likelihood,
+        (height // factor, width // factor),
+        Encoder(widths),
+        Quantizer(codes, features, decay, restart_below),
+        Decoder(channels * likelihood.parameters, widths[::-1]),
+        GatedPixelCNN(codes, prior_features, prior_layers),
+    )
+    return from_linen(module, image_spec(shape))
