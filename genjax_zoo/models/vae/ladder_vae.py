@@ -2,8 +2,8 @@
 
 From below, a deterministic pass x -> d_1 ... d_L. From above, p(z_L), and p(z_i|z_>i) from the state of the pass down;
 q(z_i|z_>i, x) merges that state with d_i. -log p(x) <= distortion + rate_1 + ... + rate_L, a KL for every layer, of
-which `losses.free_bits` leaves some for nothing. Architecture after addtt/ladder-vae-pytorch: gated residual blocks with
-ELU and batch norm, skip connections, a learned p(z_L). For the world outside a latent is noise: `decode` takes
+which `losses.free_bits` leaves some for nothing. Architecture after addtt/ladder-vae-pytorch: gated residual blocks
+with ELU and batch norm, skip connections, a learned p(z_L). For the world outside a latent is noise: `decode` takes
 (z_i - mean_p) / std_p of all layers side by side, so that the prior of all of it is N(0, I).
 """
 
