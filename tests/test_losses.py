@@ -65,3 +65,18 @@ def test_merge():
     assert not np.array_equal(terms["a"], terms["b"])
     with pytest.raises(ValueError, match="have a term 'a'"):
         losses.merge(named("a"), named("a"))({"count": 0}, batch, jax.random.key(0), True)
+
+
+def test_free_bits():
+    """Below the floor a rate costs the floor and has no gradient; other terms are left alone."""
+
+    def terms(variables, batch, key, train):
+        return {"distortion": variables["w"] * 0.1, "rate_1": variables["w"], "rate_2": 3 * variables["w"]}, variables
+
+    w = jnp.array([0.1, 0.2, 2.0])
+    found, _ = losses.free_bits(terms, 0.5)({"w": w}, {}, jax.random.key(0), True)
+    np.testing.assert_allclose(found["distortion"], 0.1 * w)
+    np.testing.assert_allclose(found["rate_1"], [0.5, 0.5, 2.0])
+    np.testing.assert_allclose(found["rate_2"], [0.5, 0.6, 6.0], rtol=1e-6)
+    slope = jax.grad(lambda w: losses.free_bits(terms, 0.5)({"w": w}, {}, jax.random.key(0), True)[0]["rate_1"].sum())
+    np.testing.assert_array_equal(slope(w), [0.0, 0.0, 1.0])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from genjax_zoo import math
 from genjax_zoo.math import strided
+from genjax_zoo.math.convolve import convolve, convolve_by_matmul
 
 KEY = jax.random.key(0)
 
@@ -84,3 +85,21 @@ def test_both_lowerings_are_the_same_convolution(by_conv, by_matmul, shape):
     assert (
         np.abs(by_matmul(x, kernel[::-1]) - reference).max() > 0.1
     )  # control: a flipped kernel is another convolution
+
+
+@pytest.mark.parametrize(
+    "size, padding", [((3, 3), ((1, 1), (1, 1))), ((2, 5), ((1, 0), (2, 2))), ((1, 2), ((0, 0), (1, 0)))]
+)
+def test_convolutions_are_lax_convolutions(size, padding):
+    """Values and both gradients; a kernel turned around is noticed."""
+    x, kernel = jax.random.normal(jax.random.key(0), (2, 5, 6, 3)), jax.random.normal(jax.random.key(1), (*size, 3, 4))
+    names = ("NHWC", "HWIO", "NHWC")
+
+    def reference(x, kernel):
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=names)
+
+    for ours in (lambda x, k: convolve_by_matmul(x, k, padding), lambda x, k: convolve(x, k, padding)):
+        np.testing.assert_allclose(ours(x, kernel), reference(x, kernel), atol=1e-5)
+        slopes = [jax.grad(lambda *a, f=f: jnp.sum(jnp.sin(f(*a))), (0, 1))(x, kernel) for f in (ours, reference)]
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), *slopes)
+    assert np.abs(convolve_by_matmul(x, kernel[:, ::-1], padding) - reference(x, kernel)).max() > 0.1
