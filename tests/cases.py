@@ -30,7 +30,7 @@ def _vae(model: Model, levels: int) -> Case:
 
 
 def vae() -> Case:
-    return _vae(models.vae(shape=SHAPE, latent=3, hidden=(16,)), levels=2)
+    return _vae(models.vae(shape=SHAPE, latent=3, hidden=(16,), likelihood=discretized_logistic(17)), levels=17)
 
 
 def conv_vae() -> Case:

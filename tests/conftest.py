@@ -15,6 +15,13 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _compiled_programs_end_with_their_module():
+    """Each holds memory maps, of which a process has 65,530: a thousand tests in one process would run out of them."""
+    yield
+    jax.clear_caches()
+
+
 @pytest.fixture
 def own_folders(monkeypatch, tmp_path):
     """No data folder but the test's own, and a cache of its own."""

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
 TINY = {
     "iwae_mnist": ["--k", "2", "--layers", "2", "--test-k", "2"],
-    "ladder_vae_mnist": ["--features", "4", "--latent", "2", "--blocks", "1", "--test-k", "1"],
+    "ladder_vae_mnist": ["--layers", "1", "--features", "4", "--latent", "2", "--blocks", "1", "--test-k", "1"],
+    "vq_vae_mnist": ["--codes", "8", "--prior-features", "4", "--prior-layers", "1"],
     "vamp_prior_mnist": ["--pseudo-inputs", "8", "--test-k", "2"],
 }
 

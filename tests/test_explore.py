@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, images
 from PIL import Image
 
 from genjax_zoo import cli, data, explore, math, models
@@ -68,8 +68,8 @@ def test_the_plane_of_most_variance():
 
 def test_a_latent_plane_is_drawn_whole():
     model = models.vae(shape=(8, 8, 1), latent=2, hidden=(4,))
-    case = CASES["vae"]()
-    pictures, _ = explore.explore(model, model.init(KEY, case.batch), case.batch, KEY, n=2, steps=2)
+    batch = images(levels=2)
+    pictures, _ = explore.explore(model, model.init(KEY, batch), batch, KEY, n=2, steps=2)
     assert pictures["manifold"][0].shape == (400, 8, 8, 1)
 
 

@@ -162,7 +162,7 @@ def test_models_shard_alike(name):
 @pytest.mark.parametrize("backend", ("shard_map", "pmap", "jit"))
 def test_steps_in_one_call(backend):
     """A scan of steps over resident data, or over stacked batches, is the same steps one by one."""
-    case = CASES["conv_vae"]()
+    case = CASES["vae"]()
     digits = data.load("digits", "train", batch_size=16)
     mesh, steps = data_mesh(), 4
     shards = 1 if backend == "jit" else mesh.size

@@ -10,14 +10,14 @@ import numpy as np
 import optax
 import pytest
 
-from genjax_zoo import Experiment, Player, data, evals, fit, models
+from genjax_zoo import Experiment, Player, data, evals, fit, math, models
 
 BATCH = 16
 
 
 def experiment(resident, steps):
     """A VAE with the same noise for every example, so that sharding changes nothing, by plain SGD."""
-    model = models.vae(shape=(8, 8, 1), latent=4, hidden=(16,))
+    model = models.vae(shape=(8, 8, 1), latent=4, hidden=(16,), likelihood=math.discretized_logistic(17))
 
     def terms(variables, batch, key, train):
         def one(x):
