@@ -2,8 +2,8 @@
 
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/ladder_vae_mnist.py
 
-FOLDER/mnist_static holds Larochelle's three files. For an accelerator: a step is about 25 GFLOP, and a full training is
-some hundred thousand steps. The default is ten epochs of 781 steps, and the bound that it prints is unfinished.
+FOLDER/mnist_static holds Larochelle's three files. For an accelerator: a step is 33 GFLOP by XLA's
+own count. The default is ten epochs of 781 steps, and the bound that it prints is unfinished.
 """
 
 import optax

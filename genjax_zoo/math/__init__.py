@@ -1,10 +1,12 @@
 """Array functions: densities, observation models, transforms. No parameters, no state."""
 
+from genjax_zoo.math.densities import Gaussian as Gaussian
 from genjax_zoo.math.densities import bernoulli_nll as bernoulli_nll
 from genjax_zoo.math.densities import discretized_logistic_nll as discretized_logistic_nll
 from genjax_zoo.math.densities import gaussian_kl as gaussian_kl
 from genjax_zoo.math.densities import gaussian_mixture_nll as gaussian_mixture_nll
 from genjax_zoo.math.densities import gaussian_nll as gaussian_nll
+from genjax_zoo.math.densities import gaussian_of as gaussian_of
 from genjax_zoo.math.densities import sum_per_example as sum_per_example
 from genjax_zoo.math.likelihoods import Likelihood as Likelihood
 from genjax_zoo.math.likelihoods import bernoulli as bernoulli

@@ -2,11 +2,19 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 Array = jax.Array
+Gaussian = tuple[Array, Array]  # mean and log standard deviation, [B, ...]
+
+
+def gaussian_of(parameters: Any) -> Gaussian:
+    """A network's output [B, ..., 2 * D] as the mean and log standard deviation of a Gaussian, both [B, ..., D]."""
+    mean, log_std = jnp.split(parameters, 2, axis=-1)
+    return mean, log_std
 
 
 def sum_per_example(x: Array) -> Array:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Model
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, bernoulli
+from genjax_zoo.math import Likelihood, bernoulli, gaussian_of
 from genjax_zoo.models.vae.vae import VAE, Shape
 from genjax_zoo.nn import MLP
 
@@ -27,20 +27,16 @@ class CVAE(VAE):
         """The mean and log standard deviation of the noise z given x and y, both [B, latent]."""
         y = self._one_hot(batch)
         flat = batch["x"].reshape(len(y), -1)
-        mean, log_std = jnp.split(self.encoder(jnp.concatenate([flat, y], axis=-1), train), 2, axis=-1)
-        centre, log_scale = self._conditional_prior(y, train)
+        mean, log_std = gaussian_of(self.encoder(jnp.concatenate([flat, y], axis=-1), train))
+        centre, log_scale = gaussian_of(self.prior(y, train))
         return (mean - centre) * jnp.exp(-log_scale), log_std - log_scale
 
     def output(self, z: Array, cond: Batch, train: bool = False) -> Array:
         """What p(x|z, y) is made of, [B, H, W, C * likelihood.parameters]."""
         y = self._one_hot(cond)
-        centre, log_scale = self._conditional_prior(y, train)
+        centre, log_scale = gaussian_of(self.prior(y, train))
         seen = jnp.concatenate([centre + jnp.exp(log_scale) * z, y], axis=-1)
         return self.decoder(seen, train).reshape(len(z), *self.shape[:2], -1)
-
-    def _conditional_prior(self, y: Array, train: bool) -> tuple[Array, Array]:
-        centre, log_scale = jnp.split(self.prior(y, train), 2, axis=-1)
-        return centre, log_scale
 
     def _one_hot(self, cond: Batch) -> Array:
         return jax.nn.one_hot(cond["label"], self.classes)

@@ -7,7 +7,6 @@ so that the prior of all of it is N(0, I).
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -16,11 +15,9 @@ import numpy as np
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_kl, gaussian_nll, tiled, tilted
+from genjax_zoo.math import Gaussian, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled, tilted
 from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import MLP
-
-Gaussian = tuple[Array, Array]  # mean and log standard deviation
 
 
 class IWAE(nn.Module):
@@ -62,7 +59,7 @@ class IWAE(nn.Module):
             posteriors = [jax.lax.stop_gradient(posteriors[0])]
             for encoder, z in zip(self.encoders[1:], zs):
                 network, variables = encoder.unbind()
-                posteriors.append(_split(network.apply(jax.lax.stop_gradient(variables), z, train)))
+                posteriors.append(gaussian_of(network.apply(jax.lax.stop_gradient(variables), z, train)))
         log_w = -self.likelihood.nll(self.output(zs[0], train), tiled(batch["x"], k))
         for z, q, p in zip(zs, posteriors, self.priors(zs, train)):
             log_w += gaussian_nll(z, *q) - gaussian_nll(z, *p)
@@ -72,7 +69,7 @@ class IWAE(nn.Module):
         """K draws of z_1 ... z_L for each x, each [k * B, latent], and the Gaussians that they are drawn from."""
         zs, posteriors, below = [], [], x
         for index, encoder in enumerate(self.encoders):
-            mean, log_std = _split(encoder(below, train))
+            mean, log_std = gaussian_of(encoder(below, train))
             if index == 0:
                 mean, log_std = tiled(mean, k), tiled(log_std, k)
             noise = jax.random.normal(jax.random.fold_in(key, index), mean.shape, mean.dtype)
@@ -83,7 +80,7 @@ class IWAE(nn.Module):
 
     def priors(self, zs: Sequence[Array], train: bool = False) -> list[Gaussian]:
         """p(z_i|z_{i+1}) for every layer, p(z_L) last."""
-        conditional = [_split(decoder(z, train)) for decoder, z in zip(self.decoders[1:], zs[1:])]
+        conditional = [gaussian_of(decoder(z, train)) for decoder, z in zip(self.decoders[1:], zs[1:])]
         return [*conditional, (jnp.zeros_like(zs[-1]), jnp.zeros_like(zs[-1]))]
 
     def output(self, z: Array, train: bool = False) -> Array:
@@ -94,7 +91,7 @@ class IWAE(nn.Module):
         """The noise of the posterior means, each given the one below, [B, sum of latent]."""
         zs, below = [], batch["x"]
         for encoder in self.encoders:
-            below, _ = _split(encoder(below, train))
+            below, _ = gaussian_of(encoder(below, train))
             zs.append(below)
         noise = [(z - mean) * jnp.exp(-log_std) for z, (mean, log_std) in zip(zs, self.priors(zs, train))]
         return jnp.concatenate(noise, axis=-1)
@@ -117,7 +114,7 @@ class IWAE(nn.Module):
         """z_1 [B, latent] from the noise of all layers."""
         *below, z = jnp.split(noise, np.cumsum(self.latent)[:-1], axis=-1)
         for decoder, part in zip(self.decoders[:0:-1], below[::-1]):
-            mean, log_std = _split(decoder(z, train))
+            mean, log_std = gaussian_of(decoder(z, train))
             z = mean + jnp.exp(log_std) * part
         return z
 
@@ -146,8 +143,3 @@ def iwae(
     emitted = (likelihood.outputs(shape), *(2 * z for z in latent[:-1]))
     decoders = tuple(MLP(widths[::-1], count, jnp.tanh) for widths, count in zip(hidden, emitted))
     return from_linen(IWAE(shape, latent, likelihood, encoders, decoders), image_spec(shape))
-
-
-def _split(parameters: Any) -> Gaussian:
-    mean, log_std = jnp.split(parameters, 2, axis=-1)
-    return mean, log_std

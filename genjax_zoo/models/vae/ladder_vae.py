@@ -17,12 +17,11 @@ import numpy as np
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_kl, gaussian_nll, tiled
+from genjax_zoo.math import Gaussian, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled
 from genjax_zoo.math.strided import double, halve
 from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import Conv, GatedBlocks, Strided
 
-Gaussian = tuple[Array, Array]  # mean and log standard deviation
 Layer = tuple[Array, Gaussian, Gaussian]  # z_i, q(z_i|z_>i, x), p(z_i|z_>i)
 
 
@@ -78,13 +77,13 @@ class TopDown(nn.Module):
         for index in reversed(range(self.layers)):
             k_merge, k_blocks = jax.random.split(jax.random.fold_in(key, index))
             topmost = index == self.layers - 1
-            p = _split(prior) if topmost else _split(Conv(2 * self.latent, name=f"p_{index}")(nn.elu(state)))
+            p = gaussian_of(prior) if topmost else gaussian_of(Conv(2 * self.latent, name=f"p_{index}")(nn.elu(state)))
             p = (jnp.broadcast_to(p[0], noise[index].shape), jnp.broadcast_to(p[1], noise[index].shape))
             q = p
             if below is not None:
                 merged = below[index] if topmost else self._merge(f"merge_{index}", state, below[index])
                 merged = GatedBlocks(1, self.dropout, name=f"q_blocks_{index}")(merged, train, k_merge)
-                q = _split(Conv(2 * self.latent, name=f"q_{index}")(nn.elu(merged)))
+                q = gaussian_of(Conv(2 * self.latent, name=f"q_{index}")(nn.elu(merged)))
             z = q[0] + jnp.exp(q[1]) * noise[index]
             layers.append((z, q, p))
             drawn = Conv(self.features, name=f"z_{index}")(z)
@@ -206,11 +205,6 @@ def ladder_vae(
     bottom_up = BottomUp(layers, features, blocks, dropout)
     top_down = TopDown(layers, features, latent, blocks, dropout, top, shape[2] * likelihood.parameters)
     return from_linen(LadderVAE(shape, likelihood, bottom_up, top_down), image_spec(shape))
-
-
-def _split(parameters: Array) -> Gaussian:
-    mean, log_std = jnp.split(parameters, 2, axis=-1)
-    return mean, log_std
 
 
 def _kl(q: Gaussian, p: Gaussian) -> Array:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_kl, gaussian_nll, tiled, tilted
+from genjax_zoo.math import Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled, tilted
 from genjax_zoo.nn import MLP, ImageDecoder, ImageEncoder, batch_norm
 
 Shape = tuple[int, int, int]
@@ -33,8 +33,7 @@ class VAE(nn.Module):
 
     def posterior(self, batch: Batch, train: bool = False) -> tuple[Array, Array]:
         """The mean and log standard deviation of q(z|x), both [B, latent]."""
-        mean, log_std = jnp.split(self.encoder(batch["x"], train), 2, axis=-1)
-        return mean, log_std
+        return gaussian_of(self.encoder(batch["x"], train))
 
     def output(self, z: Array, cond: Batch, train: bool = False) -> Array:
         """What p(x|z) is made of, [B, H, W, C * likelihood.parameters]."""

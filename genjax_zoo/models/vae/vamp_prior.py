@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_mixture_nll, gaussian_nll
+from genjax_zoo.math import Likelihood, bernoulli, gaussian_mixture_nll, gaussian_nll, gaussian_of
 from genjax_zoo.models.vae.vae import VAE, Shape
 from genjax_zoo.nn import GatedMLP
 
@@ -34,7 +34,7 @@ class VampPrior(VAE):
 
     def posterior(self, batch: Batch, train: bool = False) -> tuple[Array, Array]:
         """The mean and log standard deviation of q(z|x), both [B, latent]; the variance is in [e^-6, e^2]."""
-        mean, log_variance = jnp.split(self.encoder(batch["x"], train), 2, axis=-1)
+        mean, log_variance = gaussian_of(self.encoder(batch["x"], train))
         return mean, 0.5 * jnp.clip(log_variance, -6.0, 2.0)
 
     def log_prior(self, z: Array, train: bool = False) -> Array:
