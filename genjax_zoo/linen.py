@@ -133,23 +133,28 @@ def check_conditions(spec: Spec, cond: Batch) -> None:
     """Checks that a conditional model is given its conditions.
 
     Raises:
-        ValueError: one is missing.
+        ValueError: one is missing, or has another shape.
     """
-    for name in conditions(spec):
+    for name, one in conditions(spec).items():
         if name not in cond:
             raise ValueError(f"The model needs the condition '{name}'; give it, or fix it with wrap.conditioned.")
+        if jnp.ndim(cond[name]) == 0 or jnp.shape(cond[name])[1:] != tuple(one.shape):
+            raise ValueError(
+                f"The condition '{name}' needs the shape {('n', *one.shape)}, one entry per example, "
+                f"not {jnp.shape(cond[name])}."
+            )
 
 
 def half_precision(terms: TermFn) -> TermFn:
     """Runs a TermFn's Linen networks in bfloat16, with float32 parameters, noise, densities and terms.
 
-    Parameters and the inputs of every network (a direct child of the root module) are cast to bfloat16, and what a
-    network returns is cast back, so that only the inside of a network is computed in half precision. Gradients arrive
-    in the parameters' own type.
+    Parameters and the inputs of every network (a direct child of the root module, or of bijections, which are exact)
+    are cast to bfloat16, and what a network returns is cast back, so that only the inside of a network is computed in
+    half precision. Gradients arrive in the parameters' own type.
     """
 
     def interceptor(next_function, args, kwargs, context):
-        if len(context.module.path) != 1 or context.method_name == "setup":
+        if context.method_name == "setup" or not _is_network(context.module):
             return next_function(*args, **kwargs)
         args, kwargs = _cast((args, kwargs), jnp.bfloat16)
         return _cast(next_function(*args, **kwargs), jnp.float32)
@@ -162,6 +167,14 @@ def half_precision(terms: TermFn) -> TermFn:
         return _cast(named, jnp.float32), {**state, "params": variables["params"]}
 
     return run
+
+
+def _is_network(module: nn.Module) -> bool:
+    """Whether this is the outermost module below the root that is not marked `exact`."""
+    above = module.parent
+    while isinstance(above, nn.Module) and above.path and getattr(above, "exact", False):
+        above = above.parent
+    return bool(module.path) and not getattr(module, "exact", False) and isinstance(above, nn.Module) and not above.path
 
 
 def _like(new: Array, old: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, TermFn, Terms, Variables, dimensions, require
 from genjax_zoo.math import logit, logit_inverse
@@ -72,8 +73,26 @@ def logit_space(model: Model, alpha: float = 1e-6) -> Model:
     """A density on [0, 1] from one on the reals, by y = logit(alpha + (1 - 2 alpha) x) (Dinh et al. 2016, sec. 4.1).
 
     The term "logit" is -log |dy/dx|, nats; without it the likelihood is that of y, which MAF reports.
+
+    Raises:
+        ValueError: alpha outside (0, 0.5), where the logit of 0 or 1 is infinite; from `init`, for x outside [0, 1].
     """
-    return _through(model, "logit", lambda x: logit(x, alpha), lambda y: logit_inverse(y, alpha))
+    if not 0 < alpha < 0.5:
+        raise ValueError(
+            f"logit_space needs alpha in (0, 0.5), not {alpha}: the logits of 0 and 1 are infinite; use 1e-6."
+        )
+
+    def init(key: Key, batch: Batch) -> Variables:
+        x = batch["x"]
+        if not isinstance(x, Tracer) and not bool(jnp.all((x >= 0) & (x <= 1))):
+            raise ValueError(
+                f"The logit is of x in [0, 1], but x goes from {float(jnp.min(x)):.4g} to {float(jnp.max(x)):.4g}; "
+                f"rescale it with wrap.scaled, or load pixels such as 'mnist-deq'."
+            )
+        return through.init(key, batch)
+
+    through = _through(model, "logit", lambda x: logit(x, alpha), lambda y: logit_inverse(y, alpha))
+    return dataclasses.replace(through, init=init)
 
 
 def scaled(model: Model, *, shift: float, scale: float) -> Model:
@@ -83,6 +102,27 @@ def scaled(model: Model, *, shift: float, scale: float) -> Model:
         return (x - shift) * scale, jnp.full_like(x, math.log(abs(scale)))
 
     return _through(model, "scale", forward, lambda y: y / scale + shift)
+
+
+def tempered(model: Model, temperature: float) -> Model:
+    """The same model, whose draws from the prior are multiplied by a temperature (Kingma & Dhariwal 2018, sec. 6).
+
+    Samples are decoded draws, so what a model adds after decoding is left out; likelihoods stay what they are.
+
+    Raises:
+        ValueError: a temperature that is not above 0, or no `decode` and `sample_prior`.
+    """
+    if not temperature > 0:
+        raise ValueError(f"A temperature is above 0, not {temperature}.")
+    decode, draw = require(model, "decode", "sample_prior")
+
+    def sample_prior(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
+        return temperature * draw(variables, key, n, cond)
+
+    def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
+        return decode(variables, sample_prior(variables, key, n, cond), cond)
+
+    return dataclasses.replace(model, sample_prior=sample_prior, sample=sample)
 
 
 def conditioned(model: Model, **conditions: Any) -> Model:

@@ -10,9 +10,10 @@ import optax
 from genjax_zoo import losses, models, nn
 from genjax_zoo.conformance import Case
 from genjax_zoo.core import Model, Player
-from genjax_zoo.math import discretized_logistic
+from genjax_zoo.math import discretized_logistic, gaussian_mixture
 
 SHAPE = (8, 8, 1)
+SMALL = (4, 4, 1)  # for flows, whose Jacobians are taken
 ADAM = optax.adam(1e-3)
 
 
@@ -94,6 +95,49 @@ def ladder_vae() -> Case:
     )
 
 
+def _flow(model: Model, terms: tuple[str, ...] = ("prior", "log_det"), **conditions: jax.Array) -> Case:
+    """A flow's case, on blobs with the noise that makes them continuous."""
+    x = 4 * (images()["x"][:, 2:6, 2:6] + jax.random.uniform(jax.random.key(1), (16, *SMALL)) / 16) - 2
+    players = {"flow": Player(terms=model.nll, weights=dict.fromkeys(terms, 1.0), tx=ADAM)}
+    return Case(model=model, players=players, batch={"x": x, **conditions})
+
+
+def nice() -> Case:
+    return _flow(models.nice(shape=SMALL, hidden=(16,)))
+
+
+def real_nvp() -> Case:
+    return _flow(models.real_nvp(shape=SMALL, layers=3, hidden=(16,)))
+
+
+def multiscale_real_nvp() -> Case:
+    return _flow(models.multiscale_real_nvp(shape=SMALL, scales=2, width=4, blocks=1))
+
+
+def glow() -> Case:
+    return _flow(models.glow(shape=SMALL, levels=2, steps=2, width=4, classes=3), label=jnp.arange(16) % 3)
+
+
+def made() -> Case:
+    return _flow(models.made(shape=SMALL, hidden=(24,), likelihood=gaussian_mixture(2)), ("nll",))
+
+
+def maf() -> Case:
+    return _flow(models.maf(shape=SMALL, layers=2, hidden=(24,), classes=3), label=jnp.arange(16) % 3)
+
+
+def iaf() -> Case:
+    return _flow(models.iaf(shape=SMALL, layers=2, hidden=(16,)))
+
+
+def spline_coupling() -> Case:
+    return _flow(models.spline_coupling(shape=SMALL, layers=2, hidden=(16,), bins=4))
+
+
+def spline_autoregressive() -> Case:
+    return _flow(models.spline_autoregressive(shape=SMALL, layers=2, hidden=(24,), bins=4))
+
+
 CASES: Mapping[str, Callable[[], Case]] = {
     "vae": vae,
     "conv_vae": conv_vae,
@@ -102,6 +146,15 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "vamp_prior": vamp_prior,
     "vq_vae": vq_vae,
     "ladder_vae": ladder_vae,
+    "nice": nice,
+    "real_nvp": real_nvp,
+    "multiscale_real_nvp": multiscale_real_nvp,
+    "glow": glow,
+    "made": made,
+    "maf": maf,
+    "iaf": iaf,
+    "spline_coupling": spline_coupling,
+    "spline_autoregressive": spline_autoregressive,
     "dcgan": dcgan,
     "vae_gan": vae_gan,
 }

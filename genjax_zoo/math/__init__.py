@@ -1,17 +1,29 @@
 """Array functions: densities, observation models, transforms. No parameters, no state."""
 
 from genjax_zoo.math.densities import Gaussian as Gaussian
+from genjax_zoo.math.densities import Prior as Prior
 from genjax_zoo.math.densities import bernoulli_nll as bernoulli_nll
 from genjax_zoo.math.densities import discretized_logistic_nll as discretized_logistic_nll
 from genjax_zoo.math.densities import gaussian_kl as gaussian_kl
 from genjax_zoo.math.densities import gaussian_mixture_nll as gaussian_mixture_nll
 from genjax_zoo.math.densities import gaussian_nll as gaussian_nll
 from genjax_zoo.math.densities import gaussian_of as gaussian_of
+from genjax_zoo.math.densities import logistic as logistic
+from genjax_zoo.math.densities import logistic_nll as logistic_nll
+from genjax_zoo.math.densities import normal as normal
 from genjax_zoo.math.densities import sum_per_example as sum_per_example
+from genjax_zoo.math.elementwise import Elementwise as Elementwise
+from genjax_zoo.math.elementwise import additive as additive
+from genjax_zoo.math.elementwise import affine as affine
+from genjax_zoo.math.elementwise import bounded as bounded
+from genjax_zoo.math.elementwise import rational_quadratic as rational_quadratic
 from genjax_zoo.math.likelihoods import Likelihood as Likelihood
 from genjax_zoo.math.likelihoods import bernoulli as bernoulli
 from genjax_zoo.math.likelihoods import discretized_logistic as discretized_logistic
 from genjax_zoo.math.likelihoods import gaussian as gaussian
+from genjax_zoo.math.likelihoods import gaussian_mixture as gaussian_mixture
+from genjax_zoo.math.squeeze import squeeze as squeeze
+from genjax_zoo.math.squeeze import unsqueeze as unsqueeze
 from genjax_zoo.math.transforms import logit as logit
 from genjax_zoo.math.transforms import logit_inverse as logit_inverse
 from genjax_zoo.math.transforms import mu_law as mu_law

@@ -1,7 +1,9 @@
 """Negative log-likelihoods and divergences, in nats, one number per example."""
 
+import dataclasses
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -43,6 +45,11 @@ def gaussian_nll(x: Array, mean: Array, log_std: Array) -> Array:
     return sum_per_example(0.5 * z**2 + log_std + 0.5 * math.log(2 * math.pi))
 
 
+def logistic_nll(x: Array) -> Array:
+    """-log of the standard logistic density, [B, ...] -> [B]."""
+    return sum_per_example(x + 2 * jax.nn.softplus(-x))
+
+
 def gaussian_kl(mean: Array, log_std: Array) -> Array:
     """KL(N(mean, exp(log_std)^2) || N(0, I)), all [B, ...] -> [B]; Kingma & Welling 2013, appendix B."""
     return sum_per_example(0.5 * (jnp.exp(2 * log_std) + mean**2 - 1) - log_std)
@@ -73,3 +80,18 @@ def discretized_logistic_nll(x: Array, mean: Array, log_scale: Array, *, levels:
     between = jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + jnp.log(-jnp.expm1(-2 * half * scale))
     log_p = jnp.where(x < half, jax.nn.log_sigmoid(upper), between)
     return -sum_per_example(jnp.where(x > 1 - half, jax.nn.log_sigmoid(-lower), log_p))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
+class Prior:
+    """A fixed distribution of independent numbers, of any shape."""
+
+    nll: Callable[[Array], Array]  # z [B, ...] -> nats [B]
+    sample: Callable[[Array, tuple[int, ...]], Array]  # (key, shape) -> z
+
+
+normal = Prior(
+    nll=lambda z: gaussian_nll(z, jnp.zeros((), z.dtype), jnp.zeros((), z.dtype)),
+    sample=jax.random.normal,
+)
+logistic = Prior(nll=logistic_nll, sample=jax.random.logistic)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.math.densities import bernoulli_nll, discretized_logistic_nll, gaussian_nll
+from genjax_zoo.math.densities import bernoulli_nll, discretized_logistic_nll, gaussian_nll, sum_per_example
 
 Array = jax.Array
 
@@ -86,3 +86,37 @@ def gaussian(std: float = 1.0) -> Likelihood:
         mean=lambda output: output,
         sample=lambda key, output: output + std * jax.random.normal(key, output.shape, output.dtype),
     )
+
+
+def gaussian_mixture(components: int = 10) -> Likelihood:
+    """A mixture of Gaussians for every number of x; a density, for continuous x (Bishop 1994; MADE-MoG in MAF).
+
+    Raises:
+        ValueError: fewer than one component.
+    """
+    if components < 1:
+        raise ValueError(f"A mixture needs one component or more, not {components}.")
+
+    def split(output: Array) -> tuple[Array, Array, Array]:
+        """Logits, means and log standard deviations, each [..., C, K]."""
+        parts = output.reshape(*output.shape[:-1], -1, 3, components)
+        return parts[..., 0, :], parts[..., 1, :], jnp.maximum(parts[..., 2, :], -7.0)
+
+    def nll(output: Array, x: Array) -> Array:
+        logits, mean, log_std = split(output)
+        z = (x[..., None] - mean) * jnp.exp(-log_std)
+        log_p = jax.nn.log_softmax(logits, axis=-1) - 0.5 * z**2 - log_std - 0.5 * math.log(2 * math.pi)
+        return -sum_per_example(jax.nn.logsumexp(log_p, axis=-1))
+
+    def sample(key: Array, output: Array) -> Array:
+        k_component, k_noise = jax.random.split(key)
+        logits, mean, log_std = split(output)
+        chosen = jax.random.categorical(k_component, logits)[..., None]
+        mean, log_std = (jnp.take_along_axis(part, chosen, axis=-1)[..., 0] for part in (mean, log_std))
+        return mean + jnp.exp(log_std) * jax.random.normal(k_noise, mean.shape, mean.dtype)
+
+    def mean(output: Array) -> Array:
+        logits, mean, _ = split(output)
+        return jnp.sum(jax.nn.softmax(logits, axis=-1) * mean, axis=-1)
+
+    return Likelihood(parameters=3 * components, nll=nll, mean=mean, sample=sample)

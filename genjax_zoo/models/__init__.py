@@ -3,6 +3,15 @@
 from collections.abc import Callable, Mapping
 
 from genjax_zoo.core import Model
+from genjax_zoo.models.autoregressive.made import made as made
+from genjax_zoo.models.flow.glow import glow as glow
+from genjax_zoo.models.flow.iaf import iaf as iaf
+from genjax_zoo.models.flow.maf import maf as maf
+from genjax_zoo.models.flow.neural_spline import spline_autoregressive as spline_autoregressive
+from genjax_zoo.models.flow.neural_spline import spline_coupling as spline_coupling
+from genjax_zoo.models.flow.nice import nice as nice
+from genjax_zoo.models.flow.real_nvp import multiscale_real_nvp as multiscale_real_nvp
+from genjax_zoo.models.flow.real_nvp import real_nvp as real_nvp
 from genjax_zoo.models.gan.dcgan import dcgan as dcgan
 from genjax_zoo.models.vae.cvae import cvae as cvae
 from genjax_zoo.models.vae.iwae import iwae as iwae
@@ -21,6 +30,15 @@ MODELS: Mapping[str, Callable[..., Model]] = {
     "vamp_prior": vamp_prior,
     "vq_vae": vq_vae,
     "ladder_vae": ladder_vae,
+    "nice": nice,
+    "real_nvp": real_nvp,
+    "multiscale_real_nvp": multiscale_real_nvp,
+    "glow": glow,
+    "made": made,
+    "maf": maf,
+    "iaf": iaf,
+    "spline_coupling": spline_coupling,
+    "spline_autoregressive": spline_autoregressive,
     "dcgan": dcgan,
     "vae_gan": vae_gan,
 }

@@ -1,6 +1,20 @@
 """Linen layers without probability."""
 
+from genjax_zoo.nn.bijections import ActNorm as ActNorm
+from genjax_zoo.nn.bijections import BatchNorm as BatchNorm
+from genjax_zoo.nn.bijections import Bijection as Bijection
+from genjax_zoo.nn.bijections import Chain as Chain
+from genjax_zoo.nn.bijections import EvenOdd as EvenOdd
+from genjax_zoo.nn.bijections import Flatten as Flatten
+from genjax_zoo.nn.bijections import Inverse as Inverse
+from genjax_zoo.nn.bijections import Reverse as Reverse
+from genjax_zoo.nn.bijections import Scale as Scale
+from genjax_zoo.nn.bijections import Squeeze as Squeeze
+from genjax_zoo.nn.bijections import Stack as Stack
 from genjax_zoo.nn.causal import GatedPixelCNN as GatedPixelCNN
+from genjax_zoo.nn.coupling import Checkerboard as Checkerboard
+from genjax_zoo.nn.coupling import Conditional as Conditional
+from genjax_zoo.nn.coupling import Coupling as Coupling
 from genjax_zoo.nn.dense import MLP as MLP
 from genjax_zoo.nn.dense import GatedMLP as GatedMLP
 from genjax_zoo.nn.image import Conv as Conv
@@ -8,6 +22,10 @@ from genjax_zoo.nn.image import ImageDecoder as ImageDecoder
 from genjax_zoo.nn.image import ImageEncoder as ImageEncoder
 from genjax_zoo.nn.image import Pyramid as Pyramid
 from genjax_zoo.nn.image import Strided as Strided
+from genjax_zoo.nn.invertible_conv import InvertibleConv as InvertibleConv
+from genjax_zoo.nn.masked import MaskedAutoregressive as MaskedAutoregressive
+from genjax_zoo.nn.masked import MaskedMLP as MaskedMLP
+from genjax_zoo.nn.multiscale import Multiscale as Multiscale
 from genjax_zoo.nn.norm import Norm as Norm
 from genjax_zoo.nn.norm import batch_norm as batch_norm
 from genjax_zoo.nn.norm import no_norm as no_norm

@@ -12,6 +12,7 @@ class MLP(nn.Module):
     hidden: tuple[int, ...]
     features: int
     activation: Callable[[jax.Array], jax.Array] = nn.relu
+    out_init: Callable[..., jax.Array] = nn.linear.default_kernel_init
 
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
@@ -20,7 +21,7 @@ class MLP(nn.Module):
         for index, width in enumerate(self.hidden):
             x = nn.Dense(width, name=f"hidden_{index}")(x)
             x = self.activation(x)
-        return nn.Dense(self.features, name="out")(x)
+        return nn.Dense(self.features, kernel_init=self.out_init, name="out")(x)
 
 
 class GatedMLP(nn.Module):

@@ -1,0 +1,68 @@
+"""The root of every flow: a bijection from data to latents, and a prior on those.
+
+-log p(x) = -log p(z) - log |det dz/dx|, z = forward(x); both are terms, "prior" and "log_det". A label y is given to
+every layer as one-hot [B, classes]. The paper files build the bijection.
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions
+from genjax_zoo.linen import from_linen, image_spec
+from genjax_zoo.math import Prior, normal
+from genjax_zoo.nn import Bijection, Chain, Flatten
+
+Shape = tuple[int, ...]
+
+
+class Flow(nn.Module):
+    """A density by change of variables; its network is "bijection"."""
+
+    shape: Shape
+    prior: Prior
+    bijection: Bijection  # x [B, *shape] -> z [B, D]
+    classes: int = 0
+
+    def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
+        return self.nll(batch, key, train)
+
+    def nll(self, batch: Batch, key: Key, train: bool = False) -> Terms:
+        """Minus log p(z), and minus the log-determinant of dz/dx, nats [B]."""
+        z, log_det = self.bijection.forward(batch["x"], self._given(conditions(batch)), train)
+        return {"prior": self.prior.nll(z), "log_det": -log_det}
+
+    def encode(self, batch: Batch, key: Key, train: bool = False) -> Array:
+        """The one latent of x, [B, D]."""
+        return self.bijection.forward(batch["x"], self._given(conditions(batch)), train)[0]
+
+    def decode(self, z: Array, cond: Batch, train: bool = False) -> Array:
+        """The one x of a latent, [B, *shape]."""
+        return self.bijection.inverse(z, self._given(cond), train)[0]
+
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """Draws from p(z), [n, D]."""
+        return self.prior.sample(key, (n, math.prod(self.shape)))
+
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """Decoded draws from p(z), [n, *shape]."""
+        return self.decode(self.sample_prior(key, n, cond, train), cond, train)
+
+    def _given(self, cond: Batch) -> Array | None:
+        return one_hot(cond, self.classes)
+
+
+def one_hot(cond: Batch, classes: int) -> Array | None:
+    """The label as [B, classes], or None where there are no classes."""
+    return jax.nn.one_hot(cond["label"], classes) if classes else None
+
+
+def flow(shape: Shape, bijection: Bijection, *, prior: Prior = normal, classes: int = 0) -> Model:
+    """The model of a bijection from x [B, *shape] to [B, D]; `classes` > 0 asks for a label."""
+    return from_linen(Flow(shape, prior, bijection, classes), image_spec(shape, labelled=classes > 0))
+
+
+def flattened(shape: Shape, *layers: Bijection) -> Bijection:
+    """Layers over [B, D], for x of any shape."""
+    return Chain((Flatten(shape), *layers))

@@ -1,0 +1,57 @@
+"""Glow: generative flow with invertible 1x1 convolutions (Kingma & Dhariwal 2018, arXiv:1807.03039).
+
+Each step is ActNorm, a 1x1 convolution by its LU factors and an affine coupling; after each scale half of the channels
+leave, with a Gaussian prior that a convolution reads off the other half.
+"""
+
+import flax.linen as nn
+import jax
+
+from genjax_zoo.core import Array, Model
+from genjax_zoo.math import affine
+from genjax_zoo.models.flow.flow import flow
+from genjax_zoo.models.flow.real_nvp import scale_shapes
+from genjax_zoo.nn import ActNorm, Chain, Conditional, Conv, Coupling, InvertibleConv, Multiscale, Squeeze, Stack
+from genjax_zoo.nn.multiscale import Shape
+
+
+class Convolutions(nn.Module):
+    """A 3x3 convolution, a 1x1 one and a 3x3 one that starts at zero; the last alone where the width is 0."""
+
+    width: int
+    features: int
+
+    @nn.compact
+    def __call__(self, x: Array, train: bool = False) -> Array:
+        """[B, H, W, C] -> [B, H, W, features]."""
+        if self.width:
+            x = nn.relu(Conv(self.width, name="in")(x))
+            x = nn.relu(nn.Dense(self.width, name="middle")(x))
+        return Conv(self.features, init=nn.initializers.zeros, name="out")(x)
+
+
+def glow(
+    *, shape: Shape, levels: int = 3, steps: int = 32, width: int = 512, classes: int = 0, unroll: int = 1
+) -> Model:
+    """The model; `wrap.tempered` draws its samples at a lower temperature.
+
+    Args:
+        shape: an image's [H, W, C]; H and W divisible by 2 ** levels.
+        levels: L, the scales.
+        steps: K, of flow at each scale.
+        width: of the couplings' networks.
+        classes: of a label that the density is given, or 0.
+        unroll: steps compiled out at a time.
+
+    Raises:
+        ValueError: more levels than the size allows.
+    """
+    shapes = scale_shapes(shape, levels, last_squeezes=True)
+    near_one = affine(lambda raw: jax.nn.log_sigmoid(raw + 2))  # as the authors' code
+    scales, priors = [], []
+    for _, _, channels in shapes:
+        coupling = Coupling(near_one, Convolutions(width, near_one.parameters * (channels - channels // 2)))
+        step = Chain((ActNorm(), InvertibleConv(), coupling))
+        scales.append(Chain((Squeeze(), Stack(step, steps, unroll))))
+        priors.append(Conditional(affine(), Convolutions(0, channels)))
+    return flow(shape, Multiscale(shapes, tuple(scales), tuple(priors[:-1])), classes=classes)

@@ -1,0 +1,40 @@
+"""NICE: non-linear independent components estimation (Dinh, Krueger & Bengio 2014, arXiv:1410.8516).
+
+Additive couplings, which keep volumes, then one scale per dimension; a logistic prior.
+"""
+
+import math
+
+from genjax_zoo.core import Model
+from genjax_zoo.math import Prior, additive, logistic
+from genjax_zoo.models.flow.flow import Shape, flattened, flow
+from genjax_zoo.models.flow.real_nvp import check_dimensions, conditioner
+from genjax_zoo.nn import Coupling, EvenOdd, Scale, Stack
+
+
+def nice(
+    *,
+    shape: Shape,
+    layers: int = 4,
+    hidden: tuple[int, ...] = (1_000,) * 5,
+    prior: Prior = logistic,
+    classes: int = 0,
+    unroll: int = 1,
+) -> Model:
+    """The model.
+
+    Args:
+        shape: of x; two numbers or more.
+        layers: couplings, which change the even and the odd numbers in turn.
+        hidden: widths of each coupling's network.
+        prior: of every latent number, `logistic` or `normal`.
+        classes: of a label that the density is given, or 0.
+        unroll: layers compiled out at a time.
+
+    Raises:
+        ValueError: x is one number.
+    """
+    check_dimensions(shape)
+    coupling = Coupling(additive, conditioner(math.prod(shape), additive, hidden))
+    bijection = flattened(shape, EvenOdd(), Stack(coupling, layers, unroll), Scale())
+    return flow(shape, bijection, prior=prior, classes=classes)

@@ -1,0 +1,241 @@
+"""Bijections: layers with an inverse, which both give the log-determinant of their Jacobian.
+
+`forward` goes from data to latents, `inverse` back. Both take (x, cond, train), with cond [B, K] or None, and give the
+result and log |det| of the map just taken, [B], nats. A layer made of layers is a fold over theirs.
+"""
+
+import math
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.math import squeeze, unsqueeze
+from genjax_zoo.nn.norm import mapped_axis
+
+Array = jax.Array
+Mapped = tuple[Array, Array]
+
+
+class Bijection(nn.Module):
+    """What the layers here have in common; for half precision they are not networks, but hold networks."""
+
+    exact = True  # computed in the type of its input, whatever the precision of the networks in it
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        """From data to latents."""
+        raise NotImplementedError
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        """From latents to data."""
+        raise NotImplementedError
+
+
+class Chain(Bijection):
+    """Bijections one after another."""
+
+    layers: tuple[Bijection, ...]
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        total = no_log_det(x)
+        for layer in self.layers:
+            x, log_det = layer.forward(x, cond, train)
+            total = total + log_det
+        return x, total
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        total = no_log_det(y)
+        for layer in self.layers[::-1]:
+            y, log_det = layer.inverse(y, cond, train)
+            total = total + log_det
+        return y, total
+
+
+class Stack(Bijection):
+    """The same layer `count` times, each with parameters of its own, in one scan: compile time does not grow.
+
+    `unroll` layers at a time are compiled out; `count` of them is no loop at all. The parameters are the same.
+    """
+
+    layer: Bijection
+    count: int
+    unroll: int = 1
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return self._scan("forward", x, cond, train)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return self._scan("inverse", y, cond, train)
+
+    def _scan(self, method: str, x: Array, cond: Array | None, train: bool) -> Mapped:
+        def one(layer: Any, carry: Mapped, _: None) -> tuple[Mapped, None]:
+            x, total = carry
+            x, log_det = getattr(layer, method)(x, cond, train)
+            return (x, total + log_det), None
+
+        scan = nn.scan(
+            one,
+            variable_axes={"params": 0, "batch_stats": 0, "constants": 0},
+            split_rngs={"params": True},
+            length=self.count,
+            reverse=method == "inverse",
+            unroll=self.unroll,
+        )
+        carry, _ = scan(self.layer, (x, no_log_det(x)), None)  # type: ignore[arg-type]
+        return carry
+
+
+class Inverse(Bijection):
+    """A bijection turned round."""
+
+    of: Bijection
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return self.of.inverse(x, cond, train)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return self.of.forward(y, cond, train)
+
+
+class Flatten(Bijection):
+    """[B, *shape] -> [B, D]."""
+
+    shape: tuple[int, ...]
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return x.reshape(len(x), -1), no_log_det(x)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return y.reshape(len(y), *self.shape), no_log_det(y)
+
+
+class Squeeze(Bijection):
+    """[B, H, W, C] -> [B, H / 2, W / 2, 4 C]."""
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return squeeze(x), no_log_det(x)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return unsqueeze(y), no_log_det(y)
+
+
+class Reverse(Bijection):
+    """The last axis from its end to its beginning."""
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return x[..., ::-1], no_log_det(x)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return y[..., ::-1], no_log_det(y)
+
+
+class EvenOdd(Bijection):
+    """The even places of the last axis, then the odd ones."""
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        return jnp.concatenate([x[..., ::2], x[..., 1::2]], axis=-1), no_log_det(x)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        half = (y.shape[-1] + 1) // 2
+        return jnp.zeros_like(y).at[..., ::2].set(y[..., :half]).at[..., 1::2].set(y[..., half:]), no_log_det(y)
+
+
+class Scale(Bijection):
+    """Multiplies every number of the last axis by exp(log_scale) (NICE, Dinh et al. 2014, sec. 3.3)."""
+
+    @nn.compact
+    def _log_scale(self, features: int) -> Array:
+        return self.param("log_scale", nn.initializers.zeros, (features,))
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        log_scale = self._log_scale(x.shape[-1])
+        return x * jnp.exp(log_scale), over_places(x, log_scale)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        log_scale = self._log_scale(y.shape[-1])
+        return y * jnp.exp(-log_scale), over_places(y, -log_scale)
+
+
+class ActNorm(Bijection):
+    """(x + shift) * exp(log_scale) per channel, which starts with the first batch at mean 0 and variance 1.
+
+    Kingma & Dhariwal 2018 (Glow, arXiv:1807.03039), sec. 3.1.
+    """
+
+    @nn.compact
+    def _parameters(self, x: Array) -> tuple[Array, Array]:
+        axes = tuple(range(x.ndim - 1))
+        shift = self.param("shift", lambda _: -jnp.mean(x, axis=axes))
+        log_scale = self.param("log_scale", lambda _: -jnp.log(jnp.std(x, axis=axes) + 1e-6))
+        return shift, log_scale
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        shift, log_scale = self._parameters(x)
+        return (x + shift) * jnp.exp(log_scale), over_places(x, log_scale)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        shift, log_scale = self._parameters(y)
+        return y * jnp.exp(-log_scale) - shift, over_places(y, -log_scale)
+
+
+class BatchNorm(Bijection):
+    """Batch normalisation as a bijection (Dinh et al. 2016, sec. 3.7).
+
+    In training, forward normalises by the statistics of the whole batch, over all devices, so that an example's density
+    depends on the batch. Otherwise, and for every inverse, the moving averages stand for them. These start at the
+    first batch.
+    """
+
+    momentum: float = 0.95
+    epsilon: float = 1e-4
+
+    @nn.compact
+    def _log_scales(self, x: Array, train: bool) -> tuple[Array, Array, Array, Array]:
+        """Mean, log of the divisor, shift and log of the scale, [C]."""
+        features, axes = x.shape[-1:], tuple(range(x.ndim - 1))
+        log_scale = self.param("log_scale", nn.initializers.zeros, features)
+        shift = self.param("shift", nn.initializers.zeros, features)
+
+        def of_batch() -> tuple[Array, Array]:
+            mean = _mean_over_devices(jnp.mean(x, axis=axes))
+            return mean, _mean_over_devices(jnp.mean((x - mean) ** 2, axis=axes))
+
+        running_mean = self.variable("batch_stats", "mean", lambda: of_batch()[0])
+        running_var = self.variable("batch_stats", "var", lambda: of_batch()[1])
+        mean, var = of_batch() if train else (running_mean.value, running_var.value)
+        if train and not self.is_initializing():
+            running_mean.value += (1 - self.momentum) * (mean - running_mean.value)
+            running_var.value += (1 - self.momentum) * (var - running_var.value)
+        return mean, 0.5 * jnp.log(var + self.epsilon), shift, log_scale
+
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        mean, log_std, shift, log_scale = self._log_scales(x, train)
+        return (x - mean) * jnp.exp(log_scale - log_std) + shift, over_places(x, log_scale - log_std)
+
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+        mean, log_std, shift, log_scale = self._log_scales(y, False)
+        return (y - shift) * jnp.exp(log_std - log_scale) + mean, over_places(y, log_std - log_scale)
+
+
+def _mean_over_devices(x: Array) -> Array:
+    axis = mapped_axis()
+    return x if axis is None else jax.lax.pmean(x, axis)
+
+
+def no_log_det(x: Array) -> Array:
+    """The log-determinant of a map that keeps volumes, zeros [B], in float32 at least."""
+    return jnp.zeros(len(x), jnp.promote_types(x.dtype, jnp.float32))
+
+
+def over_places(x: Array, log_scale: Array) -> Array:
+    """The log-determinant of scaling the channels of x [B, ..., C] by exp(log_scale [C]) at every place, [B]."""
+    return no_log_det(x) + math.prod(x.shape[1:-1]) * jnp.sum(log_scale)
+
+
+def given(x: Array, cond: Array | None) -> Array:
+    """The input x [B, ..., C] of a network with its condition [B, K] at every place, [B, ..., C + K]."""
+    if cond is None:
+        return x
+    planes = cond.reshape(len(x), *[1] * (x.ndim - 2), -1)
+    return jnp.concatenate([x, jnp.broadcast_to(planes, (*x.shape[:-1], planes.shape[-1]))], axis=-1)
