@@ -6,4 +6,5 @@ from genjax_zoo.evals.likelihood import likelihood as likelihood
 from genjax_zoo.evals.samples import reconstruction_error as reconstruction_error
 from genjax_zoo.evals.samples import reconstructions as reconstructions
 from genjax_zoo.evals.samples import sample_grid as sample_grid
+from genjax_zoo.evals.samples import temperatures as temperatures
 from genjax_zoo.evals.units import active_units as active_units

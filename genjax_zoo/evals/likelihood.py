@@ -23,11 +23,12 @@ from genjax_zoo.core import (
 )
 
 
-def likelihood(data: Data) -> Eval:
+def likelihood(data: Data, *, leave_out: tuple[str, ...] = ()) -> Eval:
     """The mean over a data set of "nll", or of "nelbo" where a model has no exact likelihood.
 
     Args:
         data: an evaluation split; every example counts once, padding does not.
+        leave_out: terms that do not count: without "logit" it is the likelihood in logit space, as MAF reports it.
 
     Returns:
         An Eval that gives the total in nats per example as "nll" or "nelbo", the same as "bits/dim", and every term.
@@ -41,7 +42,8 @@ def likelihood(data: Data) -> Eval:
             part = sums_of(variables, data.at(step), data.mask(step), jax.random.fold_in(key, step))
             sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
         sums = jax.device_get(sums)
-        means = {term: float(value / sums["count"]) for term, value in sums["terms"].items()}
+        kept = {term: value for term, value in sums["terms"].items() if term not in leave_out}
+        means = {term: float(value / sums["count"]) for term, value in kept.items()}
         nats = sum(means.values())
         return {name: nats, "bits/dim": nats / (dimensions(model.spec) * math.log(2)), **means}
 

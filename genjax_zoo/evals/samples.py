@@ -1,6 +1,7 @@
 """Pictures: what a model draws, and what it makes of real examples."""
 
 import functools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,23 @@ def sample_grid(n: int = 64, cond: Batch = NO_CONDITION) -> Eval:
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
         require(model, "sample")
         return {"samples": draw(model, n)(variables, key, cond)}
+
+    return run
+
+
+def temperatures(values: Sequence[float] = (0.5, 0.7, 0.85, 1.0), n: int = 10, cond: Batch = NO_CONDITION) -> Eval:
+    """An Eval of "temperatures", one picture: a row of n decoded draws for each, of the same noise in each column.
+
+    `values` multiply the draws from the prior, as in `wrap.tempered`; it raises ValueError for a model without `decode`
+    or `sample_prior`.
+    """
+
+    def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
+        (decode,) = require(model, "decode")
+        z = _draw_prior(model, n)(variables, key, cond)
+        rows = [_decoded(decode)(variables, value * z, cond) for value in values]
+        picture = jnp.concatenate([jnp.concatenate(list(row), axis=1) for row in rows])
+        return {"temperatures": picture[None]}
 
     return run
 
@@ -60,6 +78,17 @@ def draw(model: Model, n: int):
     """The model's sampler for n draws, compiled once: (variables, key, cond) -> x [n, ...]."""
     (sample,) = require(model, "sample")
     return jax.jit(lambda variables, key, cond: sample(variables, key, n, cond))
+
+
+@functools.cache
+def _draw_prior(model: Model, n: int):
+    (draw,) = require(model, "sample_prior")
+    return jax.jit(lambda variables, key, cond: draw(variables, key, n, cond))
+
+
+@functools.cache
+def _decoded(decode: Callable[..., Array]) -> Callable[..., Array]:
+    return jax.jit(decode)
 
 
 @functools.cache

@@ -224,8 +224,8 @@ def _mean_over_devices(x: Array) -> Array:
 
 
 def no_log_det(x: Array) -> Array:
-    """The log-determinant of a map that keeps volumes, zeros [B], in float32 at least."""
-    return jnp.zeros(len(x), jnp.promote_types(x.dtype, jnp.float32))
+    """The log-determinant of a map that keeps volumes, zeros [B], in float32 at least; sharded as x is."""
+    return jnp.zeros_like(x, shape=(len(x),), dtype=jnp.promote_types(x.dtype, jnp.float32))
 
 
 def over_places(x: Array, log_scale: Array) -> Array:

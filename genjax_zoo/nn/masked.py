@@ -36,8 +36,9 @@ class MaskedMLP(nn.Module):
             h = self.activation(h @ kernel_h + bias_h)
         return (h @ kernel + bias).reshape(len(x), self.parameters, self.dimensions)
 
-    def sequential(self, choose: Choose, n: int, cond: Array | None = None) -> Array:
-        """Builds x [n, D] one number at a time: x_i = choose(i, its parameters given those before)."""
+    def sequential(self, choose: Choose, like: Array, cond: Array | None = None) -> Array:
+        """Builds x [n, D], as `like` [n, ...], one by one: x_i = choose(i, its parameters given those before)."""
+        n = len(like)
         *layers, (kernel, bias) = self._weights(cond)
         rows = [(k.T, jnp.broadcast_to(b, (n, b.shape[-1])).T) for k, b in layers]  # [out, in], [out, n]
         by_dimension = (self.dimensions, self.parameters)
@@ -63,8 +64,11 @@ class MaskedMLP(nn.Module):
             x = x.at[index].set(chosen.astype(x.dtype))
             return (x, advance(index + 1, x, states)), None
 
-        x = jnp.zeros((self.dimensions, n), kernel.dtype)
-        states = advance(jnp.zeros((), jnp.int32), x, [jnp.zeros((width, n), kernel.dtype) for width in self.hidden])
+        def empty(width: int) -> Array:
+            return jnp.zeros_like(like, shape=(width, n), dtype=kernel.dtype)  # sharded as `like` is
+
+        x = empty(self.dimensions)
+        states = advance(jnp.zeros((), jnp.int32), x, [empty(width) for width in self.hidden])
         (x, _), _ = jax.lax.scan(one, (x, states), jnp.arange(self.dimensions))
         return x.T
 
@@ -108,7 +112,7 @@ class MaskedAutoregressive(Bijection):
 
     def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
         columns = y.T
-        x = self.network.sequential(lambda i, p: self.map.inverse(columns[i], p)[0], len(y), cond)
+        x = self.network.sequential(lambda i, p: self.map.inverse(columns[i], p)[0], y, cond)
         return x, -self.forward(x, cond, train)[1]
 
 

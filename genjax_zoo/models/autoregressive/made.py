@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions
 from genjax_zoo.linen import from_linen, image_spec
@@ -41,7 +42,7 @@ class MADE(nn.Module):
         def draw(index: Array, parameters: Array) -> Array:
             return self.likelihood.sample(jax.random.fold_in(key, index), parameters.T)[:, 0]
 
-        return self.network.sequential(draw, n, self._given(cond)).reshape(n, *self.shape)
+        return self.network.sequential(draw, jnp.zeros(n), self._given(cond)).reshape(n, *self.shape)
 
     def _given(self, cond: Batch) -> Array | None:
         return jax.nn.one_hot(cond["label"], self.classes) if self.classes else None
