@@ -9,24 +9,17 @@ so this times the step and not the data.
 
 import argparse
 import platform
-import time
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from timing import best, matmul_seconds
 
 from genjax_zoo import Player, models
 from genjax_zoo.train import create_state, make_step
 
 LAYERS = ((784, 512), (512, 512), (512, 64), (32, 512), (512, 512), (512, 784))
-
-
-def matmul_seconds(size: int = 2048, repeats: int = 20) -> float:
-    """Seconds per floating-point operation of a large float32 matrix product, at its best."""
-    a = jax.random.normal(jax.random.key(0), (size, size))
-    product = jax.jit(jnp.matmul)
-    return best({"matmul": lambda: jax.block_until_ready(product(a, a))}, repeats)["matmul"] / (2 * size**3)
 
 
 def floor_operations(batch: int) -> int:
@@ -77,20 +70,6 @@ def torchs(x, compiled):
         adam.step()
 
     return run
-
-
-def best(runs, repeats):
-    """The least seconds of each run, taking turns."""
-    for run in runs.values():
-        run()
-        run()
-    least = dict.fromkeys(runs, float("inf"))
-    for _ in range(repeats):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            least[name] = min(least[name], time.perf_counter() - start)
-    return least
 
 
 def main():

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -27,9 +28,9 @@ def temperatures(values: Sequence[float] = (0.5, 0.7, 0.85, 1.0), n: int = 10, c
     """
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
-        (decode,) = require(model, "decode")
-        z = _draw_prior(model, n)(variables, key, cond)
-        rows = [_decoded(decode)(variables, value * z, cond) for value in values]
+        decode, draw_prior = require(model, "decode", "sample_prior")
+        z = sampler(draw_prior, n)(variables, key, cond)
+        rows = [compiled(decode)(variables, value * z, cond) for value in values]
         picture = jnp.concatenate([jnp.concatenate(list(row), axis=1) for row in rows])
         return {"temperatures": picture[None]}
 
@@ -73,22 +74,22 @@ def reconstruction_error(data: Data) -> Eval:
     return run
 
 
-@functools.cache
-def draw(model: Model, n: int):
+def draw(model: Model, n: int) -> Callable[..., Array]:
     """The model's sampler for n draws, compiled once: (variables, key, cond) -> x [n, ...]."""
     (sample,) = require(model, "sample")
+    return sampler(sample, n)
+
+
+@functools.cache
+def sampler(sample: Callable[..., Array], n: int) -> Callable[..., Array]:
+    """A function (variables, key, n, cond) of n draws, compiled once: (variables, key, cond) -> [n, ...]."""
     return jax.jit(lambda variables, key, cond: sample(variables, key, n, cond))
 
 
 @functools.cache
-def _draw_prior(model: Model, n: int):
-    (draw,) = require(model, "sample_prior")
-    return jax.jit(lambda variables, key, cond: draw(variables, key, n, cond))
-
-
-@functools.cache
-def _decoded(decode: Callable[..., Array]) -> Callable[..., Array]:
-    return jax.jit(decode)
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, compiled once."""
+    return jax.jit(function)
 
 
 @functools.cache

@@ -38,12 +38,14 @@ def affine(log_scale: Callable[[Array], Array] = bounded) -> Elementwise:
     """Y = x * exp(log_scale(s)) + t, of the parameters (t, s)."""
 
     def forward(x: Array, p: Array) -> tuple[Array, Array]:
-        s = log_scale(p[..., 1, :])
-        return x * jnp.exp(s) + p[..., 0, :], s + jnp.zeros_like(x)
+        t, s = jnp.unstack(p, axis=-2)
+        s = log_scale(s)
+        return x * jnp.exp(s) + t, s
 
     def inverse(y: Array, p: Array) -> tuple[Array, Array]:
-        s = log_scale(p[..., 1, :])
-        return (y - p[..., 0, :]) * jnp.exp(-s), -s + jnp.zeros_like(y)
+        t, s = jnp.unstack(p, axis=-2)
+        s = log_scale(s)
+        return (y - t) * jnp.exp(-s), -s
 
     return Elementwise(parameters=2, forward=forward, inverse=inverse)
 

@@ -137,8 +137,10 @@ class EvenOdd(Bijection):
         return jnp.concatenate([x[..., ::2], x[..., 1::2]], axis=-1), no_log_det(x)
 
     def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
-        half = (y.shape[-1] + 1) // 2
-        return jnp.zeros_like(y).at[..., ::2].set(y[..., :half]).at[..., 1::2].set(y[..., half:]), no_log_det(y)
+        size = y.shape[-1]
+        even, odd = jnp.split(y, [(size + 1) // 2], axis=-1)
+        odd = jnp.pad(odd, [(0, 0)] * (y.ndim - 1) + [(0, size % 2)])
+        return jnp.stack([even, odd], axis=-1).reshape(*y.shape[:-1], -1)[..., :size], no_log_det(y)
 
 
 class Scale(Bijection):
