@@ -12,17 +12,25 @@ from genjax_zoo import Experiment, Player, data, evals, main, models
 
 
 def experiment(
-    *, learning_rate: float = 1e-3, decay: float = 1.0005, batch_size: int = 200, steps: int = 5_000
+    *,
+    layers: int = 4,
+    hidden: int = 1_000,
+    learning_rate: float = 1e-3,
+    decay: float = 1.0005,
+    batch_size: int = 200,
+    steps: int = 5_000,
 ) -> Experiment:
     """NICE (Dinh et al. 2014) on MNIST with uniform noise, as a density on [0, 1).
 
     Args:
+        layers: couplings.
+        hidden: width of the five layers of each coupling's network.
         learning_rate: Adam's step size at first; it goes down to a tenth.
         decay: divides the step size at every step.
         batch_size: images per step, over all devices.
         steps: train up to this step.
     """
-    model = models.nice(shape=(28, 28, 1))
+    model = models.nice(shape=(28, 28, 1), layers=layers, hidden=(hidden,) * 5)
     rate = optax.exponential_decay(learning_rate, 1, 1 / decay, end_value=learning_rate / 10)
     tx = optax.chain(optax.clip_by_global_norm(1e3), optax.adam(rate, b2=0.99))
     valid, test = (data.load("mnist-deq", split, batch_size=500) for split in ("valid", "test"))

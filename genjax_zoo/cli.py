@@ -76,7 +76,7 @@ def sample(
     out: Path | None = None,
     debug: bool = False,
 ) -> None:
-    """Draw samples from a run, as a PNG grid or as an array.
+    """Draw samples from a run, as a PNG or as an array.
 
     Args:
         run: the run folder.
@@ -108,7 +108,7 @@ def sample(
     if path.suffix == ".npy":
         np.save(path, np.asarray(x))
     else:
-        report.save_grid(path, x)
+        report.save_samples(path, x)
     print(f"{n} samples of step {int(state.step):,}: {path}")
 
 

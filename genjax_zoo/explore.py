@@ -54,9 +54,11 @@ def explore(
         about what could not be drawn.
 
     Raises:
-        ValueError: no `decode`, fewer examples than 2 n, or no such dimension.
+        ValueError: no `decode`, no images, fewer examples than 2 n, or no such dimension.
     """
     (decode,) = require(model, "decode")
+    if examples["x"].ndim != 4:
+        raise ValueError(f"A latent space is drawn in images [H, W, C], but x here is {examples['x'].shape[1:]}.")
     if len(examples["x"]) < 2 * n:
         raise ValueError(f"{n} rows need {2 * n} examples, but there are {len(examples['x'])}; use a smaller -n.")
     decode = jax.jit(decode)

@@ -11,6 +11,15 @@ from genjax_zoo import cli, restore
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
 TINY = {
+    "glow_digits": ["--levels", "1", "--depth", "1", "--width", "4"],
+    "glow_mnist": ["--levels", "1", "--depth", "1", "--width", "4"],
+    "multiscale_real_nvp_mnist": ["--scales", "1", "--width", "2", "--blocks", "1"],
+    "nice_mnist": ["--layers", "2", "--hidden", "8"],
+    "real_nvp_mnist": ["--layers", "2", "--hidden", "8"],
+    "maf_mnist": ["--layers", "2", "--hidden", "8"],
+    "made_mnist": ["--components", "2", "--hidden", "8"],
+    "neural_spline_points": ["--autoregressive", "--layers", "2", "--hidden", "8", "--bins", "3"],
+    "iaf_points": ["--layers", "2", "--hidden", "8"],
     "iwae_mnist": ["--k", "2", "--layers", "2", "--test-k", "2"],
     "ladder_vae_mnist": ["--layers", "1", "--features", "4", "--latent", "2", "--blocks", "1", "--test-k", "1"],
     "vq_vae_mnist": ["--codes", "8", "--prior-features", "4", "--prior-layers", "1"],

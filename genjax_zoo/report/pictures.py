@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image
 
 from genjax_zoo.report.curves import save_curves
+from genjax_zoo.report.maps import save_map
 
 SMALLEST = 32  # pixels; smaller images are enlarged to about this, so that one can see them
 
@@ -18,8 +19,10 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Images [n, H, W, C] in [0, 1] side by side, as uint8 [rows * H, columns * W, C], white where one is missing.
 
     Raises:
-        ValueError: the images have neither 1 nor 3 channels.
+        ValueError: these are no images, or have neither 1 nor 3 channels.
     """
+    if images.ndim != 4:
+        raise ValueError(f"Only images [H, W, C] can be drawn, not x of shape {images.shape[1:]}; write a .npy file.")
     n, height, width, channels = images.shape
     if channels not in (1, 3):
         raise ValueError(f"Images need 1 or 3 channels to be drawn, not {channels}.")
@@ -40,6 +43,14 @@ def save_grid(path: Path, images: Any, columns: int | None = None) -> None:
     unfinished = path.with_suffix(".tmp")
     Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(unfinished, format="PNG")
     unfinished.replace(path)
+
+
+def save_samples(path: Path, x: Any) -> None:
+    """Writes samples as one PNG: images [n, H, W, C] in a grid, points [n, 2] in the plane."""
+    if x.shape[1:] == (2,):
+        save_map(path, x)
+    else:
+        save_grid(path, x)
 
 
 class Pictures:
