@@ -119,6 +119,18 @@ def with_rate_halved():
     return dataclasses.replace(case, model=dataclasses.replace(case.model, nelbo=halved))
 
 
+def with_log_det_halved():
+    """A density that lost half of a log-determinant."""
+    case = CASES["real_nvp"]()
+    nll = case.model.nll
+
+    def halved(v, batch, key, train):
+        terms, v = nll(v, batch, key, train)
+        return {**terms, "log_det": 0.5 * terms["log_det"]}, v
+
+    return dataclasses.replace(case, model=dataclasses.replace(case.model, nll=halved))
+
+
 CONTROLS = [
     ("terms_are_finite_per_example", with_terms(reduced)),
     ("terms_are_finite_per_example", with_terms(infinite)),
@@ -132,6 +144,7 @@ CONTROLS = [
     ("decoded_prior_is_the_samples", with_model(decode=lambda v, z, cond: jnp.zeros((len(z), 8, 8, 1)))),
     ("weights_agree_with_the_bound", tempered),
     ("weights_agree_with_the_bound", with_rate_halved),
+    ("likelihood_is_a_change_of_variables", with_log_det_halved),
 ]
 
 

@@ -31,6 +31,7 @@ def log_density(name: str, x: np.ndarray) -> np.ndarray:
     """
     if name not in DRAWS:
         raise ValueError(f"The density of '{name}' is not known; those of {', '.join(DRAWS)} are.")
+    x = np.asarray(x, np.float64)
     if name == "checkerboard":
         inside = (np.abs(x).max(axis=1) < 4) & (np.floor(x / 2).sum(axis=1) % 2 == 0)
         return np.where(inside, -math.log(32), -np.inf)
@@ -40,7 +41,7 @@ def log_density(name: str, x: np.ndarray) -> np.ndarray:
 
 def _mixture(x: np.ndarray, means: np.ndarray, sigma: float) -> np.ndarray:
     """The log-density of an even mixture of round Gaussians."""
-    squares = ((x[:, None].astype(np.float64) - means) ** 2).sum(axis=-1) / sigma**2
+    squares = ((x[:, None] - means) ** 2).sum(axis=-1) / sigma**2
     least = squares.min(axis=1, keepdims=True)
     sums = np.exp(-0.5 * (squares - least)).sum(axis=1)
     return np.log(sums) - 0.5 * least[:, 0] - math.log(2 * math.pi * sigma**2 * len(means))
