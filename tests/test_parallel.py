@@ -145,8 +145,10 @@ def test_control_mean_in_one_place_only(monkeypatch, wrong, backend, count):
 
 @pytest.mark.parametrize("name", CASES)
 def test_models_shard_alike(name):
-    """With noise drawn on each device, shard_map and pmap agree for every model."""
+    """With noise drawn on each device, shard_map and pmap agree for every model; by SGD, as Adam blows up rounding."""
     case = CASES[name]()
+    sgd = {name: dataclasses.replace(player, tx=optax.sgd(1e-2)) for name, player in case.players.items()}
+    case = dataclasses.replace(case, players=sgd)
     mesh = data_mesh()
     after = {}
     for backend in ("shard_map", "pmap"):
