@@ -57,6 +57,25 @@ class Model:
     decode: Callable[..., Array] = _MISSING  # (variables, z, cond={}) -> x [B, ...]
     sample_prior: Callable[..., Array] = _MISSING  # (variables, key, n, cond={}) -> z [n, ...], for `decode`
     codes: Callable[..., Array] = _MISSING  # (variables, batch) -> int [B, ...], indices into a code book
+    conditionals: "Conditionals" = _MISSING  # of an autoregressive model: p(x_i | those before)
+
+
+@behaviour
+class Conditionals:
+    """p(x) = prod_i p(x_i | those before), over `levels` levels each: one network in two views.
+
+    All numbers at once, for likelihoods; and place after place at the cost of one place, for sampling. Numbers come in
+    raster order: rows, columns, channels. Level k is x = k / (levels - 1). A place is one row's and column's channels.
+    """
+
+    grid: tuple[int, int, int]  # rows, columns, channels that x is seen as; a sequence has one row
+    levels: int  # K
+    logits: Callable[..., Array]  # (variables, batch) -> [B, *grid, K], of each number given those before
+    start: Callable[..., PyTree]  # (variables, n, cond={}) -> cache, before the first row
+    begin_row: Callable[..., PyTree]  # (variables, cache, levels of the row above, row) -> cache
+    step: Callable[..., tuple[Any, PyTree]]  # (variables, cache, levels before, row, column) -> (h, cache)
+    choices: Callable[..., Array]  # (variables, h, levels [n, channels], channel: int) -> logits [n, K]
+    sees: Any = None  # bool [D, D], which numbers each claims to depend on; None is all before it
 
 
 @behaviour

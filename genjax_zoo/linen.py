@@ -8,6 +8,8 @@
     decode      (z, cond, train)                 x [B, ...]
     sample_prior (key, n, cond, train)           z [n, ...]
     codes       (batch, train)                   int [B, ...], indices into a code book
+    logits, start, begin_row, step, choices      the two views of core.Conditionals, each with train at the end;
+                                                 attributes `grid` and `levels` beside them
     __call__    (batch, key, train)              anything; it runs every network once, for init
 
 The attributes set in `setup` are the networks: their names key parameters, state and ownership. An attribute
@@ -24,7 +26,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, Spec, TermFn, Terms, Variables, conditions
+from genjax_zoo.core import (
+    NO_CONDITION,
+    Array,
+    Batch,
+    Conditionals,
+    Key,
+    Model,
+    PyTree,
+    Spec,
+    TermFn,
+    Terms,
+    Variables,
+    conditions,
+)
 
 
 def from_linen(module: nn.Module, spec: Spec) -> Model:
@@ -90,6 +105,17 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         check_batch(spec, batch)
         return apply(variables, "codes", batch)[0]
 
+    def logits(variables: Variables, batch: Batch) -> Array:
+        check_batch(spec, batch)
+        return apply(variables, "logits", batch)[0]
+
+    def start(variables: Variables, n: int, cond: Batch = NO_CONDITION) -> PyTree:
+        check_conditions(spec, cond)
+        return apply(variables, "start", n, cond)[0]
+
+    def view(method: str):
+        return lambda variables, *args: apply(variables, method, *args)[0]
+
     offered = {
         "sample": sample,
         "nll": terms("nll"),
@@ -101,6 +127,10 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         "codes": codes,
     }
     fields: dict[str, Any] = {name: function for name, function in offered.items() if hasattr(type(module), name)}
+    if hasattr(type(module), "step"):
+        steps = {name: view(name) for name in ("begin_row", "step", "choices")}
+        grid, levels = (getattr(module, name) for name in ("grid", "levels"))
+        fields["conditionals"] = Conditionals(grid=grid, levels=levels, logits=logits, start=start, **steps)
     return Model(spec=spec, init=init, apply=apply, **fields)
 
 

@@ -1,31 +1,167 @@
-"""Ancestral sampling of autoregressive models: one element at a time, each given those before it."""
+"""Sampling of autoregressive models: one number at a time, each given those before it.
 
+`cached` goes from place to place at the cost of one place; `naive` evaluates the whole network for every number. Both
+ask the same `choose` with the same numbers, so that with equal logits they give equal samples.
+"""
+
+import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from genjax_zoo.core import Array, Key
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Key, Model, Variables, conditions, require
+
+Choose = Callable[[Array, Array], Array]  # (index in raster order, logits [n, K]) -> levels [n]
+Sampler = Callable[..., Array]  # (conditionals, variables, n, choose, cond) -> levels int32 [n, *grid]
 
 
-def naive(logits_of: Callable[[Array], Array], key: Key, n: int, shape: tuple[int, ...]) -> Array:
-    """Draws with one evaluation of the whole network per element.
-
-    Args:
-        logits_of: a pure function from elements, int [n, *shape], to the logits of each given those before it in raster
-            order, [n, *shape, K].
-        key: of the draws.
-        n: how many.
-        shape: of one.
+def cached(views: Conditionals, variables: Variables, n: int, choose: Choose, cond: Batch = NO_CONDITION) -> Array:
+    """Every number chosen in one compiled loop, at the cost of one place each.
 
     Returns:
-        int32 [n, *shape] in 0 ... K - 1.
+        Levels, int32 [n, rows, columns, channels].
     """
-    x = jnp.zeros((n, *shape), jnp.int32)
 
-    def one(index: Array, x: Array) -> Array:
+    def visit(place: Array, h: Any) -> tuple[Array, Array]:
+        levels = jnp.zeros((n, views.grid[2]), jnp.int32)
+        for channel in range(views.grid[2]):
+            logits = views.choices(variables, h, levels, channel)
+            levels = levels.at[:, channel].set(choose(place * views.grid[2] + channel, logits))
+        return levels, levels
+
+    return _walk(views, variables, n, visit, cond)
+
+
+def naive(views: Conditionals, variables: Variables, n: int, choose: Choose, cond: Batch = NO_CONDITION) -> Array:
+    """The same as `cached` by one evaluation of the whole network per number: what it is held against."""
+    shape = views.grid
+
+    def one(index: Array, levels: Array) -> Array:
         place = jnp.unravel_index(index, shape)
-        logits = logits_of(x)[:, *place]
-        return x.at[:, *place].set(jax.random.categorical(jax.random.fold_in(key, index), logits))
+        logits = views.logits(variables, {**cond, "x": levels / (views.levels - 1)})[:, *place]
+        return levels.at[:, *place].set(choose(index, logits))
 
-    return jax.lax.fori_loop(0, x[0].size, one, x)
+    return jax.lax.fori_loop(0, int(np.prod(shape)), one, jnp.zeros((n, *shape), jnp.int32))
+
+
+def drawn(key: Key, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Choose:
+    """Chooses by a draw from each conditional, sharpened or cut off.
+
+    Args:
+        key: of all draws.
+        temperature: divides the logits; below 1 the likely becomes likelier.
+        top_k: only the k likeliest levels.
+        top_p: only the likeliest levels that hold this much of the probability, at least one (Holtzman et al. 2019).
+
+    Raises:
+        ValueError: a temperature that is not above 0, a top_k below 1, or a top_p outside (0, 1].
+    """
+    if not temperature > 0:
+        raise ValueError(f"A temperature is above 0, not {temperature}.")
+    if top_k is not None and top_k < 1:
+        raise ValueError(f"top_k must be at least 1, not {top_k}.")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise ValueError(f"top_p must be in (0, 1], not {top_p}.")
+
+    def choose(index: Array, logits: Array) -> Array:
+        logits = logits / temperature
+        if top_k is not None:
+            if top_k > logits.shape[-1]:
+                raise ValueError(f"top_k is {top_k}, but there are only {logits.shape[-1]} levels.")
+            least = jax.lax.top_k(logits, top_k)[0][:, -1:]
+            logits = jnp.where(logits < least, -jnp.inf, logits)
+        if top_p is not None:
+            order = jnp.sort(logits, axis=-1, descending=True)
+            before = jnp.cumsum(jax.nn.softmax(order, axis=-1), axis=-1) - jax.nn.softmax(order, axis=-1)
+            least = jnp.min(jnp.where(before < top_p, order, jnp.inf), axis=-1, keepdims=True)
+            logits = jnp.where(logits < least, -jnp.inf, logits)
+        return jax.random.categorical(jax.random.fold_in(key, index), logits)
+
+    return choose
+
+
+def completed(choose: Choose, levels: Array, known: Array) -> Choose:
+    """Keeps what is known and asks `choose` for the rest: levels [n, *grid] and bool [*grid], or [n, *grid].
+
+    What is known constrains what comes after it, not what came before.
+    """
+    flat = levels.reshape(len(levels), -1)
+    mask = jnp.broadcast_to(known, levels.shape).reshape(flat.shape)
+    return lambda index, logits: jnp.where(mask[:, index], flat[:, index], choose(index, logits))
+
+
+def reporting(choose: Choose, report: Callable[[int], None], every: int) -> Choose:
+    """Calls `report(numbers so far)` on the host after every so many numbers, from inside the compiled loop."""
+
+    def run(index: Array, logits: Array) -> Array:
+        def tell(index: Array) -> None:
+            jax.debug.callback(lambda done: report(int(done)), index + 1)
+
+        jax.lax.cond((index + 1) % every == 0, tell, lambda index: None, index)
+        return choose(index, logits)
+
+    return run
+
+
+def stepped_logits(views: Conditionals, variables: Variables, batch: Batch) -> Array:
+    """What `views.logits` gives, by the cached view: [B, *grid, K]."""
+    levels = levels_of(views, batch["x"])
+    places = levels.reshape(len(levels), -1, views.grid[2])
+
+    def visit(place: Array, h: Any) -> tuple[Array, Array]:
+        now = places[:, place]
+        logits = [views.choices(variables, h, now, channel) for channel in range(views.grid[2])]
+        return now, jnp.stack(logits, axis=1)
+
+    return _walk(views, variables, len(levels), visit, conditions(batch))
+
+
+def levels_of(views: Conditionals, x: Array) -> Array:
+    """X [n, ...] in [0, 1] as levels, int32 [n, *grid]."""
+    return jnp.round(x * (views.levels - 1)).astype(jnp.int32).reshape(len(x), *views.grid)
+
+
+def sampled(model: Model) -> Model:
+    """The model with `sample` by the cached view."""
+    (views,) = require(model, "conditionals")
+
+    def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
+        return values_of(model, cached(views, variables, n, drawn(key), cond))
+
+    return dataclasses.replace(model, sample=sample)
+
+
+def values_of(model: Model, levels: Array) -> Array:
+    """Levels [n, *grid] as x [n, ...] in [0, 1], of the model's shape."""
+    x = model.spec["x"]
+    return (levels / (model.conditionals.levels - 1)).astype(x.dtype).reshape(len(levels), *x.shape)
+
+
+def _walk(
+    views: Conditionals,
+    variables: Variables,
+    n: int,
+    visit: Callable[[Array, Any], tuple[Array, Array]],  # (place, h) -> (levels, what to collect)
+    cond: Batch,
+) -> Array:
+    """The cached view from place to place; what the visits give, [n, rows, columns, ...]."""
+    rows, columns, channels = views.grid
+
+    def one_row(carry: tuple[Any, Array], row: Array):
+        cache, above = carry
+        cache = views.begin_row(variables, cache, above, row)
+
+        def one(carry: tuple[Any, Array], column: Array):
+            h, cache = views.step(variables, *carry, row, column)
+            levels, out = visit(row * columns + column, h)
+            return (cache, levels), (levels, out)
+
+        (cache, _), (levels, out) = jax.lax.scan(one, (cache, above[:, -1]), jnp.arange(columns))
+        return (cache, levels.swapaxes(0, 1)), out
+
+    nothing = jnp.zeros((n, columns, channels), jnp.int32)
+    _, out = jax.lax.scan(one_row, (views.start(variables, n, cond), nothing), jnp.arange(rows))
+    return jnp.moveaxis(out, 2, 0)

@@ -59,6 +59,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         model,
         init=lambda key, batch: model.init(key, noisy(batch, jax.random.fold_in(key, 1))),
         nll=None,
+        conditionals=None,
         nelbo=density and nelbo,
         log_weights=model.log_weights and log_weights,
         encode=model.encode and encode,
@@ -143,7 +144,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         return function and (lambda v, batch, key, train: function(v, with_fixed(batch, len(batch["x"])), key, train))
 
     sample, encode, decode, weigh = model.sample, model.encode, model.decode, model.log_weights
-    sample_prior, codes = model.sample_prior, model.codes
+    sample_prior, codes, views = model.sample_prior, model.codes, model.conditionals
     return dataclasses.replace(
         model,
         spec={name: one for name, one in model.spec.items() if name not in fixed},
@@ -157,6 +158,12 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         sample_prior=sample_prior
         and (lambda v, key, n, cond=NO_CONDITION: sample_prior(v, key, n, with_fixed(cond, n))),
         codes=codes and (lambda v, batch: codes(v, with_fixed(batch, len(batch["x"])))),
+        conditionals=views
+        and dataclasses.replace(
+            views,
+            logits=lambda v, batch: views.logits(v, with_fixed(batch, len(batch["x"]))),
+            start=lambda v, n, cond=NO_CONDITION: views.start(v, n, with_fixed(cond, n)),
+        ),
     )
 
 
@@ -189,6 +196,7 @@ def _through(
         log_weights=model.log_weights and log_weights,
         nll=terms(model.nll),
         nelbo=terms(model.nelbo),
+        conditionals=None,
         encode=encode and (lambda variables, batch, key: encode(variables, inner(batch), key)),
         codes=model.codes and (lambda variables, batch: model.codes(variables, inner(batch))),
         sample=_then(model.sample, inverse),

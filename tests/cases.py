@@ -118,6 +118,21 @@ def glow() -> Case:
     return _flow(models.glow(shape=SMALL, levels=2, steps=2, width=4, classes=3), label=jnp.arange(16) % 3)
 
 
+def _levels(model: Model, **conditions: jax.Array) -> Case:
+    """An autoregressive model's case: levels of blobs that depend on their neighbours, in the model's own shape."""
+    height, width, channels = model.conditionals.grid
+    blobs = images()["x"][:, 1 : 1 + height, :width]
+    top = model.conditionals.levels - 1
+    x = jnp.round(top * jnp.concatenate([blobs, 1 - blobs], axis=-1)[..., :channels]) / top
+    players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=ADAM)}
+    return Case(model=model, players=players, batch={"x": x.reshape(-1, *model.spec["x"].shape), **conditions})
+
+
+def gated_pixel_cnn() -> Case:
+    model = models.gated_pixel_cnn(shape=(3, 5, 2), levels=3, features=4, layers=4, size=3, classes=3)
+    return _levels(model, label=jnp.arange(16) % 3)
+
+
 def made() -> Case:
     return _flow(models.made(shape=SMALL, hidden=(24,), likelihood=gaussian_mixture(2)), ("nll",))
 
@@ -150,6 +165,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "real_nvp": real_nvp,
     "multiscale_real_nvp": multiscale_real_nvp,
     "glow": glow,
+    "gated_pixel_cnn": gated_pixel_cnn,
     "made": made,
     "maf": maf,
     "iaf": iaf,

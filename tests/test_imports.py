@@ -22,7 +22,7 @@ ALLOWED = {
     "train": {"core"},
     "evals": {"core", "math"},
     "report": {"core"},
-    "conformance": {"core", "train"},
+    "conformance": {"core", "train", "sampling"},
     "run": {"core", "linen", "train", "report"},
     "explore": {"core", "latent", "report"},
     "flags": {"run"},

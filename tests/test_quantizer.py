@@ -13,10 +13,11 @@ from jax.sharding import PartitionSpec as P
 
 from genjax_zoo import data, evals, losses, models
 from genjax_zoo.conformance import randomised
+from genjax_zoo.models.autoregressive.autoregressive import network_views
 from genjax_zoo.nn import GatedPixelCNN, Quantizer
 from genjax_zoo.nn.causal import GatedLayer, shift_right
 from genjax_zoo.nn.quantizer import straight_through
-from genjax_zoo.sampling import naive
+from genjax_zoo.sampling import drawn, naive
 from genjax_zoo.train.parallel import data_mesh
 
 KEY = jax.random.key(0)
@@ -114,7 +115,7 @@ def test_sharded_code_books_are_one():
 @functools.cache
 def prior():
     module = GatedPixelCNN(3, features=4, layers=3, size=3)
-    return module, randomised(module.init(KEY, jnp.zeros((1, 4, 4), jnp.int32)), scale=0.5)
+    return module, randomised(module.init(KEY, jnp.zeros((1, 4, 4, 1), jnp.int32)), scale=0.5)
 
 
 def reach(apply, shape):
@@ -136,7 +137,8 @@ def test_the_prior_sees_every_code_before_and_none_after():
             layer = GatedLayer(4, 3, residual=False, name="first")
             vertical, horizontal = layer(x, shift_right(x) if self.shifted else x)
             for index in range(3):
-                vertical, horizontal = GatedLayer(4, name=f"layer_{index}")(vertical, horizontal)
+                layer = GatedLayer(4, name=f"layer_{index}")
+                vertical, horizontal = layer(vertical, horizontal)
             return horizontal
 
     before = np.tril(np.ones((20, 20), bool), -1)
@@ -149,7 +151,7 @@ def test_the_prior_sees_every_code_before_and_none_after():
 
 def test_the_priors_logits_do_not_see_their_own_code():
     module, variables = prior()
-    x = jax.random.randint(KEY, (1, 4, 4), 0, 3)
+    x = jax.random.randint(KEY, (1, 4, 4, 1), 0, 3)
     logits = run(module, variables, x)
     for place in ((0, 0), (1, 3), (3, 3)):
         changed = run(module, variables, x.at[0, *place].add(1) % 3)
@@ -162,13 +164,14 @@ def test_the_priors_logits_do_not_see_their_own_code():
 def test_draws_are_as_often_as_their_probability():
     """Of all 3^4 grids of codes: the probabilities sum to one, and draws have them."""
     module = GatedPixelCNN(3, features=4, layers=2, size=3)
-    variables = randomised(module.init(KEY, jnp.zeros((1, 2, 2), jnp.int32)), scale=1.0)
-    grids = jnp.stack(jnp.meshgrid(*[jnp.arange(3)] * 4, indexing="ij"), axis=-1).reshape(-1, 2, 2)
+    variables = randomised(module.init(KEY, jnp.zeros((1, 2, 2, 1), jnp.int32)), scale=1.0)
+    grids = jnp.stack(jnp.meshgrid(*[jnp.arange(3)] * 4, indexing="ij"), axis=-1).reshape(-1, 2, 2, 1)
     log_p = jax.nn.log_softmax(run(module, variables, grids))
-    p = np.exp(jnp.take_along_axis(log_p, grids[..., None], axis=-1).sum((1, 2, 3)))
+    p = np.exp(jnp.take_along_axis(log_p, grids[..., None], axis=-1).sum((1, 2, 3, 4)))
     assert p.sum() == pytest.approx(1, abs=1e-5)
     n = 20_000
-    draws = np.asarray(jax.jit(lambda key: naive(lambda x: run(module, variables, x), key, n, (2, 2)))(KEY))
+    views = network_views(module, (2, 2, 1), 3)
+    draws = np.asarray(jax.jit(lambda key: naive(views, variables, n, drawn(key)))(KEY))
     share = np.bincount(draws.reshape(n, 4) @ 3 ** np.arange(4)[::-1], minlength=81) / n
     assert np.all(np.abs(share - p) < 5 * np.sqrt(p * (1 - p) / n) + 1e-3)
 

@@ -15,6 +15,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from genjax_zoo.conformance.conditionals import (
+    cached_samples_are_naive,
+    nll_is_the_sum_of_conditionals,
+    sees_what_it_claims,
+    views_agree,
+)
 from genjax_zoo.conformance.distributions import all_bits as all_bits
 from genjax_zoo.conformance.distributions import density_integrates_to_one as density_integrates_to_one
 from genjax_zoo.conformance.distributions import probabilities_sum_to_one as probabilities_sum_to_one
@@ -245,6 +251,26 @@ def likelihood_is_a_change_of_variables(case: Case, *, scale: float = 0.1) -> No
         assert off < 1e-8, f"the log-determinant is {off:.3g} from that of the Jacobian, {float(true[0]):.6g}"
 
 
+def conditionals_see_what_came_before(case: Case) -> None:
+    """Every number's logits depend on the numbers before it that the model claims to see, and on no other.
+
+    At randomised parameters, in float64; and `nll` is the sum of these conditionals.
+    """
+    variables = randomised(case.state.variables)
+    with jax.enable_x64(True):
+        variables, batch = double_precision(variables), double_precision(dict(case.batch))
+        sees_what_it_claims(case.model, variables, {name: value[:1] for name, value in batch.items()})
+        nll_is_the_sum_of_conditionals(case.model, variables, batch)
+
+
+def cached_view_is_the_network(case: Case) -> None:
+    """Step by step as at once, at randomised parameters: logits to 1e-12 in float64, the same samples in float32."""
+    variables, few = randomised(case.state.variables), {name: value[:3] for name, value in case.batch.items()}
+    cached_samples_are_naive(case.model, variables, few)
+    with jax.enable_x64(True):
+        views_agree(case.model, double_precision(variables), double_precision(few))
+
+
 def settled(case: Case, variables: Variables) -> Variables:
     """The variables with the statistics that evaluation on this very batch calls for, after many training passes."""
     if "batch_stats" not in variables:
@@ -288,6 +314,8 @@ BY_CAPABILITY: Mapping[tuple[str, ...], Law] = {
     ("sample_prior",): decoded_prior_is_the_samples,
     ("log_weights",): weights_agree_with_the_bound,
     ("nll", "encode", "decode"): likelihood_is_a_change_of_variables,
+    ("conditionals", "nll"): conditionals_see_what_came_before,
+    ("conditionals",): cached_view_is_the_network,
 }
 
 

@@ -19,6 +19,7 @@ from genjax_zoo.math.elementwise import bounded as bounded
 from genjax_zoo.math.elementwise import rational_quadratic as rational_quadratic
 from genjax_zoo.math.likelihoods import Likelihood as Likelihood
 from genjax_zoo.math.likelihoods import bernoulli as bernoulli
+from genjax_zoo.math.likelihoods import categorical as categorical
 from genjax_zoo.math.likelihoods import discretized_logistic as discretized_logistic
 from genjax_zoo.math.likelihoods import gaussian as gaussian
 from genjax_zoo.math.likelihoods import gaussian_mixture as gaussian_mixture

@@ -47,6 +47,40 @@ bernoulli = Likelihood(
 )
 
 
+def categorical(levels: int) -> Likelihood:
+    """Free probabilities for each of the levels k / (levels - 1) of every number of x."""
+
+    def by_level(output: Array) -> Array:
+        return output.reshape(*output.shape[:-1], -1, levels)
+
+    def nll(output: Array, x: Array) -> Array:
+        logits = by_level(output)
+        chosen = jax.nn.one_hot(
+            jnp.round(x * (levels - 1)).astype(jnp.int32), levels, dtype=logits.dtype
+        )  # a gather is slower on CPU
+        return sum_per_example(jax.nn.logsumexp(logits, axis=-1) - jnp.sum(logits * chosen, axis=-1))
+
+    def mean(output: Array) -> Array:
+        return jax.nn.softmax(by_level(output), axis=-1) @ jnp.linspace(0, 1, levels)
+
+    def sample(key: Array, output: Array) -> Array:
+        return jax.random.categorical(key, by_level(output)).astype(output.dtype) / (levels - 1)
+
+    return Likelihood(
+        parameters=levels, nll=nll, mean=mean, sample=sample, check=functools.partial(_check_levels, levels)
+    )
+
+
+def _check_levels(levels: int, x: np.ndarray) -> None:
+    level = x * (levels - 1)
+    between = x[(np.abs(level - np.round(level)) > 1e-3) | (x < 0) | (x > 1)]
+    if between.size:
+        raise ValueError(
+            f"A likelihood of {levels} levels is of x = k / {levels - 1}, but x has values like "
+            f"{float(between[0]):.4g}; load data with these levels, or name its levels in the model."
+        )
+
+
 def discretized_logistic(levels: int = 256) -> Likelihood:
     """A logistic for every number of x, integrated over the bins of `levels` grey levels in [0, 1]."""
 
@@ -59,21 +93,12 @@ def discretized_logistic(levels: int = 256) -> Likelihood:
         x = mean + jnp.exp(log_scale) * jax.random.logistic(key, mean.shape, mean.dtype)
         return jnp.round(jnp.clip(x, 0.0, 1.0) * (levels - 1)) / (levels - 1)
 
-    def check(x: np.ndarray) -> None:
-        level = x * (levels - 1)
-        between = x[(np.abs(level - np.round(level)) > 1e-3) | (x < 0) | (x > 1)]
-        if between.size:
-            raise ValueError(
-                f"A likelihood of {levels} grey levels is of x = k / {levels - 1}, but x has values like "
-                f"{float(between[0]):.4g}; load data with these levels, or use likelihood=gaussian(std)."
-            )
-
     return Likelihood(
         parameters=2,
         nll=lambda output, x: discretized_logistic_nll(x, *split(output), levels=levels),
         mean=lambda output: split(output)[0],
         sample=sample,
-        check=check,
+        check=functools.partial(_check_levels, levels),
     )
 
 

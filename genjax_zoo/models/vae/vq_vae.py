@@ -13,9 +13,10 @@ from genjax_zoo.core import Array, Batch, Key, Model, Terms
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, bernoulli, sum_per_example
 from genjax_zoo.math.strided import double
+from genjax_zoo.models.autoregressive.autoregressive import network_views
 from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import Conv, GatedPixelCNN, Pyramid, Quantizer, ResidualBlock, Strided
-from genjax_zoo.sampling import naive
+from genjax_zoo.sampling import cached, drawn
 
 
 class Encoder(nn.Module):
@@ -70,7 +71,8 @@ class VQVAE(nn.Module):
 
     def code_nll(self, codes: Array, train: bool = False) -> Array:
         """-log P of codes int [B, h, w], nats [B]."""
-        return sum_per_example(optax.softmax_cross_entropy_with_integer_labels(self.prior(codes, train), codes))
+        logits = self.prior(codes[..., None])[..., 0, :]
+        return sum_per_example(optax.softmax_cross_entropy_with_integer_labels(logits, codes))
 
     def nelbo(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Distortion, and rate: what the prior takes to name the codes, nats [B]."""
@@ -93,7 +95,8 @@ class VQVAE(nn.Module):
     def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Draws from the prior, one code at a time, [n, h, w, D]."""
         prior, variables = self.prior.unbind()
-        codes = naive(lambda codes: prior.apply(variables, codes), key, n, self.grid)  # type: ignore[arg-type]
+        views = network_views(prior, (*self.grid, 1), prior.levels)
+        codes = cached(views, variables, n, drawn(key))[..., 0]  # type: ignore[arg-type]
         return self.quantizer.book()[codes]
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
@@ -140,6 +143,6 @@ def vq_vae(
         Encoder(widths),
         Quantizer(codes, features, decay, restart_below),
         Decoder(channels * likelihood.parameters, widths[::-1]),
-        GatedPixelCNN(codes, prior_features, prior_layers),
+        GatedPixelCNN(codes, features=prior_features, layers=prior_layers),
     )
     return from_linen(module, image_spec(shape))

@@ -1,0 +1,80 @@
+"""Whether conditionals see what came before and nothing else, and whether a model's two views are one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax_zoo.core import Batch, Conditionals, Model, Variables, conditions, dimensions, require, total
+from genjax_zoo.sampling import cached, drawn, levels_of, naive, stepped_logits
+
+TINY = 1e-12  # in float64: below it nothing has moved
+
+
+def influence(model: Model, variables: Variables, one: Batch) -> np.ndarray:
+    """How far each number's logits move when another number goes to its next level, [D, D]: (of, by).
+
+    Args:
+        model: has `conditionals`.
+        variables: its own; call this under jax.enable_x64 with all of them in float64.
+        one: a batch of one example.
+    """
+    (views,) = require(model, "conditionals")
+    count = dimensions(model.spec)
+    levels = levels_of(views, one["x"]).reshape(1, -1)
+    moved = jnp.concatenate([levels, (levels + jnp.eye(count, dtype=levels.dtype)) % views.levels])
+    batch = {name: jnp.repeat(value, count + 1, axis=0) for name, value in one.items()}
+    batch["x"] = (moved / (views.levels - 1)).reshape(-1, *one["x"].shape[1:])
+    logits = jax.jit(views.logits)(variables, batch).reshape(count + 1, count, views.levels)
+    return np.asarray(jnp.max(jnp.abs(logits[1:] - logits[0]), axis=-1)).T
+
+
+def sees_what_it_claims(model: Model, variables: Variables, one: Batch) -> None:
+    """Logits depend on every number before that the model claims to see, and on no other.
+
+    Raises:
+        AssertionError: a leak, or a blind spot.
+    """
+    (views,) = require(model, "conditionals")
+    moved, count = influence(model, variables, one), dimensions(model.spec)
+    before = np.tril(np.ones((count, count), bool), -1)
+    leaks = np.argwhere((moved > TINY) & ~before)
+    assert not len(leaks), f"the logits of number {leaks[0][0]} see number {leaks[0][1]}"
+    claimed = before if views.sees is None else np.asarray(views.sees)
+    blind = np.argwhere((moved <= TINY) & claimed)
+    assert not len(blind), f"the logits of number {blind[0][0]} do not see number {blind[0][1]} ({len(blind)} in all)"
+    more = np.argwhere((moved > TINY) & ~claimed)
+    assert not len(more), f"the logits of number {more[0][0]} see number {more[0][1]}, which is not claimed"
+
+
+def nll_is_the_sum_of_conditionals(model: Model, variables: Variables, batch: Batch) -> None:
+    """All terms of `nll` sum to minus the log-probabilities that the logits give x."""
+    views, nll = require(model, "conditionals", "nll")
+    log_p = jax.nn.log_softmax(views.logits(variables, batch))
+    chosen = jnp.take_along_axis(log_p, levels_of(views, batch["x"])[..., None], axis=-1)
+    wanted, found = -chosen.reshape(len(chosen), -1).sum(1), total(nll(variables, batch, jax.random.key(0), False)[0])
+    off = float(jnp.max(jnp.abs(found - wanted)))
+    assert off < 1e-6 * dimensions(model.spec), f"nll is {off:.3g} nats from the sum of its conditionals"
+
+
+def views_agree(model: Model, variables: Variables, batch: Batch) -> None:
+    """The cached view's logits are the network's, to 1e-12 of their size; call this in float64."""
+    (views,) = require(model, "conditionals")
+    whole, stepped = views.logits(variables, batch), jax.jit(_stepped(views))(variables, batch)
+    off = float(jnp.max(jnp.abs(whole - stepped)) / (1 + jnp.max(jnp.abs(whole))))
+    assert off < TINY, f"the cached view's logits are {off:.2g} from the network's"
+
+
+def cached_samples_are_naive(model: Model, variables: Variables, batch: Batch) -> None:
+    """Both samplers give the same samples of the same key, number for number."""
+    (views,) = require(model, "conditionals")
+    n, cond = len(batch["x"]), conditions(batch)
+
+    def draw(sampler):
+        return jax.jit(lambda v, key: sampler(views, v, n, drawn(key), cond))(variables, jax.random.key(2))
+
+    differ = int(jnp.sum(draw(cached) != draw(naive)))
+    assert not differ, f"{differ} numbers of {n} cached samples are not those of the naive sampler"
+
+
+def _stepped(views: Conditionals):
+    return lambda variables, batch: stepped_logits(views, variables, batch)
