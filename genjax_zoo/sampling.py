@@ -106,6 +106,29 @@ def reporting(choose: Choose, report: Callable[[int], None], every: int) -> Choo
     return run
 
 
+def checked_prefix(views: Conditionals, prefix: Array, n: int) -> tuple[Array, Array]:
+    """The first numbers of n examples, for `completed`: levels [n, *grid], filled up with zeros, and which are known.
+
+    Args:
+        views: of the model.
+        prefix: x [n or 1, m], in raster order, m numbers of each example.
+        n: how many examples.
+
+    Raises:
+        ValueError: a prefix longer than an example, or values that are no levels.
+    """
+    count, top = int(np.prod(views.grid)), views.levels - 1
+    if prefix.shape[1] > count:
+        raise ValueError(f"The prefix has {prefix.shape[1]} numbers, but an example only {count}; give fewer.")
+    level = np.asarray(prefix) * top
+    if np.any(np.abs(level - np.round(level)) > 1e-3) or np.any((level < -1e-3) | (level > top + 1e-3)):
+        raise ValueError(f"The prefix has values that are none of the {top + 1} levels k / {top}; round it to them.")
+    filled = np.zeros((n, count), np.int32)
+    filled[:, : prefix.shape[1]] = np.round(level)
+    known = np.arange(count) < prefix.shape[1]
+    return jnp.asarray(filled).reshape(n, *views.grid), jnp.asarray(known).reshape(views.grid)
+
+
 def stepped_logits(views: Conditionals, variables: Variables, batch: Batch) -> Array:
     """What `views.logits` gives, by the cached view: [B, *grid, K]."""
     levels = levels_of(views, batch["x"])

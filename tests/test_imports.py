@@ -17,10 +17,11 @@ ALLOWED = {
     "latent": {"core", "math"},
     "nn": {"math"},
     "sampling": {"core"},
+    "codec": {"core", "sampling"},
     "models": {"core", "linen", "wrap", "nn", "math", "sampling"},
     "losses": {"core", "math"},
     "train": {"core"},
-    "evals": {"core", "math"},
+    "evals": {"core", "math", "sampling"},
     "report": {"core"},
     "conformance": {"core", "train", "sampling"},
     "run": {"core", "linen", "train", "report"},
@@ -28,7 +29,7 @@ ALLOWED = {
     "flags": {"run"},
     "cli": {"core", "data", "models", "evals", "report", "train", "run", "explore", "flags", "latent"},
 }
-HEAVY = {"tensorflow_datasets", "grain", "sklearn", "matplotlib", "tensorboardX", "wandb", "tyro"}
+HEAVY = {"tensorflow_datasets", "grain", "sklearn", "matplotlib", "tensorboardX", "wandb", "tyro", "constriction"}
 
 
 def imports(tree):

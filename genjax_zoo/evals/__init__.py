@@ -1,6 +1,8 @@
 """Evaluations: functions of (model, variables, key) that return named numbers and images."""
 
 from genjax_zoo.evals.codebook import code_book as code_book
+from genjax_zoo.evals.conditionals import bits_map as bits_map
+from genjax_zoo.evals.conditionals import completions as completions
 from genjax_zoo.evals.density import density_map as density_map
 from genjax_zoo.evals.density import divergence as divergence
 from genjax_zoo.evals.likelihood import iw_bound as iw_bound

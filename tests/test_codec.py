@@ -1,0 +1,84 @@
+"""Bytes as the proof of a likelihood: what is compressed comes back, and takes as many bits as the nll claims."""
+
+import dataclasses
+import math
+import os
+
+import jax
+import numpy as np
+import pytest
+from cases import CASES
+
+from genjax_zoo import data, models
+from genjax_zoo.codec import compress, decompress
+from genjax_zoo.conformance import randomised
+from genjax_zoo.core import conditions, total
+
+KEY = jax.random.key(0)
+AUTOREGRESSIVE = [name for name in CASES if models.MODELS[name].__module__.split(".")[2] == "autoregressive"]
+
+
+def nats_of(case, variables, batch):
+    return np.asarray(jax.jit(lambda: total(case.model.nll(variables, batch, KEY, False)[0]))())
+
+
+def holds(codes, nats):
+    """Within one percent and 64 bits of the nll."""
+    bits = np.array([8 * len(code) for code in codes])
+    claimed = nats / math.log(2)
+    return np.all(bits <= 1.01 * claimed + 64) and np.all(bits >= claimed - 32)
+
+
+@pytest.mark.parametrize("name", AUTOREGRESSIVE)
+def test_examples_come_back_in_as_many_bits_as_their_nll(name):
+    case = CASES[name]()
+    if case.model.conditionals is None:
+        pytest.skip(f"{name} here is a density: it has no levels to code")
+    variables = randomised(case.state.variables)
+    codes = compress(case.model, variables, case.batch, size=6)  # 16 examples: the last part is not full
+    np.testing.assert_array_equal(
+        decompress(case.model, variables, codes, conditions(case.batch), size=6), case.batch["x"]
+    )
+    nats = nats_of(case, variables, case.batch)
+    assert holds(codes, nats)
+    assert not holds(codes, 0.3 * nats - 60)  # control: a likelihood that claims more than it has
+    other = randomised(case.state.variables, seed=1)
+    assert decompress_differs(case, other, codes)
+
+
+def decompress_differs(case, variables, codes):
+    """Control: with other parameters the bytes are another example's, or none."""
+    try:
+        found = decompress(case.model, variables, codes, conditions(case.batch), size=6)
+    except ValueError:
+        return True
+    return not np.array_equal(found, case.batch["x"])
+
+
+@pytest.mark.slow
+def test_a_thousand_real_images():
+    """With a network of some width at its first parameters: a likelihood need not be good to be true."""
+    if not os.environ.get("GENJAX_ZOO_DATA"):
+        pytest.skip("GENJAX_ZOO_DATA names no folder with mnist_static/: real files are needed")
+    model = models.gated_pixel_cnn(shape=(28, 28, 1), features=16, layers=4)
+    batch = data.load("mnist-static", "test", batch_size=1_000).at(0)
+    variables = model.init(KEY, batch)
+    codes = compress(model, variables, batch, size=500)
+    np.testing.assert_array_equal(decompress(model, variables, codes, size=500), batch["x"])
+    nats = np.asarray(jax.jit(lambda: total(model.nll(variables, batch, KEY, False)[0]))())
+    assert holds(codes, nats)
+
+
+def test_bad_input():
+    case = CASES["gated_pixel_cnn"]()
+    variables, few = case.state.variables, {name: value[:2] for name, value in case.batch.items()}
+    with pytest.raises(ValueError, match="takes the 3 levels k / 2"):
+        compress(case.model, variables, {**few, "x": few["x"] + 0.1})
+    with pytest.raises(ValueError, match="size must be 1 or more, not 0"):
+        compress(case.model, variables, few, size=0)
+    with pytest.raises(ValueError, match="whole number of words"):
+        decompress(case.model, variables, [b"abc"], conditions(few))
+    with pytest.raises(ValueError, match="no 'conditionals'"):
+        compress(dataclasses.replace(case.model, conditionals=None), variables, few)
+    with pytest.raises(ValueError, match="needs the condition 'label'"):
+        decompress(case.model, variables, compress(case.model, variables, few), {})

@@ -1,0 +1,163 @@
+"""Draws from conditionals: sharpened, cut off, continued, and told about while they run."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import CASES
+
+from genjax_zoo import evals, models
+from genjax_zoo.conformance import all_bits, probabilities_sum_to_one, randomised, samples_follow_the_likelihood
+from genjax_zoo.core import conditions
+from genjax_zoo.data import Resident
+from genjax_zoo.sampling import cached, checked_prefix, completed, drawn, levels_of, naive, reporting
+
+KEY = jax.random.key(0)
+
+
+@functools.cache
+def bits():
+    """Gated PixelCNN over 3x4 bits."""
+    model = models.gated_pixel_cnn(shape=(3, 4, 1), features=4, layers=3, size=3)
+    return model, randomised(model.init(KEY, {"x": all_bits(model)[:4]}), scale=0.6)
+
+
+@functools.cache
+def colours():
+    """The case with two channels, three levels and labels."""
+    case = CASES["gated_pixel_cnn"]()
+    return case.model, randomised(case.state.variables), case.batch
+
+
+def frequencies(choose, logits, n=40_000):
+    """How often each level is chosen."""
+    keys = jnp.arange(n)
+    chosen = jax.jit(jax.vmap(lambda index: choose(index, logits[None])[0]))(keys)
+    return np.bincount(np.asarray(chosen), minlength=len(logits)) / n
+
+
+def test_all_states_sum_to_one_and_samples_have_their_frequencies():
+    model, variables = bits()
+    probabilities_sum_to_one(model, variables)
+    samples_follow_the_likelihood(model, variables)
+
+
+LOGITS = jnp.array([2.0, 1.0, 0.5, -1.0, -3.0])
+
+
+@pytest.mark.parametrize(
+    "settings, wanted",
+    [
+        ({}, LOGITS),
+        ({"temperature": 0.5}, 2 * LOGITS),
+        ({"temperature": 3.0}, LOGITS / 3),
+        ({"top_k": 2}, LOGITS.at[2:].set(-jnp.inf)),
+        ({"top_p": 0.7}, LOGITS.at[2:].set(-jnp.inf)),  # the likeliest alone has 0.607
+        ({"top_p": 0.5}, LOGITS.at[1:].set(-jnp.inf)),
+        ({"top_p": 1.0}, LOGITS),
+        ({"top_k": 3, "temperature": 2.0}, (LOGITS / 2).at[3:].set(-jnp.inf)),
+    ],
+)
+def test_draws_have_the_frequencies_that_settings_call_for(settings, wanted):
+    p = np.asarray(jax.nn.softmax(wanted))
+    found = frequencies(drawn(KEY, **settings), LOGITS)
+    assert np.all(np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / 40_000) + 1e-9)
+    if settings not in ({}, {"top_p": 1.0}):
+        assert np.abs(found - np.asarray(jax.nn.softmax(LOGITS))).max() > 0.02  # control
+
+
+def test_what_is_known_stays_and_the_rest_follows_it():
+    model, variables, batch = colours()
+    views, cond = model.conditionals, conditions(batch)
+    levels = levels_of(views, batch["x"])
+    known = (jnp.arange(30) < 13).reshape(views.grid)
+    for sampler in (cached, naive):
+        found = jax.jit(
+            lambda key, sampler=sampler: sampler(views, variables, 16, completed(drawn(key), levels, known), cond)
+        )(KEY)
+        np.testing.assert_array_equal(jnp.where(known, found, 0), jnp.where(known, levels, 0))
+        assert np.any(found != levels)
+    given, mask = checked_prefix(views, batch["x"].reshape(16, -1)[:, :13], 16)
+    np.testing.assert_array_equal(mask, known)
+    np.testing.assert_array_equal(jnp.where(mask, given, 0), jnp.where(known, levels, 0))
+
+
+def test_completions_have_the_conditional_probability():
+    """Of 2^12 states, given the first seven bits: the rest is as frequent as Bayes says."""
+    model, variables = bits()
+    views, n, states = model.conditionals, 20_000, all_bits(model)
+    nll = model.nll(variables, {"x": states}, KEY, False)[0]["nll"]
+    prefix = states[37].reshape(-1)[:7]
+    fits = jnp.all(states.reshape(len(states), -1)[:, :7] == prefix, axis=1)
+    p = np.asarray(jnp.where(fits, jnp.exp(-nll), 0))
+    p = p[np.asarray(fits)] / p.sum()
+    given, known = checked_prefix(views, prefix[None], n)
+    found = jax.jit(lambda: cached(views, variables, n, completed(drawn(KEY), given, known)))()
+    rest = np.asarray(found).reshape(n, -1)[:, 7:]
+    order = np.asarray(states.reshape(len(states), -1)[fits][:, 7:], int) @ 2 ** np.arange(5)
+    share = np.bincount(rest @ 2 ** np.arange(5), minlength=32)[order] / n
+    assert np.all(np.abs(share - p) < 5 * np.sqrt(p * (1 - p) / n) + 1e-3)
+
+
+def test_progress_is_told_from_inside_the_loop():
+    model, variables = bits()
+    told = []
+    found = jax.jit(lambda: cached(model.conditionals, variables, 3, reporting(drawn(KEY), told.append, every=5)))()
+    jax.effects_barrier()
+    assert told == [5, 10]
+    np.testing.assert_array_equal(found, cached(model.conditionals, variables, 3, drawn(KEY)))
+
+
+def test_maps_of_bits_and_completions():
+    """The bits of the map sum to the nll; completions keep what is given."""
+    model, _, batch = colours()
+    variables = randomised(CASES["gated_pixel_cnn"]().state.variables, scale=0.05)  # no number takes all bits
+    split = Resident(arrays=dict(batch), transform=lambda raw, keys: raw, batch_size=16, seed=0, train=False)
+    with pytest.raises(ValueError, match="16 examples, fewer than 17"):
+        evals.bits_map(split, n=17)(model, variables, KEY)
+    shown = evals.bits_map(split, n=4)(model, variables, KEY)["bits_map"]
+    nll = model.nll(variables, batch, KEY, False)[0]["nll"][:4]
+    bits = shown.reshape(4, 2, *batch["x"].shape[1:])[:, 1, ..., 0] * 2 * np.log2(3)
+    assert bits.max() < 2 * np.log2(3)
+    np.testing.assert_allclose(bits.sum((1, 2)), nll / np.log(2), rtol=1e-4)
+    shown = evals.completions(split, n=4, keep=0.4, draws=2)(model, variables, KEY)["completions"]
+    shown = shown.reshape(4, 4, -1)
+    for column in range(4):
+        np.testing.assert_array_equal(shown[:, column, :12], batch["x"][:4].reshape(4, -1)[:, :12])
+
+
+@pytest.mark.parametrize(
+    "settings, message",
+    [
+        ({"temperature": 0.0}, "temperature is above 0, not 0.0"),
+        ({"temperature": -1.0}, "temperature is above 0"),
+        ({"top_k": 0}, "top_k must be at least 1"),
+        ({"top_k": 6}, "top_k is 6, but there are only 5 levels"),
+        ({"top_p": 0.0}, r"top_p must be in \(0, 1\]"),
+        ({"top_p": 1.5}, r"top_p must be in \(0, 1\]"),
+    ],
+)
+def test_bad_settings(settings, message):
+    with pytest.raises(ValueError, match=message):
+        drawn(KEY, **settings)(jnp.zeros((), int), LOGITS[None])
+
+
+def test_bad_input():
+    model, variables, batch = colours()
+    views = model.conditionals
+    with pytest.raises(ValueError, match="prefix has 31 numbers, but an example only 30"):
+        checked_prefix(views, jnp.zeros((1, 31)), 1)
+    with pytest.raises(ValueError, match="none of the 3 levels k / 2"):
+        checked_prefix(views, jnp.full((1, 4), 0.3), 1)
+    with pytest.raises(ValueError, match="3 levels is of x = k / 2, but x has values like 0.3"):
+        model.init(KEY, {**batch, "x": batch["x"] * 0 + 0.3})
+    with pytest.raises(ValueError, match="share to keep must be in"):
+        evals.completions(None, keep=1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="size must be odd, not 4"):
+        models.gated_pixel_cnn(shape=(4, 4, 1), size=4)
+    with pytest.raises(ValueError, match="two or more, not 1"):
+        models.gated_pixel_cnn(shape=(4, 4, 1), levels=1)
+    with pytest.raises(ValueError, match=r"of images \[H, W, C\]"):
+        models.gated_pixel_cnn(shape=(16,))
