@@ -13,7 +13,7 @@ from genjax_zoo.sampling import cached, completed, drawn, levels_of, values_of
 def bits_map(data: Data, n: int = 16) -> Eval:
     """An Eval of "bits_map": n examples, each beside the bits that its numbers take, summed over channels.
 
-    White is as many bits as a number would take if all levels were as likely (log2 K for each channel), or more.
+    Grey is as many bits as even odds take (log2 K for each channel), white twice as many or more.
 
     Args:
         data: an evaluation split of images.
@@ -28,7 +28,7 @@ def bits_map(data: Data, n: int = 16) -> Eval:
         (views,) = require(model, "conditionals")
         batch = _first(data, n)
         bits = _bits(views)(variables, batch).reshape(batch["x"].shape).sum(-1, keepdims=True)
-        most = batch["x"].shape[-1] * math.log2(views.levels)
+        most = 2 * batch["x"].shape[-1] * math.log2(views.levels)
         shown = jnp.broadcast_to(jnp.minimum(bits / most, 1.0), batch["x"].shape)
         return {"bits_map": jnp.stack([batch["x"], shown], axis=1).reshape(-1, *batch["x"].shape[1:])}
 
