@@ -7,6 +7,7 @@ import jax
 import pytest
 
 from genjax_zoo import cli, restore
+from genjax_zoo.data import Resident
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
@@ -28,9 +29,10 @@ TINY = {
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
-def test_experiment(path, tmp_path):
+def test_experiment(path, tmp_path, monkeypatch):
     if "mnist" in path.stem and not os.environ.get("GENJAX_ZOO_DATA"):
         pytest.skip("GENJAX_ZOO_DATA names no folder with mnist/: real files are needed")
+    monkeypatch.setattr(Resident, "batches", 1)  # an evaluation walks over one batch, not over all test images
     run = str(tmp_path / "run")
     tiny = ["--steps", "2", "--batch-size", "16", "--log-every", "1", *TINY.get(path.stem, [])]
     cli.console(["train", str(path), "--workdir", run, *tiny])

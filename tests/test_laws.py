@@ -131,6 +131,46 @@ def with_log_det_halved():
     return dataclasses.replace(case, model=dataclasses.replace(case.model, nll=halved))
 
 
+def with_views(**changes):
+    """The gated PixelCNN with one of its views changed: name -> (views) -> function."""
+
+    def control():
+        case = CASES["gated_pixel_cnn"]()
+        views = case.model.conditionals
+        changed = {name: change(views) for name, change in changes.items()}
+        return dataclasses.replace(
+            case, model=dataclasses.replace(case.model, conditionals=dataclasses.replace(views, **changed))
+        )
+
+    return control
+
+
+def leaking(views):
+    """Logits that see their own number."""
+    return lambda v, batch: views.logits(v, batch) + batch["x"].reshape(-1, *views.grid)[..., None]
+
+
+def blind(views):
+    """Logits that never see the last row but one."""
+    return lambda v, batch: views.logits(v, {**batch, "x": batch["x"].at[:, -2].set(0)})
+
+
+def one_late(views):
+    """The cached view with the pixel before taken a pixel too early."""
+    return lambda v, cache, previous, row, column: views.step(v, cache, 0 * previous, row, column)
+
+
+def without_a_bias(views):
+    """The cached view without a gate's bias, which starts at zero."""
+
+    def step(v, *rest):
+        layer = v["params"]["network"]["stack_1"]
+        lost = {**layer, "horizontal": {**layer["horizontal"], "bias": 0 * layer["horizontal"]["bias"]}}
+        return views.step({**v, "params": {"network": {**v["params"]["network"], "stack_1": lost}}}, *rest)
+
+    return step
+
+
 CONTROLS = [
     ("terms_are_finite_per_example", with_terms(reduced)),
     ("terms_are_finite_per_example", with_terms(infinite)),
@@ -145,6 +185,10 @@ CONTROLS = [
     ("weights_agree_with_the_bound", tempered),
     ("weights_agree_with_the_bound", with_rate_halved),
     ("likelihood_is_a_change_of_variables", with_log_det_halved),
+    ("conditionals_see_what_came_before", with_views(logits=leaking)),
+    ("conditionals_see_what_came_before", with_views(logits=blind)),
+    ("cached_view_is_the_network", with_views(step=one_late)),
+    ("cached_view_is_the_network", with_views(step=without_a_bias)),
 ]
 
 
