@@ -72,19 +72,21 @@ def sample(
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
     cond: tuple[str, ...] = (),
+    seconds: float | None = None,
     checkpoint: str = "latest",
     out: Path | None = None,
     debug: bool = False,
 ) -> None:
-    """Draw samples from a run, as a PNG or as an array.
+    """Draw samples from a run, as a PNG or as an array; sounds as WAV files and a PNG of their spectrograms.
 
     Args:
         run: the run folder.
         n: how many samples.
         seed: of the draw.
         cond: conditions, such as label=3 or label=0,1,2 to take turns; those of the run's own data where none is given.
+        seconds: how long sounds last; as in training where it is not given.
         checkpoint: latest, best, or a step.
-        out: a .png or .npy file; RUN/samples-<seed>.png by default.
+        out: a .png or .npy file; RUN/samples-<seed>.png by default, and WAV files beside it.
         debug: show the traceback of an error.
     """
     if n < 1:
@@ -93,23 +95,10 @@ def sample(
     if path.suffix not in (".png", ".npy"):
         raise ValueError(f"Cannot write '{path}': --out must end in .png or .npy.")
     _use_compilation_cache()
-    import jax
-    import numpy as np
+    from genjax_zoo import drawing
 
-    from genjax_zoo import report
-    from genjax_zoo.evals.samples import draw
-    from genjax_zoo.explore import conditions_of
-    from genjax_zoo.run import restore
-    from genjax_zoo.train import eval_variables
-
-    experiment, state = restore(run, checkpoint=checkpoint)
-    given = conditions_of(experiment, n, cond)
-    x = draw(experiment.model, n)(eval_variables(state), jax.random.key(seed), given)
-    if path.suffix == ".npy":
-        np.save(path, np.asarray(x))
-    else:
-        report.save_samples(path, x)
-    print(f"{n} samples of step {int(state.step):,}: {path}")
+    step, files = drawing.draw_run(run, path, n, seed=seed, cond=cond, seconds=seconds, checkpoint=checkpoint)
+    print(f"{n} samples of step {step:,}: {', '.join(map(str, files[:2]))}{' ...' if len(files) > 2 else ''}")
 
 
 def evaluate(run: Annotated[Path, tyro.conf.Positional], checkpoint: str = "latest", debug: bool = False) -> None:

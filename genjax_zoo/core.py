@@ -58,6 +58,7 @@ class Model:
     sample_prior: Callable[..., Array] = _MISSING  # (variables, key, n, cond={}) -> z [n, ...], for `decode`
     codes: Callable[..., Array] = _MISSING  # (variables, batch) -> int [B, ...], indices into a code book
     conditionals: "Conditionals" = _MISSING  # of an autoregressive model: p(x_i | those before)
+    of_length: Callable[[int], "Model"] = _MISSING  # of a sequence: the same parameters at another length
 
 
 @behaviour

@@ -106,6 +106,8 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         return apply(variables, "codes", batch)[0]
 
     def logits(variables: Variables, batch: Batch) -> Array:
+        if jnp.shape(batch["x"])[1:] == tuple(module.grid):  # type: ignore[attr-defined]  # samplers see x as this
+            batch = {**batch, "x": batch["x"].reshape(-1, *spec["x"].shape)}
         check_batch(spec, batch)
         return apply(variables, "logits", batch)[0]
 

@@ -60,6 +60,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         init=lambda key, batch: model.init(key, noisy(batch, jax.random.fold_in(key, 1))),
         nll=None,
         conditionals=None,
+        of_length=None,
         nelbo=density and nelbo,
         log_weights=model.log_weights and log_weights,
         encode=model.encode and encode,
@@ -144,7 +145,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         return function and (lambda v, batch, key, train: function(v, with_fixed(batch, len(batch["x"])), key, train))
 
     sample, encode, decode, weigh = model.sample, model.encode, model.decode, model.log_weights
-    sample_prior, codes, views = model.sample_prior, model.codes, model.conditionals
+    sample_prior, codes, views, of_length = model.sample_prior, model.codes, model.conditionals, model.of_length
     return dataclasses.replace(
         model,
         spec={name: one for name, one in model.spec.items() if name not in fixed},
@@ -164,6 +165,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
             logits=lambda v, batch: views.logits(v, with_fixed(batch, len(batch["x"]))),
             start=lambda v, n, cond=NO_CONDITION: views.start(v, n, with_fixed(cond, n)),
         ),
+        of_length=of_length and (lambda length: conditioned(of_length(length), **fixed)),
     )
 
 
@@ -197,6 +199,7 @@ def _through(
         nll=terms(model.nll),
         nelbo=terms(model.nelbo),
         conditionals=None,
+        of_length=None,
         encode=encode and (lambda variables, batch, key: encode(variables, inner(batch), key)),
         codes=model.codes and (lambda variables, batch: model.codes(variables, inner(batch))),
         sample=_then(model.sample, inverse),

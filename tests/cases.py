@@ -133,6 +133,16 @@ def gated_pixel_cnn() -> Case:
     return _levels(model, label=jnp.arange(16) % 3)
 
 
+def wavenet() -> Case:
+    given = {"label": 3, "speaker": 2}
+    model = models.wavenet(length=19, levels=5, layers=5, block=3, features=4, gates=6, skip=7, conditions=given)
+    wave = jnp.sin(jnp.arange(19) * jnp.linspace(0.3, 1.2, 16)[:, None])
+    x = jnp.round(2 + 2 * wave)[..., None] / 4
+    players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=ADAM)}
+    batch = {"x": x, "label": jnp.arange(16) % 3, "speaker": jnp.arange(16) % 2}
+    return Case(model=model, players=players, batch=batch)
+
+
 def made() -> Case:
     return _flow(models.made(shape=SMALL, hidden=(24,), likelihood=gaussian_mixture(2)), ("nll",))
 
@@ -166,6 +176,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "multiscale_real_nvp": multiscale_real_nvp,
     "glow": glow,
     "gated_pixel_cnn": gated_pixel_cnn,
+    "wavenet": wavenet,
     "made": made,
     "maf": maf,
     "iaf": iaf,

@@ -24,14 +24,15 @@ TINY = {
     "iwae_mnist": ["--k", "2", "--layers", "2", "--test-k", "2"],
     "ladder_vae_mnist": ["--layers", "1", "--features", "4", "--latent", "2", "--blocks", "1", "--test-k", "1"],
     "vq_vae_mnist": ["--codes", "8", "--prior-features", "4", "--prior-layers", "1"],
+    "wavenet_spoken_digit": ["--window", "2048", "--layers", "2", "--features", "4", "--skip", "4"],
     "vamp_prior_mnist": ["--pseudo-inputs", "8", "--test-k", "2"],
 }
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
 def test_experiment(path, tmp_path, monkeypatch):
-    if "mnist" in path.stem and not os.environ.get("GENJAX_ZOO_DATA"):
-        pytest.skip("GENJAX_ZOO_DATA names no folder with mnist/: real files are needed")
+    if path.stem.endswith(("mnist", "spoken_digit")) and not os.environ.get("GENJAX_ZOO_DATA"):
+        pytest.skip("GENJAX_ZOO_DATA names no folder with mnist/ and spoken_digit/: real files are needed")
     monkeypatch.setattr(Resident, "batches", 1)  # an evaluation walks over one batch, not over all test images
     run = str(tmp_path / "run")
     tiny = ["--steps", "2", "--batch-size", "16", "--log-every", "1", *TINY.get(path.stem, [])]

@@ -22,12 +22,26 @@ ALLOWED = {
     "losses": {"core", "math"},
     "train": {"core"},
     "evals": {"core", "math", "sampling"},
-    "report": {"core"},
+    "report": {"core", "math"},
+    "drawing": {"core", "report", "sampling"},
     "conformance": {"core", "train", "sampling"},
     "run": {"core", "linen", "train", "report"},
     "explore": {"core", "latent", "report"},
     "flags": {"run"},
-    "cli": {"core", "data", "models", "evals", "report", "train", "run", "explore", "flags", "latent"},
+    "cli": {
+        "core",
+        "data",
+        "models",
+        "evals",
+        "report",
+        "train",
+        "run",
+        "explore",
+        "flags",
+        "latent",
+        "drawing",
+        "sampling",
+    },
 }
 HEAVY = {"tensorflow_datasets", "grain", "sklearn", "matplotlib", "tensorboardX", "wandb", "tyro", "constriction"}
 

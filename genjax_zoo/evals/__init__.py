@@ -5,10 +5,12 @@ from genjax_zoo.evals.conditionals import bits_map as bits_map
 from genjax_zoo.evals.conditionals import completions as completions
 from genjax_zoo.evals.density import density_map as density_map
 from genjax_zoo.evals.density import divergence as divergence
+from genjax_zoo.evals.likelihood import bits_per_sample as bits_per_sample
 from genjax_zoo.evals.likelihood import iw_bound as iw_bound
 from genjax_zoo.evals.likelihood import likelihood as likelihood
 from genjax_zoo.evals.samples import reconstruction_error as reconstruction_error
 from genjax_zoo.evals.samples import reconstructions as reconstructions
 from genjax_zoo.evals.samples import sample_grid as sample_grid
+from genjax_zoo.evals.samples import sample_spectrograms as sample_spectrograms
 from genjax_zoo.evals.samples import temperatures as temperatures
 from genjax_zoo.evals.units import active_units as active_units

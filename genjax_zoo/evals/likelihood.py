@@ -50,6 +50,33 @@ def likelihood(data: Data, *, leave_out: tuple[str, ...] = ()) -> Eval:
     return run
 
 
+def bits_per_sample(data: Data) -> Eval:
+    """The mean "bits/sample" over all of a data set's own samples, for sequences that are padded to one length.
+
+    Args:
+        data: an evaluation split with the entry "length"; padding does not count, neither samples nor examples. The
+            model's likelihood must be of the first "length" samples, as that of `models.wavenet` is.
+
+    Returns:
+        An Eval that gives "bits/sample", and "nll" or "nelbo" in nats per example, as `likelihood` does. It raises
+        ValueError for a model without a likelihood, or data without "length".
+    """
+    if "length" not in data.spec:
+        raise ValueError("bits_per_sample needs each example's length: load the data with conditions=('length', ...).")
+
+    def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
+        nats = likelihood(data)(model, variables, key)
+        name, _ = likelihood_terms(model)
+        samples, examples = 0.0, 0.0
+        for step in range(data.batches):
+            mask = data.mask(step)
+            samples += float(jnp.sum(mask * data.at(step)["length"]))
+            examples += float(jnp.sum(mask))
+        return {name: nats[name], "bits/sample": nats[name] * examples / (samples * math.log(2))}
+
+    return run
+
+
 def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
     """The importance-weighted bound -log mean_k p(x, z) / q(z | x) (Burda et al. 2015, arXiv:1509.00519).
 

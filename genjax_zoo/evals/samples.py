@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Data, Eval, Key, Model, Variables, conditions, require
+from genjax_zoo.math import mu_law_inverse, spectrogram
 
 
 def sample_grid(n: int = 64, cond: Batch = NO_CONDITION) -> Eval:
@@ -16,6 +17,17 @@ def sample_grid(n: int = 64, cond: Batch = NO_CONDITION) -> Eval:
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
         require(model, "sample")
         return {"samples": draw(model, n)(variables, key, cond)}
+
+    return run
+
+
+def sample_spectrograms(n: int = 16, cond: Batch = NO_CONDITION) -> Eval:
+    """An Eval of "samples", spectrograms of n draws of mu-law codes [n, T, 1]; low frequencies are at the bottom."""
+
+    def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
+        x = sample_grid(n, cond)(model, variables, key)["samples"]
+        decibels = spectrogram(mu_law_inverse(jnp.round(255 * x[..., 0])))
+        return {"samples": (decibels[:, ::-1, :, None] + 80) / 80}
 
     return run
 

@@ -23,6 +23,7 @@ from genjax_zoo.math.likelihoods import categorical as categorical
 from genjax_zoo.math.likelihoods import discretized_logistic as discretized_logistic
 from genjax_zoo.math.likelihoods import gaussian as gaussian
 from genjax_zoo.math.likelihoods import gaussian_mixture as gaussian_mixture
+from genjax_zoo.math.spectrogram import spectrogram as spectrogram
 from genjax_zoo.math.squeeze import squeeze as squeeze
 from genjax_zoo.math.squeeze import unsqueeze as unsqueeze
 from genjax_zoo.math.transforms import logit as logit

@@ -1,4 +1,4 @@
-"""Convolution with stride 1, lowered as what each platform does best.
+"""Convolutions with stride 1, lowered as what each platform does best.
 
 XLA's CPU convolution is many times slower inside a scan, where training steps run; there it becomes one matrix product
 of shifted slices, exactly the same sums in another order. Everywhere else `lax.conv` is right.
@@ -31,3 +31,19 @@ def convolve_by_matmul(x: Array, kernel: Array, padding: Padding) -> Array:
     rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
     windows = [x[:, i : i + rows, j : j + columns] for i in range(height) for j in range(width)]
     return jnp.concatenate(windows, axis=-1) @ kernel.reshape(height * width * channels, features)
+
+
+def convolve_causal(x: Array, kernel: Array, dilation: int) -> Array:
+    """X [B, T, C] and its own past, `dilation` steps apart, times kernel [size, C, F], the latest last -> [B, T, F]."""
+    size, channels, features = kernel.shape
+
+    def by_matmul(x: Array, kernel: Array) -> Array:
+        past = [jnp.pad(x, ((0, 0), (back * dilation, 0), (0, 0)))[:, : x.shape[1]] for back in range(size)]
+        return jnp.concatenate(past[::-1], axis=-1) @ kernel.reshape(size * channels, features)
+
+    def by_conv(x: Array, kernel: Array) -> Array:
+        before = (((size - 1) * dilation, 0),)
+        names = ("NWC", "WIO", "NWC")
+        return lax.conv_general_dilated(x, kernel, (1,), before, rhs_dilation=(dilation,), dimension_numbers=names)
+
+    return lax.platform_dependent(x, kernel, cpu=by_matmul, default=by_conv)

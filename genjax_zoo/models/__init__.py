@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from genjax_zoo.core import Model
 from genjax_zoo.models.autoregressive.gated_pixel_cnn import gated_pixel_cnn as gated_pixel_cnn
 from genjax_zoo.models.autoregressive.made import made as made
+from genjax_zoo.models.autoregressive.wavenet import wavenet as wavenet
 from genjax_zoo.models.flow.glow import glow as glow
 from genjax_zoo.models.flow.iaf import iaf as iaf
 from genjax_zoo.models.flow.maf import maf as maf
@@ -36,6 +37,7 @@ MODELS: Mapping[str, Callable[..., Model]] = {
     "multiscale_real_nvp": multiscale_real_nvp,
     "glow": glow,
     "gated_pixel_cnn": gated_pixel_cnn,
+    "wavenet": wavenet,
     "made": made,
     "maf": maf,
     "iaf": iaf,

@@ -1,7 +1,12 @@
-"""Pictures and curves of a run."""
+"""Pictures, curves and sounds of a run."""
 
 from genjax_zoo.report.curves import save_curves as save_curves
 from genjax_zoo.report.maps import save_map as save_map
 from genjax_zoo.report.pictures import Pictures as Pictures
 from genjax_zoo.report.pictures import save_grid as save_grid
 from genjax_zoo.report.pictures import save_samples as save_samples
+from genjax_zoo.report.sound import RATE as RATE
+from genjax_zoo.report.sound import is_sound as is_sound
+from genjax_zoo.report.sound import save_sound as save_sound
+from genjax_zoo.report.sound import save_spectrograms as save_spectrograms
+from genjax_zoo.report.sound import waveform as waveform

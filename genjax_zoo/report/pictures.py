@@ -11,6 +11,7 @@ from PIL import Image
 
 from genjax_zoo.report.curves import save_curves
 from genjax_zoo.report.maps import save_map
+from genjax_zoo.report.sound import is_sound, save_spectrograms
 
 SMALLEST = 32  # pixels; smaller images are enlarged to about this, so that one can see them
 
@@ -46,9 +47,11 @@ def save_grid(path: Path, images: Any, columns: int | None = None) -> None:
 
 
 def save_samples(path: Path, x: Any) -> None:
-    """Writes samples as one PNG: images [n, H, W, C] in a grid, points [n, 2] in the plane."""
+    """Writes samples as one PNG: images [n, H, W, C] in a grid, points [n, 2], spectrograms of sounds [n, T, 1]."""
     if x.shape[1:] == (2,):
         save_map(path, x)
+    elif is_sound(x.shape[1:]):
+        save_spectrograms(path, x)
     else:
         save_grid(path, x)
 

@@ -1,7 +1,7 @@
 """What all autoregressive models over levels share: the root module, and the factory that turns a network into one.
 
 A network has two views of the same parameters (see core.Conditionals); x comes as int levels [B, rows, columns,
-channels], a condition as one vector [B, D] or None:
+channels], all conditions as one vector [B, D] of one-hots, or None:
 
     __call__(x, cond)                     logits [B, rows, columns, channels, K]
     start(n, columns, cond)               cache
@@ -10,18 +10,20 @@ channels], a condition as one vector [B, D] or None:
     choices(features, x, channel)         logits [n, K]
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Conditionals, Key, Model, PyTree, Terms, Variables, conditions
+from genjax_zoo.core import Array, Batch, Conditionals, Key, Model, PyTree, Terms, Variables
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, categorical
 from genjax_zoo.sampling import sampled
 
 Shape = tuple[int, ...]
+LABEL = jax.ShapeDtypeStruct((), jnp.int32)
 
 
 class Autoregressive(nn.Module):
@@ -31,20 +33,23 @@ class Autoregressive(nn.Module):
     levels: int  # K
     likelihood: Likelihood  # of levels given logits [..., channels * K]
     network: Any
-    classes: int = 0
+    conditions: Mapping[str, int]  # name -> how many classes it has
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         return self.nll(batch, key, train)
 
     def nll(self, batch: Batch, key: Key, train: bool = False) -> Terms:
-        """Minus the log of the product of all conditionals, nats [B]."""
-        logits = self.logits(batch, train)
-        flat = logits.reshape(*logits.shape[:-2], -1)
-        return {"nll": self.likelihood.nll(flat, batch["x"].reshape(-1, *self.grid))}
+        """Minus the log of the product of all conditionals, nats [B]; a batch's "length" is how many places count."""
+        logits, channels = self.logits(batch, train), self.grid[2]
+        places = self.likelihood.nll(logits.reshape(-1, channels * self.levels), batch["x"].reshape(-1, channels))
+        places = places.reshape(len(batch["x"]), -1)
+        if "length" in batch:  # what follows is padding
+            places = jnp.where(jnp.arange(places.shape[1]) < batch["length"][:, None], places, 0)
+        return {"nll": jnp.sum(places, axis=1)}
 
     def logits(self, batch: Batch, train: bool = False) -> Array:
         """Of every number given those before it, [B, *grid, K]."""
-        return self.network(_levels(batch["x"], self.levels, self.grid), self._given(conditions(batch)))
+        return self.network(_levels(batch["x"], self.levels, self.grid), self._given(batch))
 
     def start(self, n: int, cond: Batch, train: bool = False) -> PyTree:
         """The network's cache before the first row."""
@@ -63,11 +68,18 @@ class Autoregressive(nn.Module):
         return self.network.choices(h, x, channel)
 
     def _given(self, cond: Batch) -> Array | None:
-        return jax.nn.one_hot(cond["label"], self.classes) if self.classes else None
+        each = [jax.nn.one_hot(cond[name], classes) for name, classes in self.conditions.items()]
+        return jnp.concatenate(each, axis=-1) if each else None
 
 
 def autoregressive(
-    network: nn.Module, *, shape: Shape, levels: int, grid: tuple[int, int, int] | None = None, classes: int = 0
+    network: nn.Module,
+    *,
+    shape: Shape,
+    levels: int,
+    grid: tuple[int, int, int] | None = None,
+    classes: int = 0,
+    conditions: Mapping[str, int] | None = None,
 ) -> Model:
     """The model of a network over `levels` levels of every number of x.
 
@@ -77,6 +89,7 @@ def autoregressive(
         levels: K; x is k / (levels - 1).
         grid: rows, columns and channels that the network sees x as; None is the shape of an image [H, W, C].
         classes: of a label that the model is given, or 0.
+        conditions: name -> classes of every condition, where it is more than a label.
 
     Raises:
         ValueError: fewer than two levels, or a shape that is no image and no grid for it.
@@ -86,8 +99,9 @@ def autoregressive(
     if grid is None and len(shape) != 3:
         raise ValueError(f"This model is of images [H, W, C], not of x of shape {shape}.")
     rows, columns, channels = grid or shape
-    root = Autoregressive((rows, columns, channels), levels, categorical(levels), network, classes)
-    return sampled(from_linen(root, image_spec(shape, labelled=classes > 0)))
+    given = conditions or ({"label": classes} if classes else {})
+    root = Autoregressive((rows, columns, channels), levels, categorical(levels), network, given)
+    return sampled(from_linen(root, {**image_spec(shape), **{name: LABEL for name in given}}))
 
 
 def network_views(network: Any, grid: tuple[int, int, int], levels: int) -> Conditionals:

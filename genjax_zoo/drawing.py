@@ -1,0 +1,121 @@
+"""What `genjax-zoo sample RUN` draws and writes: images, points, sounds."""
+
+import contextlib
+import functools
+import math
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import rich.progress
+
+from genjax_zoo import report
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Model, Variables, require
+from genjax_zoo.evals.samples import draw
+from genjax_zoo.explore import conditions_of
+from genjax_zoo.run import restore
+from genjax_zoo.sampling import Choose, cached, drawn, reporting, values_of
+from genjax_zoo.train import eval_variables
+
+
+def draw_run(
+    run: Path,
+    path: Path,
+    n: int,
+    *,
+    seed: int = 0,
+    cond: Sequence[str] = (),
+    seconds: float | None = None,
+    checkpoint: str = "latest",
+) -> tuple[int, list[Path]]:
+    """Draws n samples from a run and writes them; gives the step they are of, and the files (see `save`).
+
+    Raises:
+        ValueError: an unknown condition or checkpoint, or `seconds` of what is no sound.
+    """
+    experiment, state = restore(run, checkpoint=checkpoint)
+    given = conditions_of(experiment, n, cond)
+    model = experiment.model if seconds is None else lasting(experiment.model, seconds)
+    variables, key = eval_variables(state), jax.random.key(seed)
+    if model.conditionals is None:
+        x = draw(model, n)(variables, key, given)
+    else:
+        with _bar() as tell:
+            x = one_by_one(model, variables, n, drawn(key), given, tell=tell)
+    return int(state.step), save(path, x)
+
+
+def one_by_one(
+    model: Model,
+    variables: Variables,
+    n: int,
+    choose: Choose,
+    cond: Batch = NO_CONDITION,
+    *,
+    tell: Callable[[int, int], None] | None = None,
+) -> Array:
+    """Draws from an autoregressive model, x [n, ...], each number as `choose` says (see sampling.drawn).
+
+    Args:
+        model: has `conditionals`.
+        variables: its own.
+        n: how many.
+        choose: chooses a level of one number of all draws.
+        cond: the conditions of the n draws.
+        tell: is called with (numbers in all, drawn so far) about a hundred times, from inside the compiled loop.
+
+    Raises:
+        ValueError: a model without `conditionals`.
+    """
+    (views,) = require(model, "conditionals")
+    count = math.prod(views.grid)
+    if tell is not None:
+        choose = reporting(choose, functools.partial(tell, count), max(1, count // 100))
+
+    @jax.jit
+    def draw(variables: Variables, cond: Batch) -> Array:
+        return values_of(model, cached(views, variables, n, choose, cond))
+
+    x = draw(variables, cond)
+    jax.effects_barrier()  # all has been told
+    return x
+
+
+def lasting(model: Model, seconds: float) -> Model:
+    """The same model of sounds that last so many seconds.
+
+    Raises:
+        ValueError: the model is not of sound, or sound without a sample.
+    """
+    shape = model.spec["x"].shape
+    if not report.is_sound(shape) or model.of_length is None:
+        raise ValueError(f"--seconds is for models of sound, but x of this run has the shape {shape}.")
+    length = round(seconds * report.RATE)
+    if length < 1:
+        raise ValueError(f"--seconds must be above 0, not {seconds:g}.")
+    return model.of_length(length)
+
+
+def save(path: Path, x: Array) -> list[Path]:
+    """Writes x [n, ...] as .npy or .png, and beside a .png of sounds each as STEM-<i>.wav; gives the paths."""
+    if path.suffix == ".npy":
+        np.save(path, np.asarray(x))
+        return [path]
+    report.save_samples(path, x)
+    if not report.is_sound(x.shape[1:]):
+        return [path]
+    sounds = [path.with_name(f"{path.stem}-{index}.wav") for index in range(len(x))]
+    for file, one in zip(sounds, np.asarray(x)):
+        report.save_sound(file, one)
+    return [path, *sounds]
+
+
+@contextlib.contextmanager
+def _bar() -> Iterator[Callable[[int, int], None]]:
+    """A progress bar, where there is a terminal, to `tell` how far a draw is."""
+    shown = rich.progress.Progress(transient=True, disable=not sys.stdout.isatty())
+    task = shown.add_task("drawing", total=None)
+    with shown:
+        yield lambda count, done: shown.update(task, total=count, completed=done)
