@@ -120,12 +120,13 @@ def glow() -> Case:
 
 def _levels(model: Model, **conditions: jax.Array) -> Case:
     """An autoregressive model's case: levels of blobs that depend on their neighbours, in the model's own shape."""
-    height, width, channels = model.conditionals.grid
+    shape = model.spec["x"].shape
+    height, width, channels = shape if len(shape) == 3 else model.conditionals.grid
     blobs = images()["x"][:, 1 : 1 + height, :width]
     top = model.conditionals.levels - 1
     x = jnp.round(top * jnp.concatenate([blobs, 1 - blobs], axis=-1)[..., :channels]) / top
     players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=ADAM)}
-    return Case(model=model, players=players, batch={"x": x.reshape(-1, *model.spec["x"].shape), **conditions})
+    return Case(model=model, players=players, batch={"x": x.reshape(-1, *shape), **conditions})
 
 
 def gated_pixel_cnn() -> Case:
@@ -141,6 +142,15 @@ def wavenet() -> Case:
     players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=ADAM)}
     batch = {"x": x, "label": jnp.arange(16) % 3, "speaker": jnp.arange(16) % 2}
     return Case(model=model, players=players, batch=batch)
+
+
+def image_gpt() -> Case:
+    model = models.image_gpt(shape=(3, 3, 2), levels=3, features=6, layers=2, heads=2, classes=3)
+    return _levels(model, label=jnp.arange(16) % 3)
+
+
+def nade() -> Case:
+    return _levels(models.nade(shape=(3, 5, 1), hidden=7, classes=3), label=jnp.arange(16) % 3)
 
 
 def made() -> Case:
@@ -177,6 +187,8 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "glow": glow,
     "gated_pixel_cnn": gated_pixel_cnn,
     "wavenet": wavenet,
+    "image_gpt": image_gpt,
+    "nade": nade,
     "made": made,
     "maf": maf,
     "iaf": iaf,

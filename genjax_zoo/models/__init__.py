@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping
 
 from genjax_zoo.core import Model
 from genjax_zoo.models.autoregressive.gated_pixel_cnn import gated_pixel_cnn as gated_pixel_cnn
+from genjax_zoo.models.autoregressive.image_gpt import image_gpt as image_gpt
 from genjax_zoo.models.autoregressive.made import made as made
+from genjax_zoo.models.autoregressive.nade import nade as nade
 from genjax_zoo.models.autoregressive.wavenet import wavenet as wavenet
 from genjax_zoo.models.flow.glow import glow as glow
 from genjax_zoo.models.flow.iaf import iaf as iaf
@@ -38,6 +40,8 @@ MODELS: Mapping[str, Callable[..., Model]] = {
     "glow": glow,
     "gated_pixel_cnn": gated_pixel_cnn,
     "wavenet": wavenet,
+    "image_gpt": image_gpt,
+    "nade": nade,
     "made": made,
     "maf": maf,
     "iaf": iaf,

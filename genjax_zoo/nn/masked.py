@@ -6,6 +6,7 @@ plain ancestral sampling takes D passes.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
@@ -19,6 +20,17 @@ Array = jax.Array
 Choose = Callable[[Array, Array], Array]  # (index [], parameters [P, B]) -> x_index [B]
 
 
+class Walk(NamedTuple):
+    """How far a walk through x has come, and the masked weights it goes by; arrays have the batch last."""
+
+    x: Array  # [D, n], zero from here on
+    units: list[Array]  # of every hidden layer, [H, n]; right as far as their inputs are known
+    hidden: list[tuple[Array, Array]]  # every hidden layer's kernel [H, inputs] and biases [H, n]
+    last: tuple[Array, Array]  # kernel [D, P, H] and biases [D, P, n]
+    direct: Array | None  # from x to the parameters, [D, P, D]
+    cond: Array | None
+
+
 class MaskedMLP(nn.Module):
     """Parameters [B, P, D] of which column i depends on x[:, :i] and on a condition."""
 
@@ -27,64 +39,103 @@ class MaskedMLP(nn.Module):
     hidden: tuple[int, ...] = (512, 512)
     activation: Callable[[Array], Array] = nn.relu
     out_init: Callable[..., Array] = nn.initializers.zeros
+    direct: bool = False  # parameters are linear in x besides
 
     def __call__(self, x: Array, cond: Array | None = None) -> Array:
         """[B, D] -> [B, P, D]."""
-        *layers, (kernel, bias) = self._weights(cond)
+        (*layers, (kernel, bias)), direct = self._weights(cond)
         h = x
         for kernel_h, bias_h in layers:
             h = self.activation(h @ kernel_h + bias_h)
-        return (h @ kernel + bias).reshape(len(x), self.parameters, self.dimensions)
+        out = h @ kernel + bias
+        if direct is not None:
+            out = out + x @ direct
+        return out.reshape(len(x), self.parameters, self.dimensions)
 
     def sequential(self, choose: Choose, like: Array, cond: Array | None = None) -> Array:
         """Builds x [n, D], as `like` [n, ...], one by one: x_i = choose(i, its parameters given those before)."""
-        n = len(like)
-        *layers, (kernel, bias) = self._weights(cond)
-        rows = [(k.T, jnp.broadcast_to(b, (n, b.shape[-1])).T) for k, b in layers]  # [out, in], [out, n]
-        by_dimension = (self.dimensions, self.parameters)
-        last = kernel.T.reshape(*by_dimension[::-1], -1).swapaxes(0, 1)  # [D, P, H]
-        offset = jnp.broadcast_to(bias, (n, bias.shape[-1])).T.reshape(*by_dimension[::-1], n).swapaxes(0, 1)
-        blocks = [_blocks(self._degrees(width, cond), self.dimensions) for width in self.hidden]
 
-        def advance(index: Array, below: Array, states: list[Array]) -> list[Array]:
-            """The units of every layer that see x_0 ... x_index and no more."""
-            new = []
-            for (weights, biases), (starts, size), state in zip(rows, blocks, states):
-                at = jnp.asarray(starts)[index]
-                weights = jax.lax.dynamic_slice_in_dim(weights, at, size)
-                known = self.activation(weights @ below + jax.lax.dynamic_slice_in_dim(biases, at, size))
-                below = jax.lax.dynamic_update_slice_in_dim(state, known, at, axis=0)
-                new.append(below)
-            return new
+        def one(carry: tuple[Walk, Array], index: Array):
+            parameters, walk = self.step(*carry, index)
+            chosen = choose(index, parameters).astype(walk.x.dtype)
+            return (walk, chosen), chosen
 
-        def one(carry: tuple[Array, list[Array]], index: Array):
-            x, states = carry
-            top = states[-1] if states else x
-            chosen = choose(index, last[index] @ top + offset[index])
-            x = x.at[index].set(chosen.astype(x.dtype))
-            return (x, advance(index + 1, x, states)), None
-
-        def empty(width: int) -> Array:
-            return jnp.zeros_like(like, shape=(width, n), dtype=kernel.dtype)  # sharded as `like` is
-
-        x = empty(self.dimensions)
-        states = advance(jnp.zeros((), jnp.int32), x, [empty(width) for width in self.hidden])
-        (x, _), _ = jax.lax.scan(one, (x, states), jnp.arange(self.dimensions))
+        walk = self.start(like, cond)
+        _, x = jax.lax.scan(one, (walk, walk.x[0]), jnp.arange(self.dimensions))
         return x.T
 
-    def _degrees(self, width: int, cond: Array | None) -> np.ndarray:
+    def start(self, like: Array, cond: Array | None = None) -> Walk:
+        """Before the first number of x [n, D], as `like` [n, ...] in what it is sharded by."""
+        n = len(like)
+        (*layers, (kernel, bias)), direct = self._weights(cond)
+
+        def empty(width: int) -> Array:
+            return jnp.zeros_like(like, shape=(width, n), dtype=kernel.dtype)
+
+        def by_dimension(rows: Array) -> Array:
+            return rows.reshape(self.parameters, self.dimensions, -1).swapaxes(0, 1)
+
+        def batched(bias: Array) -> Array:
+            return jnp.broadcast_to(bias, (n, bias.shape[-1])).T
+
+        return Walk(
+            x=empty(self.dimensions),
+            units=[empty(width) for width in self.hidden],
+            hidden=[(k.T, batched(b)) for k, b in layers],
+            last=(by_dimension(kernel.T), by_dimension(batched(bias))),
+            direct=None if direct is None else by_dimension(direct.T),
+            cond=cond,
+        )
+
+    def step(self, walk: Walk, previous: Array, index: Array) -> tuple[Array, Walk]:
+        """The parameters [P, n] of x_index, given x_{index - 1} [n], which is not read before the first.
+
+        Of every layer only the units are computed that see x_0 ... x_{index - 1} and no fewer.
+        """
+        x = walk.x.at[jnp.maximum(index - 1, 0)].set(jnp.where(index == 0, 0, previous))
+        below, units = x, []
+        for width, (kernel, biases), known in zip(self.hidden, walk.hidden, walk.units):
+            starts, size = _blocks(self._degrees(width, walk.cond is not None), self.dimensions)
+            at = jnp.asarray(starts)[index]
+            now = jax.lax.dynamic_slice_in_dim(kernel, at, size) @ below
+            now = self.activation(now + jax.lax.dynamic_slice_in_dim(biases, at, size))
+            below = jax.lax.dynamic_update_slice_in_dim(known, now, at, axis=0)
+            units.append(below)
+        kernel, biases = walk.last
+        parameters = kernel[index] @ below + biases[index]
+        if walk.direct is not None:
+            parameters = parameters + walk.direct[index] @ x
+        return parameters, walk._replace(x=x, units=units)
+
+    def sees(self, conditional: bool) -> np.ndarray:
+        """Bool [D, D], which numbers the parameters of each depend on: a narrow layer lacks units of some degrees."""
+        least = np.arange(1, self.dimensions + 1)  # of a number's units in each layer, the smallest degree
+        for width in self.hidden:
+            degrees = np.append(self._degrees(width, conditional), self.dimensions)  # which no output sees
+            least = degrees[np.searchsorted(degrees, least)]
+        index = np.arange(self.dimensions)[:, None]
+        return (index.T < index) if self.direct else (least <= index)
+
+    def _degrees(self, width: int, conditional: bool) -> np.ndarray:
         """Of a hidden layer's units: sorted, spread evenly over 1 ... D - 1, or from 0 where a condition is seen."""
-        least = 1 if cond is None and self.dimensions > 1 else 0
+        least = 1 if not conditional and self.dimensions > 1 else 0
         return least + np.arange(width) * (self.dimensions - least) // max(width, 1)
 
     @nn.compact
-    def _weights(self, cond: Array | None) -> list[tuple[Array, Array]]:
-        """Masked kernels [in, out] and biases [out] of every layer; the first biases hold the condition, [B, out]."""
+    def _weights(self, cond: Array | None) -> tuple[list[tuple[Array, Array]], Array | None]:
+        """Masked kernels [in, out] and biases [out] of every layer, and the kernel from x to the parameters.
+
+        The first biases hold the condition, [B, out].
+        """
         degrees = np.arange(1, self.dimensions + 1)
         weights = []
         for index, width in enumerate((*self.hidden, self.parameters * self.dimensions)):
             is_last = index == len(self.hidden)
-            outputs = np.tile(np.arange(self.dimensions), self.parameters) if is_last else self._degrees(width, cond)
+            outputs = (
+                np.tile(np.arange(self.dimensions), self.parameters)
+                if is_last
+                else self._degrees(width, cond is not None)
+            )
             mask = degrees[:, None] <= outputs
             init = self.out_init if is_last else nn.linear.default_kernel_init
             kernel = self.param(f"kernel_{index}", init, mask.shape) * mask
@@ -94,7 +145,10 @@ class MaskedMLP(nn.Module):
                 bias = bias + cond @ seen
             weights.append((kernel, bias))
             degrees = outputs
-        return weights
+        if not self.direct:
+            return weights, None
+        mask = np.arange(1, self.dimensions + 1)[:, None] <= degrees
+        return weights, self.param("direct", nn.initializers.zeros, mask.shape) * mask
 
 
 class MaskedAutoregressive(Bijection):

@@ -8,6 +8,8 @@ channels], all conditions as one vector [B, D] of one-hots, or None:
     begin_row(cache, above, row)          cache
     step(cache, previous, row, column)    (features of the place, cache)
     choices(features, x, channel)         logits [n, K]
+
+A network whose attribute `dropout` is above 0 is trained as __call__(x, cond, key).
 """
 
 from collections.abc import Mapping
@@ -40,7 +42,7 @@ class Autoregressive(nn.Module):
 
     def nll(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Minus the log of the product of all conditionals, nats [B]; a batch's "length" is how many places count."""
-        logits, channels = self.logits(batch, train), self.grid[2]
+        logits, channels = self._whole(batch, key if train else None), self.grid[2]
         places = self.likelihood.nll(logits.reshape(-1, channels * self.levels), batch["x"].reshape(-1, channels))
         places = places.reshape(len(batch["x"]), -1)
         if "length" in batch:  # what follows is padding
@@ -49,7 +51,7 @@ class Autoregressive(nn.Module):
 
     def logits(self, batch: Batch, train: bool = False) -> Array:
         """Of every number given those before it, [B, *grid, K]."""
-        return self.network(_levels(batch["x"], self.levels, self.grid), self._given(batch))
+        return self._whole(batch, None)
 
     def start(self, n: int, cond: Batch, train: bool = False) -> PyTree:
         """The network's cache before the first row."""
@@ -66,6 +68,10 @@ class Autoregressive(nn.Module):
     def choices(self, h: PyTree, x: Array, channel: int, train: bool = False) -> Array:
         """Logits [n, K] of one channel, given the place's features and the channels before."""
         return self.network.choices(h, x, channel)
+
+    def _whole(self, batch: Batch, key: Key | None) -> Array:
+        noise = {"key": key} if key is not None and getattr(self.network, "dropout", 0.0) else {}
+        return self.network(_levels(batch["x"], self.levels, self.grid), self._given(batch), **noise)
 
     def _given(self, cond: Batch) -> Array | None:
         each = [jax.nn.one_hot(cond[name], classes) for name, classes in self.conditions.items()]

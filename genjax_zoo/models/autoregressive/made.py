@@ -1,9 +1,10 @@
 """MADE: masked autoencoder for distribution estimation (Germain et al. 2015, arXiv:1502.03509).
 
-p(x) = prod_i p(x_i | x_0 ... x_{i - 1}), all conditionals in one pass. With Gaussians or mixtures of them it is the
-baseline of MAF (Papamakarios et al. 2017), with bits the model of the paper.
+p(x) = prod_i p(x_i | x_0 ... x_{i - 1}), all conditionals in one pass. With bits it is the model of the paper, in one
+order and with one mask; with Gaussians or mixtures of them the baseline of MAF (Papamakarios et al. 2017).
 """
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -14,7 +15,9 @@ import jax.numpy as jnp
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, gaussian_mixture
+from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn import MaskedMLP
+from genjax_zoo.nn.masked import Walk
 
 Shape = tuple[int, ...]
 
@@ -48,11 +51,45 @@ class MADE(nn.Module):
         return jax.nn.one_hot(cond["label"], self.classes) if self.classes else None
 
 
+class LevelsMADE(nn.Module):
+    """Logits of every level given those before it, (0, the network's); both views, of x as one row."""
+
+    levels: int  # K
+    masked: MaskedMLP  # x [B, D] -> [B, K - 1, D]
+
+    def __call__(self, x: Array, cond: Array | None = None) -> Array:
+        """Levels int [B, 1, D, 1] -> [B, 1, D, 1, K]."""
+        logits = self.masked(self._values(x.reshape(len(x), -1)), cond)
+        return _first_is_zero(logits.swapaxes(1, 2))[:, None, :, None]
+
+    def start(self, n: int, columns: int, cond: Array | None = None) -> Walk:
+        """Before the first number."""
+        return self.masked.start(jnp.zeros(n), cond)
+
+    def begin_row(self, walk: Walk, above: Array, row: Array) -> Walk:
+        """There is one row."""
+        return walk
+
+    def step(self, walk: Walk, previous: Array, row: Array, column: Array) -> tuple[Array, Walk]:
+        """Past the number before, int [n, 1]; the network's logits [n, K - 1]."""
+        parameters, walk = self.masked.step(walk, self._values(previous[:, 0]), column)
+        return parameters.T, walk
+
+    def choices(self, h: Array, x: Array, channel: int) -> Array:
+        """Logits [n, K]."""
+        return _first_is_zero(h)
+
+    def _values(self, levels: Array) -> Array:
+        return levels / (self.levels - 1)
+
+
 def made(
     *,
     shape: Shape,
     hidden: tuple[int, ...] = (1_024, 1_024),
+    levels: int | None = None,
     likelihood: Likelihood | None = None,
+    direct: bool = False,
     activation: Callable[[Array], Array] = nn.relu,
     classes: int = 0,
 ) -> Model:
@@ -61,10 +98,33 @@ def made(
     Args:
         shape: of x.
         hidden: widths of the layers.
-        likelihood: of one number given those before it; None is one Gaussian. `gaussian_mixture(10)` is MADE-MoG.
+        levels: of every number, 2 for the bits of the paper; None is a density of continuous x.
+        likelihood: of one continuous number given those before it; None is one Gaussian. `gaussian_mixture(10)` is
+            MADE-MoG.
+        direct: connects x with the output past the hidden layers as well.
         activation: between layers.
-        classes: of a label that the density is given, or 0.
+        classes: of a label that the model is given, or 0.
+
+    Raises:
+        ValueError: fewer than two levels, or both levels and a likelihood.
     """
-    one = likelihood or gaussian_mixture(1)
-    network = MaskedMLP(math.prod(shape), one.parameters, hidden, activation, nn.linear.default_kernel_init)
-    return from_linen(MADE(shape, one, network, classes), image_spec(shape, labelled=classes > 0))
+
+    def network(parameters: int) -> MaskedMLP:
+        init = nn.linear.default_kernel_init
+        return MaskedMLP(math.prod(shape), parameters, hidden, activation, init, direct)
+
+    if levels is None:
+        one = likelihood or gaussian_mixture(1)
+        return from_linen(MADE(shape, one, network(one.parameters), classes), image_spec(shape, labelled=classes > 0))
+    if likelihood is not None:
+        raise ValueError(f"Give levels={levels} or a likelihood of continuous numbers, not both.")
+    masked = network(levels - 1)
+    grid = (1, math.prod(shape), 1)
+    model = autoregressive(LevelsMADE(levels, masked), shape=shape, levels=levels, grid=grid, classes=classes)
+    views = dataclasses.replace(model.conditionals, sees=masked.sees(classes > 0))
+    return dataclasses.replace(model, conditionals=views)
+
+
+def _first_is_zero(logits: Array) -> Array:
+    """[..., K - 1] -> [..., K]."""
+    return jnp.pad(logits, [(0, 0)] * (logits.ndim - 1) + [(1, 0)])
