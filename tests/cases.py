@@ -124,7 +124,7 @@ def _levels(model: Model, **conditions: jax.Array) -> Case:
     height, width, channels = shape if len(shape) == 3 else model.conditionals.grid
     blobs = images()["x"][:, 1 : 1 + height, :width]
     top = model.conditionals.levels - 1
-    x = jnp.round(top * jnp.concatenate([blobs, 1 - blobs], axis=-1)[..., :channels]) / top
+    x = jnp.round(top * jnp.concatenate([blobs, 1 - blobs, blobs**2], axis=-1)[..., :channels]) / top
     players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=ADAM)}
     return Case(model=model, players=players, batch={"x": x.reshape(-1, *shape), **conditions})
 
@@ -151,6 +151,12 @@ def image_gpt() -> Case:
 
 def nade() -> Case:
     return _levels(models.nade(shape=(3, 5, 1), hidden=7, classes=3), label=jnp.arange(16) % 3)
+
+
+def pixel_cnn_pp() -> Case:
+    settings = {"features": 4, "blocks": 1, "scales": 2, "components": 2}
+    model = models.pixel_cnn_pp(shape=(4, 6, 3), levels=5, classes=3, **settings)
+    return _levels(model, label=jnp.arange(16) % 3)
 
 
 def made() -> Case:
@@ -189,6 +195,7 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "wavenet": wavenet,
     "image_gpt": image_gpt,
     "nade": nade,
+    "pixel_cnn_pp": pixel_cnn_pp,
     "made": made,
     "maf": maf,
     "iaf": iaf,

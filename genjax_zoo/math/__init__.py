@@ -9,6 +9,7 @@ from genjax_zoo.math.densities import gaussian_mixture_nll as gaussian_mixture_n
 from genjax_zoo.math.densities import gaussian_nll as gaussian_nll
 from genjax_zoo.math.densities import gaussian_of as gaussian_of
 from genjax_zoo.math.densities import logistic as logistic
+from genjax_zoo.math.densities import logistic_bin_log_p as logistic_bin_log_p
 from genjax_zoo.math.densities import logistic_nll as logistic_nll
 from genjax_zoo.math.densities import normal as normal
 from genjax_zoo.math.densities import sum_per_example as sum_per_example
@@ -23,6 +24,9 @@ from genjax_zoo.math.likelihoods import categorical as categorical
 from genjax_zoo.math.likelihoods import discretized_logistic as discretized_logistic
 from genjax_zoo.math.likelihoods import gaussian as gaussian
 from genjax_zoo.math.likelihoods import gaussian_mixture as gaussian_mixture
+from genjax_zoo.math.mixtures import logistic_mixture_logits as logistic_mixture_logits
+from genjax_zoo.math.mixtures import logistic_mixture_nll as logistic_mixture_nll
+from genjax_zoo.math.mixtures import logistic_mixture_parameters as logistic_mixture_parameters
 from genjax_zoo.math.spectrogram import spectrogram as spectrogram
 from genjax_zoo.math.squeeze import squeeze as squeeze
 from genjax_zoo.math.squeeze import unsqueeze as unsqueeze

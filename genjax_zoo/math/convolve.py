@@ -1,4 +1,4 @@
-"""Convolutions with stride 1, lowered as what each platform does best.
+"""Convolutions, lowered as what each platform does best.
 
 XLA's CPU convolution is many times slower inside a scan, where training steps run; there it becomes one matrix product
 of shifted slices, exactly the same sums in another order. Everywhere else `lax.conv` is right.
@@ -12,24 +12,25 @@ Array = jax.Array
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
-def convolve(x: Array, kernel: Array, padding: Padding) -> Array:
+def convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
     """X [B, H, W, C], kernel [h, w, C, F], zeros added before and after rows and columns -> [B, H', W', F]."""
 
     def by_matmul(x: Array, kernel: Array) -> Array:
-        return convolve_by_matmul(x, kernel, padding)
+        return convolve_by_matmul(x, kernel, padding, stride)
 
     def by_conv(x: Array, kernel: Array) -> Array:
-        return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        strides = (stride, stride)
+        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
     return lax.platform_dependent(x, kernel, cpu=by_matmul, default=by_conv)
 
 
-def convolve_by_matmul(x: Array, kernel: Array, padding: Padding) -> Array:
+def convolve_by_matmul(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
     """`convolve` as one matrix product: each output's window of x, laid out as channels, times the flat kernel."""
     height, width, channels, features = kernel.shape
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1
-    windows = [x[:, i : i + rows, j : j + columns] for i in range(height) for j in range(width)]
+    rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1  # of the windows of stride 1
+    windows = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(height) for j in range(width)]
     return jnp.concatenate(windows, axis=-1) @ kernel.reshape(height * width * channels, features)
 
 

@@ -66,20 +66,31 @@ def gaussian_mixture_nll(x: Array, means: Array, log_stds: Array) -> Array:
     return math.log(len(means)) - jax.nn.logsumexp(-0.5 * squares - constant, axis=-1)
 
 
+def logistic_bin_log_p(level: Array, mean: Array, log_scale: Array, *, levels: int) -> Array:
+    """Log P of single bins of a logistic distribution, elementwise, in nats; all arguments in units of levels.
+
+    Each of the levels 0 ... levels - 1 owns the half to both sides of it, and the outer bins reach to infinity, so the
+    probabilities of all levels sum to 1 (Salimans et al. 2017, PixelCNN++, sec. 2.1). In these units a level minus its
+    mean is exact where it matters, so that neighbouring bins share their border in float32, too.
+    """
+    scale = jnp.exp(-log_scale)
+    upper = (level - mean + 0.5) * scale
+    lower = (level - mean - 0.5) * scale
+    # log(sigmoid(upper) - sigmoid(lower)), stable where both are near 0, near 1, or as near as to be one number
+    width = jnp.log(-jnp.expm1(-jnp.exp(-jnp.minimum(log_scale, 30.0))))
+    width = jnp.where(log_scale < 30, width, -log_scale)
+    log_p = jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + width
+    log_p = jnp.where(level < 0.5, jax.nn.log_sigmoid(upper), log_p)
+    return jnp.where(level > levels - 1.5, jax.nn.log_sigmoid(-lower), log_p)
+
+
 def discretized_logistic_nll(x: Array, mean: Array, log_scale: Array, *, levels: int) -> Array:
     """-log P(x) of a logistic distribution integrated over one bin per level, all [B, ...] -> [B].
 
-    The levels are 0, 1/(levels - 1), ..., 1; each owns the bin around it, and the outer bins reach to infinity, so the
-    probabilities of all levels sum to 1 (Salimans et al. 2017, PixelCNN++, sec. 2.1).
+    The levels are 0, 1/(levels - 1), ..., 1; see `logistic_bin_log_p`.
     """
-    half = 0.5 / (levels - 1)
-    scale = jnp.exp(-log_scale)
-    upper = (x - mean + half) * scale
-    lower = (x - mean - half) * scale
-    # log(sigmoid(upper) - sigmoid(lower)), stable where both are near 0 or near 1
-    between = jax.nn.log_sigmoid(upper) + jax.nn.log_sigmoid(-lower) + jnp.log(-jnp.expm1(-2 * half * scale))
-    log_p = jnp.where(x < half, jax.nn.log_sigmoid(upper), between)
-    return -sum_per_example(jnp.where(x > 1 - half, jax.nn.log_sigmoid(-lower), log_p))
+    top = levels - 1
+    return -sum_per_example(logistic_bin_log_p(x * top, mean * top, log_scale + math.log(top), levels=levels))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)

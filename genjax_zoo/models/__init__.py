@@ -7,6 +7,7 @@ from genjax_zoo.models.autoregressive.gated_pixel_cnn import gated_pixel_cnn as 
 from genjax_zoo.models.autoregressive.image_gpt import image_gpt as image_gpt
 from genjax_zoo.models.autoregressive.made import made as made
 from genjax_zoo.models.autoregressive.nade import nade as nade
+from genjax_zoo.models.autoregressive.pixel_cnn_pp import pixel_cnn_pp as pixel_cnn_pp
 from genjax_zoo.models.autoregressive.wavenet import wavenet as wavenet
 from genjax_zoo.models.flow.glow import glow as glow
 from genjax_zoo.models.flow.iaf import iaf as iaf
@@ -42,6 +43,7 @@ MODELS: Mapping[str, Callable[..., Model]] = {
     "wavenet": wavenet,
     "image_gpt": image_gpt,
     "nade": nade,
+    "pixel_cnn_pp": pixel_cnn_pp,
     "made": made,
     "maf": maf,
     "iaf": iaf,

@@ -33,3 +33,4 @@ from genjax_zoo.nn.norm import spectral_norm as spectral_norm
 from genjax_zoo.nn.quantizer import Quantizer as Quantizer
 from genjax_zoo.nn.residual import GatedBlocks as GatedBlocks
 from genjax_zoo.nn.residual import ResidualBlock as ResidualBlock
+from genjax_zoo.nn.streams import Streams as Streams

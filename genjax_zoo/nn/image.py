@@ -107,13 +107,14 @@ class Strided(nn.Module):
 
 
 class Conv(nn.Module):
-    """A convolution with stride 1 and a bias; zeros keep the size unless `padding` says otherwise."""
+    """A convolution with a bias; zeros keep the size unless `padding` or `stride` says otherwise."""
 
     features: int
     size: tuple[int, int] = (3, 3)
     padding: Padding | None = None
     init: Any = nn.linear.default_kernel_init
     use_bias: bool = True
+    stride: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
@@ -121,7 +122,8 @@ class Conv(nn.Module):
         kernel = self.param("kernel", self.init, (*self.size, x.shape[-1], self.features))
         x, kernel = promote_dtype(x, kernel)
         (h, w), even = self.size, ((self.size[0] - 1) // 2, (self.size[1] - 1) // 2)
-        y = convolve(x, kernel, self.padding or ((even[0], h - 1 - even[0]), (even[1], w - 1 - even[1])))
+        same = ((even[0], h - 1 - even[0]), (even[1], w - 1 - even[1]))
+        y = convolve(x, kernel, self.padding or same, self.stride)
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)

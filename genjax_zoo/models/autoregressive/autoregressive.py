@@ -71,7 +71,10 @@ class Autoregressive(nn.Module):
 
     def _whole(self, batch: Batch, key: Key | None) -> Array:
         noise = {"key": key} if key is not None and getattr(self.network, "dropout", 0.0) else {}
-        return self.network(_levels(batch["x"], self.levels, self.grid), self._given(batch), **noise)
+        return self.network(*self._inputs(batch), **noise)
+
+    def _inputs(self, batch: Batch) -> tuple[Array, Array | None]:
+        return _levels(batch["x"], self.levels, self.grid), self._given(batch)
 
     def _given(self, cond: Batch) -> Array | None:
         each = [jax.nn.one_hot(cond[name], classes) for name, classes in self.conditions.items()]
@@ -86,6 +89,7 @@ def autoregressive(
     grid: tuple[int, int, int] | None = None,
     classes: int = 0,
     conditions: Mapping[str, int] | None = None,
+    root: type[Autoregressive] = Autoregressive,
 ) -> Model:
     """The model of a network over `levels` levels of every number of x.
 
@@ -96,6 +100,7 @@ def autoregressive(
         grid: rows, columns and channels that the network sees x as; None is the shape of an image [H, W, C].
         classes: of a label that the model is given, or 0.
         conditions: name -> classes of every condition, where it is more than a label.
+        root: a class of its own, for a network that has more than the protocol.
 
     Raises:
         ValueError: fewer than two levels, or a shape that is no image and no grid for it.
@@ -106,8 +111,8 @@ def autoregressive(
         raise ValueError(f"This model is of images [H, W, C], not of x of shape {shape}.")
     rows, columns, channels = grid or shape
     given = conditions or ({"label": classes} if classes else {})
-    root = Autoregressive((rows, columns, channels), levels, categorical(levels), network, given)
-    return sampled(from_linen(root, {**image_spec(shape), **{name: LABEL for name in given}}))
+    module = root((rows, columns, channels), levels, categorical(levels), network, given)
+    return sampled(from_linen(module, {**image_spec(shape), **{name: LABEL for name in given}}))
 
 
 def network_views(network: Any, grid: tuple[int, int, int], levels: int) -> Conditionals:

@@ -1,0 +1,149 @@
+"""PixelCNN++: a mixture of logistics for every pixel, by two streams over several scales.
+
+Salimans et al. 2017, arXiv:1701.05517. The paper normalises weights and initialises them from a batch; here they are
+plain parameters, so that one step of the cached view has nothing to normalise. As in every network of finite depth, a
+place sees rows above as far to the side as the blocks reach: 2 columns with each of a scale, in that scale's columns.
+"""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import Array, Batch, Key, Model, Terms
+from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
+from genjax_zoo.models.autoregressive.autoregressive import Autoregressive, Shape, autoregressive
+from genjax_zoo.nn import Conv, Streams
+from genjax_zoo.nn.causal import shift_down, shift_right
+from genjax_zoo.nn.streams import around, write
+
+
+class Cache(NamedTuple):
+    """Where the network stands."""
+
+    pixels: Array  # [n, 1, W, C + 1], the row above the last
+    first: Array  # [W, n, F]: what the rows above give to the horizontal stream's places
+    cond: Array | None
+    streams: Any
+
+
+class PixelCNNPPNetwork(nn.Module):
+    """Parameters of the mixture of every pixel; int levels [B, H, W, C] in."""
+
+    levels: int  # K
+    channels: int
+    features: int
+    blocks: int
+    scales: int
+    components: int
+    dropout: float
+    conditional: bool = False
+
+    def setup(self):
+        none = ((0, 0), (0, 0))
+        self.vertical = Conv(self.features, (2, 3), none)
+        self.across = Conv(self.features, (1, 3), none)
+        self.left = nn.Dense(self.features)
+        self.left_above = nn.Dense(self.features, use_bias=False)
+        self.streams = Streams(self.features, self.blocks, self.scales, self.dropout, self.conditional)
+        self.out = nn.Dense(logistic_mixture_parameters(self.channels, self.components))
+
+    def __call__(self, x: Array, cond: Array | None = None) -> Array:
+        """Logits [B, H, W, C, K] of every level given those before it."""
+        parameters = self.parameters(x, cond)
+        return jnp.stack([self.choices(parameters, x, channel) for channel in range(self.channels)], axis=-2)
+
+    def parameters(self, x: Array, cond: Array | None = None, key: Key | None = None) -> Array:
+        """[B, H, W, P]; the key is of dropout, None is without."""
+        pixels = self._pixels(x)
+        above = shift_down(pixels)
+        vertical = self._vertical(jnp.zeros_like(pixels[:, :1]), pixels)
+        left = self.left(pixels) + self.left_above(above)
+        horizontal = shift_down(self.across(around(pixels))) + shift_right(left)
+        _, horizontal = self.streams((shift_down(vertical), horizontal), cond, key)
+        return self.out(nn.elu(horizontal))
+
+    def start(self, n: int, columns: int, cond: Array | None = None) -> Cache:
+        """Before the first row."""
+        pixels = jnp.zeros((n, 1, columns, self.channels + 1))
+        return Cache(pixels, jnp.zeros((columns, n, self.features)), cond, self.streams.start(n, columns))
+
+    def begin_row(self, cache: Cache, above: Array, row: Array) -> Cache:
+        """Moves the vertical streams past the row above, int [n, W, C]."""
+        pixels = jnp.where(row == 0, 0, self._pixels(above[:, None]))
+        vertical = jnp.where(row == 0, 0, self._vertical(cache.pixels, pixels))
+        across = jnp.where(row == 0, 0, self.across(around(pixels)))
+        first = (across + shift_right(self.left_above(pixels)))[:, 0].swapaxes(0, 1)
+        _, streams = self.streams.begin_row(cache.streams, vertical, row, cache.cond)
+        return Cache(pixels, first, cache.cond, streams)
+
+    def step(self, cache: Cache, previous: Array, row: Array, column: Array) -> tuple[Array, Cache]:
+        """Moves the horizontal streams past the pixel before, int [n, C]; parameters [n, P]."""
+        left = jnp.where(column == 0, 0, self.left(self._pixels(previous)))
+        first = jax.lax.dynamic_index_in_dim(cache.first, column, keepdims=False)
+        horizontal, place = self.streams.step(cache.streams, first + left, row, column)
+        return self.out(nn.elu(horizontal)), cache._replace(streams=write(cache.streams, place, column))
+
+    def choices(self, h: Array, x: Array, channel: int) -> Array:
+        """Logits [..., K] of one channel, given parameters [..., P] and the channels before in x [..., C]."""
+        return logistic_mixture_logits(h, x, channel, levels=self.levels)
+
+    def _pixels(self, x: Array) -> Array:
+        """In [-1, 1], with a channel of ones by which the border is seen."""
+        values = 2 * x / (self.levels - 1) - 1
+        return jnp.pad(values, (*[(0, 0)] * (values.ndim - 1), (0, 1)), constant_values=1.0)
+
+    def _vertical(self, above: Array, pixels: Array) -> Array:
+        return self.vertical(around(jnp.concatenate([above, pixels], axis=1)))
+
+
+class PixelCNNPP(Autoregressive):
+    """Network "network"; the likelihood by the mixture itself, where the root's takes logits of all levels."""
+
+    def nll(self, batch: Batch, key: Key, train: bool = False) -> Terms:
+        """Minus the log of the product of all conditionals, nats [B]; the key is of dropout."""
+        x, cond = self._inputs(batch)
+        parameters = self.network.parameters(x, cond, key if train else None)
+        return {"nll": logistic_mixture_nll(parameters, x, levels=self.levels)}
+
+
+def pixel_cnn_pp(
+    *,
+    shape: Shape,
+    levels: int = 256,
+    features: int = 160,
+    blocks: int = 5,
+    scales: int = 3,
+    components: int = 10,
+    dropout: float = 0.5,
+    classes: int = 0,
+) -> Model:
+    """PixelCNN++ over images.
+
+    Args:
+        shape: an image's [H, W, C]; rows and columns divisible by 2 ** (scales - 1).
+        levels: of every number.
+        features: channels of both streams, at every scale.
+        blocks: at every scale of each pass; the pass up has one more at all scales but the coarsest.
+        scales: each half of the one before.
+        components: logistics in the mixture.
+        dropout: the share that every block leaves out in training.
+        classes: of a label that the model is given, or 0.
+
+    Raises:
+        ValueError: the image cannot be halved so often, or is none; a setting out of its range.
+    """
+    factor = 2 ** (scales - 1) if scales >= 1 else 1
+    for name, value in {"features": features, "blocks": blocks, "scales": scales, "components": components}.items():
+        if value < 1:
+            raise ValueError(f"PixelCNN++ needs {name} of 1 or more, not {value}.")
+    if not 0 <= dropout < 1:
+        raise ValueError(f"The share that dropout leaves out is in [0, 1), not {dropout}.")
+    if any(side % factor for side in shape[:2]):
+        raise ValueError(
+            f"An image of {'x'.join(map(str, shape[:2]))} cannot be halved {scales - 1} times; use fewer scales."
+        )
+    settings = (levels, shape[-1], features, blocks, scales, components, dropout)
+    network = PixelCNNPPNetwork(*settings, conditional=classes > 0)
+    return autoregressive(network, shape=shape, levels=levels, classes=classes, root=PixelCNNPP)
