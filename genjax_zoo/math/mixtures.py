@@ -23,7 +23,8 @@ def logistic_mixture_parameters(channels: int, components: int) -> int:
 
 def logistic_mixture_nll(parameters: Array, x: Array, *, levels: int) -> Array:
     """-log P(x) of all pixels: parameters [B, ..., P], x of int levels [B, ..., C] -> nats [B]."""
-    mixture, channels = _Mixture.of(parameters, x.shape[-1]), range(x.shape[-1])
+    x, channels = x.astype(parameters.dtype), range(x.shape[-1])
+    mixture = _Mixture.of(parameters, len(channels))
     log_p = mixture.log_weights + sum(mixture.log_p(x, c, x[..., c : c + 1], levels) for c in channels)
     return -sum_per_example(jax.nn.logsumexp(log_p, axis=-1))
 
@@ -40,6 +41,7 @@ def logistic_mixture_logits(parameters: Array, x: Array, channel: int, *, levels
     Returns:
         [..., K].
     """
+    x = x.astype(parameters.dtype)
     mixture = _Mixture.of(parameters, x.shape[-1])
     seen = mixture.log_weights + sum(mixture.log_p(x, c, x[..., c : c + 1], levels) for c in range(channel))
     every = jnp.arange(levels, dtype=parameters.dtype)[:, None]

@@ -91,7 +91,7 @@ class PixelCNNPPNetwork(nn.Module):
 
     def _pixels(self, x: Array) -> Array:
         """In [-1, 1], with a channel of ones by which the border is seen."""
-        values = 2 * x / (self.levels - 1) - 1
+        values = 2 * x.astype(float) / (self.levels - 1) - 1
         return jnp.pad(values, (*[(0, 0)] * (values.ndim - 1), (0, 1)), constant_values=1.0)
 
     def _vertical(self, above: Array, pixels: Array) -> Array:
