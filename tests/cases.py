@@ -159,6 +159,21 @@ def pixel_cnn_pp() -> Case:
     return _levels(model, label=jnp.arange(16) % 3)
 
 
+def pixel_cnn() -> Case:
+    model = models.pixel_cnn(shape=(4, 7, 2), levels=3, features=12, layers=2, size=5, head_features=12, classes=3)
+    return _levels(model, label=jnp.arange(16) % 3)
+
+
+def row_lstm() -> Case:
+    model = models.row_lstm(shape=(4, 7, 2), levels=3, features=3, layers=2, size=5, head_features=12, classes=3)
+    return _levels(model, label=jnp.arange(16) % 3)
+
+
+def diagonal_bilstm() -> Case:
+    model = models.diagonal_bilstm(shape=(4, 7, 2), levels=3, features=3, layers=2, size=5, head_features=12, classes=3)
+    return _levels(model, label=jnp.arange(16) % 3)
+
+
 def made() -> Case:
     return _flow(models.made(shape=SMALL, hidden=(24,), likelihood=gaussian_mixture(2)), ("nll",))
 
@@ -196,6 +211,9 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "image_gpt": image_gpt,
     "nade": nade,
     "pixel_cnn_pp": pixel_cnn_pp,
+    "pixel_cnn": pixel_cnn,
+    "row_lstm": row_lstm,
+    "diagonal_bilstm": diagonal_bilstm,
     "made": made,
     "maf": maf,
     "iaf": iaf,

@@ -27,6 +27,8 @@ from genjax_zoo.math.likelihoods import gaussian_mixture as gaussian_mixture
 from genjax_zoo.math.mixtures import logistic_mixture_logits as logistic_mixture_logits
 from genjax_zoo.math.mixtures import logistic_mixture_nll as logistic_mixture_nll
 from genjax_zoo.math.mixtures import logistic_mixture_parameters as logistic_mixture_parameters
+from genjax_zoo.math.skew import skew as skew
+from genjax_zoo.math.skew import unskew as unskew
 from genjax_zoo.math.spectrogram import spectrogram as spectrogram
 from genjax_zoo.math.squeeze import squeeze as squeeze
 from genjax_zoo.math.squeeze import unsqueeze as unsqueeze

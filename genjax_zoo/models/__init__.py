@@ -7,7 +7,10 @@ from genjax_zoo.models.autoregressive.gated_pixel_cnn import gated_pixel_cnn as 
 from genjax_zoo.models.autoregressive.image_gpt import image_gpt as image_gpt
 from genjax_zoo.models.autoregressive.made import made as made
 from genjax_zoo.models.autoregressive.nade import nade as nade
+from genjax_zoo.models.autoregressive.pixel_cnn import pixel_cnn as pixel_cnn
 from genjax_zoo.models.autoregressive.pixel_cnn_pp import pixel_cnn_pp as pixel_cnn_pp
+from genjax_zoo.models.autoregressive.pixel_rnn import diagonal_bilstm as diagonal_bilstm
+from genjax_zoo.models.autoregressive.pixel_rnn import row_lstm as row_lstm
 from genjax_zoo.models.autoregressive.wavenet import wavenet as wavenet
 from genjax_zoo.models.flow.glow import glow as glow
 from genjax_zoo.models.flow.iaf import iaf as iaf
@@ -44,6 +47,9 @@ MODELS: Mapping[str, Callable[..., Model]] = {
     "image_gpt": image_gpt,
     "nade": nade,
     "pixel_cnn_pp": pixel_cnn_pp,
+    "pixel_cnn": pixel_cnn,
+    "row_lstm": row_lstm,
+    "diagonal_bilstm": diagonal_bilstm,
     "made": made,
     "maf": maf,
     "iaf": iaf,

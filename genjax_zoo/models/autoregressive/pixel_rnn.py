@@ -1,0 +1,274 @@
+"""PixelRNN: Row LSTM and Diagonal BiLSTM (van den Oord et al. 2016, arXiv:1601.06759, sec. 3.1 and 3.2).
+
+A layer's LSTM has h features inside maps of 2 h: input-to-state convolutions see the map, state-to-state convolutions
+the hidden states that came before, and a 1x1 convolution adds what they found to the map (sec. 3.3 and 3.5).
+
+The diagonal layers see the image up to the pixel but for one thing: the first layer's mask hides the last pixel of the
+row above from its own column, where the right-to-left direction begins, so that only the first kernel's reach shows it
+to the row below. `conditionals.sees` says so.
+"""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax_zoo.core import Array, Model
+from genjax_zoo.math import skew, unskew
+from genjax_zoo.math.convolve import convolve
+from genjax_zoo.models.autoregressive.autoregressive import Shape
+from genjax_zoo.models.autoregressive.pixel_cnn import pixel_model, stack
+from genjax_zoo.nn import Conv
+from genjax_zoo.nn.causal import shift_down
+from genjax_zoo.nn.pixels import moved, written
+
+
+def lstm(gates: Array, c: Array) -> tuple[Array, Array]:
+    """Gates [..., 4 h], of output, forgetting, input and content, and the cells [..., h] -> (h, c)."""
+    o, f, i, g = jnp.split(gates, 4, axis=-1)
+    c = nn.sigmoid(f) * c + nn.sigmoid(i) * jnp.tanh(g)
+    return nn.sigmoid(o) * jnp.tanh(c), c
+
+
+class RowState(NamedTuple):
+    """What a Row LSTM layer knows when it comes to a pixel."""
+
+    left: Array  # [n, size // 2, 2 h], its inputs to the left of the pixel
+    above: Array  # [W, n, 4 h], what the hidden row above and the condition add to the gates
+    h: Array  # [W, n, h], hidden states: of this row behind the pixel, of the row above ahead of it
+    c: Array  # [W, n, h], the cells, likewise
+    bias: Array  # [n, 4 h], the condition's
+
+
+class RowLSTM(nn.Module):
+    """An LSTM that goes down the rows, a whole row at a time, with k x 1 convolutions along the row."""
+
+    features: int  # h
+    size: int = 3  # k, odd
+
+    def setup(self):
+        gates = 4 * self.features
+        self.inputs = Conv(gates, (1, self.size // 2 + 1), ((0, 0), (0, 0)))
+        self.state = self.param("state", nn.linear.default_kernel_init, (1, self.size, self.features, gates))
+        self.out = nn.Dense(2 * self.features)
+        self.bias = nn.Dense(gates, use_bias=False)
+
+    def __call__(self, x: Array, cond: Array | None) -> Array:
+        """[B, H, W, 2 h] -> the same."""
+        gates = self.inputs(jnp.pad(x, ((0, 0), (0, 0), (self.size // 2, 0), (0, 0))))
+        gates = gates + self._bias(cond, len(x))[:, None, None]
+
+        def row(carry: tuple[Array, Array], gates: Array):
+            h, c = lstm(gates + self._from_above(carry[0]), carry[1])
+            return (h, c), h
+
+        nothing = jnp.zeros_like(gates, shape=(*gates[:, 0, :, 0].shape, self.features))
+        _, hidden = jax.lax.scan(row, (nothing, nothing), gates.swapaxes(0, 1))
+        return x + self.out(hidden.swapaxes(0, 1))
+
+    def start(self, columns: int, n: int, cond: Array | None) -> RowState:
+        """Before the first row."""
+        bias, nothing = self._bias(cond, n), jnp.zeros((columns, n, self.features))
+        left = jnp.zeros((n, self.size // 2, 2 * self.features))
+        return RowState(left, jnp.zeros((columns, *bias.shape)), nothing, nothing, bias)
+
+    def begin_row(self, state: RowState, is_first: Array) -> RowState:
+        """What the hidden row above adds to the gates of all pixels of this row."""
+        above = self._from_above(state.h.swapaxes(0, 1)).swapaxes(0, 1) + state.bias
+        return state._replace(above=above, left=jnp.zeros_like(state.left))
+
+    def step(self, state: RowState, x: Array, column: Array) -> tuple[Array, RowState]:
+        """One pixel [n, 2 h]."""
+        window = jnp.concatenate([state.left, x[:, None]], axis=1)
+        h, c = lstm(self.inputs(window[:, None])[:, 0, 0] + state.above[column], state.c[column])
+        rows = {"h": written(state.h, h, column), "c": written(state.c, c, column)}
+        return x + self.out(h), state._replace(left=window[:, 1:], **rows)
+
+    @nn.nowrap
+    def reach(self, seen: np.ndarray) -> np.ndarray:
+        """See nn.pixels: a triangle that widens upwards."""
+        reach = self.size // 2
+        gates = np.any([moved(seen, 0, right) for right in range(reach + 1)], axis=0)
+        for row in range(1, len(gates)):
+            above = gates[row - 1 : row]
+            gates[row] |= np.any([moved(above, 0, right)[0] for right in range(-reach, reach + 1)], axis=0)
+        return gates
+
+    def _from_above(self, h: Array) -> Array:
+        """Hidden row [n, W, h] -> gates of the row below, [n, W, 4 h]."""
+        reach = self.size // 2
+        return convolve(h[:, None], self.state.astype(h.dtype), ((0, 0), (reach, reach)))[:, 0]
+
+    def _bias(self, cond: Array | None, n: int) -> Array:
+        return jnp.zeros((n, 4 * self.features)) if cond is None else self.bias(cond)
+
+
+class DiagonalState(NamedTuple):
+    """What a Diagonal BiLSTM layer knows when it comes to a pixel."""
+
+    x: Array  # [W, n, 2 h], its inputs: of this row behind the pixel, of the row above ahead of it
+    hidden: Array  # [W, n, h], left-to-right hidden states, likewise
+    above: Array  # [W, n, 4 h], what left-to-right hidden states above and the condition add to the gates
+    right: Array  # [W, n, h], right-to-left hidden states of the row above
+    left: tuple[Array, Array]  # left-to-right hidden state and cell of the pixel before, each [n, h]
+    biases: tuple[Array, Array]  # the condition's, of the two directions, each [n, 4 h]
+
+
+class DiagonalBiLSTM(nn.Module):
+    """Two LSTMs that go along the diagonals, from the top left and from the top right corner.
+
+    A pixel's gates see the hidden states beside it and above it. The right-to-left states are those of the row above,
+    so that no pixel sees what comes after it.
+    """
+
+    features: int  # h
+
+    def setup(self):
+        gates = 4 * self.features
+        self.inputs = [nn.Dense(gates), nn.Dense(gates)]  # of the left-to-right and the right-to-left direction
+        init = nn.initializers.lecun_normal(batch_axis=0)
+        self.state = self.param("state", init, (2, 2 * self.features, gates))  # of states beside, then above
+        self.out = nn.Dense(2 * self.features)
+        self.bias = nn.Dense(2 * gates, use_bias=False)
+
+    def __call__(self, x: Array, cond: Array | None) -> Array:
+        """[B, H, W, 2 h] -> the same."""
+        biases = [bias[:, None, None] for bias in self._biases(cond, len(x))]
+        from_left, from_right = (inputs(x) + bias for inputs, bias in zip(self.inputs, biases))
+        # beside the skewed image gates are zero, which leaves states that are zero as they are
+        gates = skew(jnp.stack([from_left, from_right[:, :, ::-1]]))
+        kernel = self.state.astype(gates.dtype)
+
+        def diagonal(carry: tuple[Array, Array], gates: Array):
+            h, c = carry  # [2, B, H, h]
+            above = jnp.pad(h, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
+            states = jnp.concatenate([h, above], axis=-1)
+            h, c = lstm(gates + jnp.einsum("dbrh,dhg->dbrg", states, kernel), c)
+            return (h, c), h
+
+        nothing = jnp.zeros_like(gates, shape=(*gates.shape[:3], self.features))
+        _, hidden = jax.lax.scan(diagonal, (nothing, nothing), jnp.moveaxis(gates, 3, 0))
+        left, right = unskew(jnp.moveaxis(hidden, 0, 3))
+        return x + self.out(left + shift_down(right[:, :, ::-1]))
+
+    def start(self, columns: int, n: int, cond: Array | None) -> DiagonalState:
+        """Before the first row."""
+        nothing, biases = jnp.zeros((columns, n, self.features)), self._biases(cond, n)
+        x, above = jnp.zeros((columns, n, 2 * self.features)), jnp.zeros((columns, n, 4 * self.features))
+        return DiagonalState(x, nothing, above, nothing, (nothing[0], nothing[0]), biases)
+
+    def begin_row(self, state: DiagonalState, is_first: Array) -> DiagonalState:
+        """Runs the right-to-left direction over the row above, which is complete by now."""
+        (_, above_left), (beside, above) = (jnp.split(kernel, 2) for kernel in self.state)
+
+        def place(carry: tuple[Array, Array], gates: Array):
+            h, c = lstm(gates + carry[0] @ beside, carry[1])
+            return (h, c), h
+
+        nothing = jnp.zeros_like(state.left[0])
+        gates = self.inputs[1](state.x) + state.right @ above + state.biases[1]
+        _, right = jax.lax.scan(place, (nothing, nothing), gates, reverse=True)
+        return state._replace(
+            above=state.hidden @ above_left + state.biases[0],
+            right=jnp.where(is_first, 0, right),
+            left=(nothing, nothing),
+        )
+
+    def step(self, state: DiagonalState, x: Array, column: Array) -> tuple[Array, DiagonalState]:
+        """One pixel [n, 2 h] of the left-to-right direction."""
+        beside = self.state[0, : self.features]
+        gates = self.inputs[0](x) + state.left[0] @ beside + state.above[column]
+        h, c = lstm(gates, state.left[1])
+        rows = {"x": written(state.x, x, column), "hidden": written(state.hidden, h, column)}
+        return x + self.out(h + state.right[column]), state._replace(left=(h, c), **rows)
+
+    @nn.nowrap
+    def reach(self, seen: np.ndarray) -> np.ndarray:
+        """See nn.pixels: all inputs above and to the left, and above and to the right, of the row above."""
+        above = np.logical_or.accumulate(seen, axis=0)
+        left = np.logical_or.accumulate(above, axis=1)
+        right = np.logical_or.accumulate(above[:, ::-1], axis=1)[:, ::-1]
+        return left | moved(right, 1, 0)
+
+    def _biases(self, cond: Array | None, n: int) -> tuple[Array, Array]:
+        if cond is None:
+            none = jnp.zeros((n, 4 * self.features))
+            return none, none
+        left, right = jnp.split(self.bias(cond), 2, axis=-1)
+        return left, right
+
+
+def row_lstm(
+    *,
+    shape: Shape,
+    levels: int = 2,
+    features: int = 16,
+    layers: int = 7,
+    size: int = 7,
+    row_size: int = 3,
+    head_features: int = 32,
+    classes: int = 0,
+) -> Model:
+    """Row LSTM over images; it sees a triangle above each pixel, `conditionals.sees` says which.
+
+    Args:
+        shape: an image's [H, W, C].
+        levels: of every number: 2 for binary images.
+        features: h; maps between layers have 2 h channels.
+        layers: of LSTMs; the paper gives none for MNIST, these are the Diagonal BiLSTM's.
+        size: of the first layer's kernel, odd.
+        row_size: k, of the convolutions along the row, odd.
+        head_features: of the hidden layer before the logits; the paper has 32 for MNIST and 1,024 for CIFAR-10.
+        classes: of a label that the model is given, or 0.
+
+    Raises:
+        ValueError: a first kernel that is even or below 3, an even `row_size`, or x that is no image.
+    """
+    if row_size % 2 == 0:
+        raise ValueError(f"The size of the convolutions along the row must be odd, not {row_size}.")
+    return pixel_model(
+        stack(lambda: RowLSTM(features, row_size), layers),
+        shape=shape,
+        levels=levels,
+        features=features,
+        size=size,
+        head_features=head_features,
+        classes=classes,
+    )
+
+
+def diagonal_bilstm(
+    *,
+    shape: Shape,
+    levels: int = 2,
+    features: int = 16,
+    layers: int = 7,
+    size: int = 7,
+    head_features: int = 32,
+    classes: int = 0,
+) -> Model:
+    """Diagonal BiLSTM over images, with the paper's sizes for MNIST.
+
+    Args:
+        shape: an image's [H, W, C].
+        levels: of every number: 2 for binary images.
+        features: h; maps between layers have 2 h channels.
+        layers: of LSTMs in both directions.
+        size: of the first layer's kernel, odd.
+        head_features: of the hidden layer before the logits; the paper has 32 for MNIST and 1,024 for CIFAR-10.
+        classes: of a label that the model is given, or 0.
+
+    Raises:
+        ValueError: a first kernel that is even or below 3, or x that is no image.
+    """
+    return pixel_model(
+        stack(lambda: DiagonalBiLSTM(features), layers),
+        shape=shape,
+        levels=levels,
+        features=features,
+        size=size,
+        head_features=head_features,
+        classes=classes,
+    )
