@@ -25,6 +25,10 @@ TINY = {
     "ladder_vae_mnist": ["--layers", "1", "--features", "4", "--latent", "2", "--blocks", "1", "--test-k", "1"],
     "vq_vae_mnist": ["--codes", "8", "--prior-features", "4", "--prior-layers", "1"],
     "wavenet_spoken_digit": ["--window", "2048", "--layers", "2", "--features", "4", "--skip", "4"],
+    **{
+        f"{name}_mnist": ["--layers", "1", "--features", "2"]
+        for name in ("gated_pixel_cnn", "pixel_cnn", "row_lstm", "diagonal_bilstm")
+    },
     "vamp_prior_mnist": ["--pseudo-inputs", "8", "--test-k", "2"],
 }
 
