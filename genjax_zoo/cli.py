@@ -73,6 +73,11 @@ def sample(
     seed: int = 0,
     cond: tuple[str, ...] = (),
     seconds: float | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    prefix: Path | None = None,
+    keep: float | None = None,
     checkpoint: str = "latest",
     out: Path | None = None,
     debug: bool = False,
@@ -85,6 +90,11 @@ def sample(
         seed: of the draw.
         cond: conditions, such as label=3 or label=0,1,2 to take turns; those of the run's own data where none is given.
         seconds: how long sounds last; as in training where it is not given.
+        temperature: below 1 the likely becomes likelier.
+        top_k: draw from the k likeliest levels only; of autoregressive models, as are the next three.
+        top_p: draw from the likeliest levels that hold this much of the probability.
+        prefix: a .npy or .wav file that samples begin with, in raster order.
+        keep: complete the run's own data, of which this share is given.
         checkpoint: latest, best, or a step.
         out: a .png or .npy file; RUN/samples-<seed>.png by default, and WAV files beside it.
         debug: show the traceback of an error.
@@ -97,7 +107,9 @@ def sample(
     _use_compilation_cache()
     from genjax_zoo import drawing
 
-    step, files = drawing.draw_run(run, path, n, seed=seed, cond=cond, seconds=seconds, checkpoint=checkpoint)
+    settings: dict[str, Any] = {"seconds": seconds, "temperature": temperature, "top_k": top_k, "top_p": top_p}
+    settings |= {"prefix": prefix, "keep": keep, "checkpoint": checkpoint}
+    step, files = drawing.draw_run(run, path, n, seed=seed, cond=cond, **settings)
     print(f"{n} samples of step {step:,}: {', '.join(map(str, files[:2]))}{' ...' if len(files) > 2 else ''}")
 
 

@@ -8,15 +8,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import rich.progress
 
-from genjax_zoo import report
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Model, Variables, require
+from genjax_zoo import report, wrap
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Experiment, Model, Variables, require
 from genjax_zoo.evals.samples import draw
 from genjax_zoo.explore import conditions_of
 from genjax_zoo.run import restore
-from genjax_zoo.sampling import Choose, cached, drawn, reporting, values_of
+from genjax_zoo.sampling import Choose, cached, checked_prefix, completed, drawn, reporting, values_of
 from genjax_zoo.train import eval_variables
 
 
@@ -28,22 +29,33 @@ def draw_run(
     seed: int = 0,
     cond: Sequence[str] = (),
     seconds: float | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    prefix: Path | None = None,
+    keep: float | None = None,
     checkpoint: str = "latest",
 ) -> tuple[int, list[Path]]:
     """Draws n samples from a run and writes them; gives the step they are of, and the files (see `save`).
 
     Raises:
-        ValueError: an unknown condition or checkpoint, or `seconds` of what is no sound.
+        ValueError: an unknown condition or checkpoint, `seconds` of what is no sound, a temperature not above 0,
+            a setting that the model has no use for, or a prefix that does not fit.
     """
     experiment, state = restore(run, checkpoint=checkpoint)
     given = conditions_of(experiment, n, cond)
     model = experiment.model if seconds is None else lasting(experiment.model, seconds)
     variables, key = eval_variables(state), jax.random.key(seed)
     if model.conditionals is None:
-        x = draw(model, n)(variables, key, given)
+        if not (top_k is top_p is prefix is keep is None):
+            raise ValueError("--top-k, --top-p, --prefix and --keep are for autoregressive models; this run's is none.")
+        x = draw(model if temperature == 1 else wrap.tempered(model, temperature), n)(variables, key, given)
     else:
+        choose = drawn(key, temperature=temperature, top_k=top_k, top_p=top_p)
+        if (start := beginning(experiment, model, n, prefix, keep)) is not None:
+            choose = completed(choose, *checked_prefix(model.conditionals, start, n))
         with _bar() as tell:
-            x = one_by_one(model, variables, n, drawn(key), given, tell=tell)
+            x = one_by_one(model, variables, n, choose, given, tell=tell)
     return int(state.step), save(path, x)
 
 
@@ -81,6 +93,29 @@ def one_by_one(
     x = draw(variables, cond)
     jax.effects_barrier()  # all has been told
     return x
+
+
+def beginning(experiment: Experiment, model: Model, n: int, file: Path | None, keep: float | None) -> Array | None:
+    """The first numbers of what is drawn, x [n or 1, m]: of a file, or a share of the run's own data, or None.
+
+    Raises:
+        ValueError: both are given, the share is outside [0, 1], or the file is no .npy and no .wav, or of another rate.
+    """
+    if file is not None and keep is not None:
+        raise ValueError("Give --prefix or --keep, not both.")
+    if file is not None and file.suffix == ".wav":
+        return jnp.asarray(report.read_sound(file)).reshape(1, -1)
+    if file is not None:
+        if file.suffix != ".npy":
+            raise ValueError(f"Cannot read '{file}': --prefix takes a .npy file of x in raster order, or a .wav file.")
+        given = np.load(file)
+        return jnp.asarray(given).reshape(len(given) if given.ndim > 1 and len(given) == n else 1, -1)
+    if keep is None:
+        return None
+    if not 0 <= keep <= 1:
+        raise ValueError(f"--keep is a share in [0, 1], not {keep:g}.")
+    own = jnp.resize(experiment.data.at(0)["x"], (n, *experiment.model.spec["x"].shape)).reshape(n, -1)
+    return own[:, : min(round(keep * own.shape[1]), math.prod(model.conditionals.grid))]
 
 
 def lasting(model: Model, seconds: float) -> Model:

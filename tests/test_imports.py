@@ -23,25 +23,12 @@ ALLOWED = {
     "train": {"core"},
     "evals": {"core", "math", "sampling"},
     "report": {"core", "math"},
-    "drawing": {"core", "report", "sampling"},
     "conformance": {"core", "train", "sampling"},
     "run": {"core", "linen", "train", "report"},
     "explore": {"core", "latent", "report"},
+    "drawing": {"core", "evals", "explore", "report", "run", "sampling", "train", "wrap"},
     "flags": {"run"},
-    "cli": {
-        "core",
-        "data",
-        "models",
-        "evals",
-        "report",
-        "train",
-        "run",
-        "explore",
-        "flags",
-        "latent",
-        "drawing",
-        "sampling",
-    },
+    "cli": {"core", "data", "models", "report", "train", "run", "explore", "flags", "latent", "drawing"},
 }
 HEAVY = {"tensorflow_datasets", "grain", "sklearn", "matplotlib", "tensorboardX", "wandb", "tyro", "constriction"}
 

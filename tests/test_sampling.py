@@ -1,6 +1,7 @@
 """Draws from conditionals: sharpened, cut off, continued, and told about while they run."""
 
 import functools
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from genjax_zoo import evals, models
+from genjax_zoo import cli, evals, models
 from genjax_zoo.conformance import all_bits, probabilities_sum_to_one, randomised, samples_follow_the_likelihood
 from genjax_zoo.core import conditions
 from genjax_zoo.data import Resident
@@ -162,3 +163,40 @@ def test_bad_input():
         models.gated_pixel_cnn(shape=(4, 4, 1), levels=1)
     with pytest.raises(ValueError, match=r"of images \[H, W, C\]"):
         models.gated_pixel_cnn(shape=(16,))
+
+
+def test_the_command_draws_completes_and_refuses(tmp_path, capsys, monkeypatch):
+    """`sample` of an autoregressive run: settings, a prefix, a share of the run's own data, and one sentence each."""
+    run, out = str(tmp_path / "run"), tmp_path / "x.npy"
+    file = Path(__file__).parent.parent / "experiments" / "gated_pixel_cnn_digits.py"
+    monkeypatch.setattr(Resident, "batches", 1)
+    tiny = ["--steps", "1", "--batch-size", "16", "--layers", "1", "--features", "2"]
+    cli.console(["train", str(file), "--workdir", run, *tiny])
+
+    def draw(*more):
+        cli.console(["sample", run, "-n", "3", "--out", str(out), "--cond", "label=1,2,3", *more])
+        return np.load(out)
+
+    assert not np.array_equal(draw(), draw("--temperature", "0.3"))
+    coldest = draw("--top-k", "1")
+    np.testing.assert_array_equal(coldest, draw("--top-k", "1", "--seed", "5"))
+    np.save(tmp_path / "begin.npy", coldest[0].reshape(-1)[:20])
+    begun = draw("--prefix", str(tmp_path / "begin.npy"))
+    np.testing.assert_array_equal(begun.reshape(3, -1)[:, :20], np.tile(coldest[0].reshape(-1)[:20], (3, 1)))
+    assert len(np.unique(draw("--keep", "0.5").reshape(3, -1)[:, :32], axis=0)) > 1
+    out.unlink()
+    np.save(tmp_path / "long.npy", np.zeros(65))
+    for more, sentence in [
+        (["--prefix", str(tmp_path / "long.npy")], "The prefix has 65 numbers, but an example only 64; give fewer."),
+        (["--prefix", "x.txt"], "takes a .npy file of x in raster order, or a .wav file."),
+        (["--prefix", str(tmp_path / "long.npy"), "--keep", "0.5"], "Give --prefix or --keep, not both."),
+        (["--keep", "2"], "--keep is a share in [0, 1], not 2."),
+        (["--temperature", "0"], "A temperature is above 0, not 0.0."),
+        (["--top-k", "18"], "top_k is 18, but there are only 17 levels."),
+        (["--top-p", "0"], "top_p must be in (0, 1], not 0.0."),
+        (["--seconds", "2"], "--seconds is for models of sound"),
+    ]:
+        with pytest.raises(SystemExit) as stopped:
+            draw(*more)
+        assert stopped.value.code == 2 and sentence in " ".join(capsys.readouterr().err.split())
+        assert not out.exists()

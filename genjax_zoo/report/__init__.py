@@ -7,6 +7,7 @@ from genjax_zoo.report.pictures import save_grid as save_grid
 from genjax_zoo.report.pictures import save_samples as save_samples
 from genjax_zoo.report.sound import RATE as RATE
 from genjax_zoo.report.sound import is_sound as is_sound
+from genjax_zoo.report.sound import read_sound as read_sound
 from genjax_zoo.report.sound import save_sound as save_sound
 from genjax_zoo.report.sound import save_spectrograms as save_spectrograms
 from genjax_zoo.report.sound import waveform as waveform

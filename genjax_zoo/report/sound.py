@@ -9,7 +9,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.math import mu_law_inverse, spectrogram
+from genjax_zoo.math import mu_law, mu_law_inverse, spectrogram
 
 RATE = 8_000  # samples per second
 
@@ -33,6 +33,24 @@ def save_sound(path: Path, x: Any) -> None:
     unfinished = path.with_suffix(".tmp")
     wavfile.write(unfinished, RATE, samples)
     unfinished.replace(path)
+
+
+def read_sound(path: Path) -> np.ndarray:
+    """A mono WAV file of 16 bits at 8 kHz as x [T, 1], float32.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    from scipy.io import wavfile
+
+    try:
+        rate, samples = wavfile.read(path)
+    except ValueError as error:
+        raise ValueError(f"{path} is no WAV file: {error}.") from None
+    if rate != RATE or samples.ndim != 1 or samples.dtype != np.int16:
+        kind = f"{samples.dtype} at {rate} Hz, {samples.size // len(samples)} channel(s)"
+        raise ValueError(f"{path} holds {kind}; convert it to one channel of 16 bits at {RATE} Hz.")
+    return (mu_law(samples.astype(np.float64) / 2**15) / 255).astype(np.float32)[:, None]
 
 
 def save_spectrograms(path: Path, x: Any) -> None:
