@@ -43,7 +43,7 @@ class NADE(nn.Module):
         """All at once."""
         size = math.isqrt(self.dimensions - 1) + 1
         blocks = -(-self.dimensions // size)
-        before = jnp.tri(size, k=-1, dtype=self.inward.dtype)  # [i, j]: whether x_j comes before x_i, in a block
+        before = earlier(size).astype(self.inward.dtype)
 
         def split(a: Array) -> Array:
             """[D, ...] -> [blocks, size, ...], filled up with zeros."""
@@ -93,10 +93,20 @@ def nade(*, shape: Shape, hidden: int = 500, classes: int = 0) -> Model:
         shape: of x, any.
         hidden: H.
         classes: of a label that the model is given, or 0.
+
+    Raises:
+        ValueError: no hidden unit.
     """
+    if hidden < 1:
+        raise ValueError(f"NADE needs one hidden unit or more, not {hidden}.")
     dimensions = math.prod(shape)
     network = NADE(dimensions, hidden, conditional=classes > 0)
     return autoregressive(network, shape=shape, levels=2, grid=(1, dimensions, 1), classes=classes)
+
+
+def earlier(size: int) -> Array:
+    """[i, j], 1 where x_j comes before x_i."""
+    return jnp.tri(size, k=-1)
 
 
 def _of_bit(logit: Array) -> Array:
