@@ -23,7 +23,7 @@ def experiment(
         learning_rate: AdamW's step size at the start, with a weight decay of 0.1; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
     """
-    steps = 2_000
+    steps = 1_000
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.gated_pixel_cnn(shape=(8, 8, 1), levels=17, features=features, layers=layers, size=5, classes=10)
     tx = optax.adamw(schedule, weight_decay=0.1)
@@ -39,7 +39,7 @@ def experiment(
             "test": evals.likelihood(test),
             "samples": evals.sample_grid(n=100, cond={"label": jnp.arange(100) % 10}),
         },
-        eval_every=250,
+        eval_every=100,
         best="valid/nll",
         steps_per_call=50,
     )

@@ -165,12 +165,12 @@ def pixel_cnn() -> Case:
 
 
 def row_lstm() -> Case:
-    model = models.row_lstm(shape=(4, 7, 2), levels=3, features=3, layers=2, size=5, head_features=12, classes=3)
+    model = models.row_lstm(shape=(4, 7, 2), levels=3, features=6, layers=2, size=5, head_features=12, classes=3)
     return _levels(model, label=jnp.arange(16) % 3)
 
 
 def diagonal_bilstm() -> Case:
-    model = models.diagonal_bilstm(shape=(4, 7, 2), levels=3, features=3, layers=2, size=5, head_features=12, classes=3)
+    model = models.diagonal_bilstm(shape=(4, 7, 2), levels=3, features=6, layers=2, size=5, head_features=12, classes=3)
     return _levels(model, label=jnp.arange(16) % 3)
 
 

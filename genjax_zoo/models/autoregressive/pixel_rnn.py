@@ -113,7 +113,7 @@ class DiagonalState(NamedTuple):
     above: Array  # [W, n, 4 h], what left-to-right hidden states above and the condition add to the gates
     right: Array  # [W, n, h], right-to-left hidden states of the row above
     left: tuple[Array, Array]  # left-to-right hidden state and cell of the pixel before, each [n, h]
-    biases: tuple[Array, Array]  # the condition's, of the two directions, each [n, 4 h]
+    biases: Array  # [2, n, 4 h], of the two directions, with the condition's
 
 
 class DiagonalBiLSTM(nn.Module):
@@ -126,60 +126,61 @@ class DiagonalBiLSTM(nn.Module):
     features: int  # h
 
     def setup(self):
-        gates = 4 * self.features
-        self.inputs = [nn.Dense(gates), nn.Dense(gates)]  # of the left-to-right and the right-to-left direction
-        init = nn.initializers.lecun_normal(batch_axis=0)
-        self.state = self.param("state", init, (2, 2 * self.features, gates))  # of states beside, then above
+        gates, init = 4 * self.features, nn.initializers.lecun_normal(batch_axis=0)
+        # of the left-to-right and the right-to-left direction; of the map, the state beside and the state above
+        self.kernel = self.param("kernel", init, (2, 4 * self.features, gates))
+        self.bias = self.param("bias", nn.initializers.zeros, (2, gates))
         self.out = nn.Dense(2 * self.features)
-        self.bias = nn.Dense(2 * gates, use_bias=False)
+        self.given = nn.Dense(2 * gates, use_bias=False)
 
     def __call__(self, x: Array, cond: Array | None) -> Array:
         """[B, H, W, 2 h] -> the same."""
-        biases = [bias[:, None, None] for bias in self._biases(cond, len(x))]
-        from_left, from_right = (inputs(x) + bias for inputs, bias in zip(self.inputs, biases))
-        # beside the skewed image gates are zero, which leaves states that are zero as they are
-        gates = skew(jnp.stack([from_left, from_right[:, :, ::-1]]))
-        kernel = self.state.astype(gates.dtype)
+        both = skew(jnp.stack([x, x[:, :, ::-1]]))  # [2, B, H, H + W - 1, 2 h]
+        biases, rows = self._biases(cond, len(x))[:, :, None], jnp.arange(x.shape[1])[:, None]
 
-        def diagonal(carry: tuple[Array, Array], gates: Array):
-            h, c = carry  # [2, B, H, h]
+        def diagonal(carry: tuple[Array, Array], inputs: tuple[Array, Array]):
+            (h, c), (x, index) = carry, inputs  # [2, B, H, ...]
             above = jnp.pad(h, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
-            states = jnp.concatenate([h, above], axis=-1)
-            h, c = lstm(gates + jnp.einsum("dbrh,dhg->dbrg", states, kernel), c)
+            seen = jnp.concatenate([x, h, above], axis=-1)
+            gates = jnp.stack([seen[0] @ self.kernel[0], seen[1] @ self.kernel[1]])
+            # a row whose first pixel is yet to come has no bias, which leaves its states at zero
+            h, c = lstm(gates + jnp.where(rows <= index, biases, 0), c)
             return (h, c), h
 
-        nothing = jnp.zeros_like(gates, shape=(*gates.shape[:3], self.features))
-        _, hidden = jax.lax.scan(diagonal, (nothing, nothing), jnp.moveaxis(gates, 3, 0))
+        nothing = jnp.zeros_like(both, shape=(*both.shape[:3], self.features))
+        columns = jnp.moveaxis(both, 3, 0), jnp.arange(both.shape[3])
+        # gates are computed again for the gradient: on a CPU storing all of them takes longer
+        _, hidden = jax.lax.scan(jax.checkpoint(diagonal, prevent_cse=False), (nothing, nothing), columns)
         left, right = unskew(jnp.moveaxis(hidden, 0, 3))
         return x + self.out(left + shift_down(right[:, :, ::-1]))
 
     def start(self, columns: int, n: int, cond: Array | None) -> DiagonalState:
         """Before the first row."""
-        nothing, biases = jnp.zeros((columns, n, self.features)), self._biases(cond, n)
+        nothing = jnp.zeros((columns, n, self.features))
         x, above = jnp.zeros((columns, n, 2 * self.features)), jnp.zeros((columns, n, 4 * self.features))
-        return DiagonalState(x, nothing, above, nothing, (nothing[0], nothing[0]), biases)
+        return DiagonalState(x, nothing, above, nothing, (nothing[0], nothing[0]), self._biases(cond, n))
 
     def begin_row(self, state: DiagonalState, is_first: Array) -> DiagonalState:
         """Runs the right-to-left direction over the row above, which is complete by now."""
-        (_, above_left), (beside, above) = (jnp.split(kernel, 2) for kernel in self.state)
+        from_map, beside, above = jnp.split(self.kernel[1], (2 * self.features, 3 * self.features))
 
         def place(carry: tuple[Array, Array], gates: Array):
             h, c = lstm(gates + carry[0] @ beside, carry[1])
             return (h, c), h
 
         nothing = jnp.zeros_like(state.left[0])
-        gates = self.inputs[1](state.x) + state.right @ above + state.biases[1]
+        gates = state.x @ from_map + state.right @ above + state.biases[1]
         _, right = jax.lax.scan(place, (nothing, nothing), gates, reverse=True)
         return state._replace(
-            above=state.hidden @ above_left + state.biases[0],
+            above=state.hidden @ self.kernel[0, 3 * self.features :] + state.biases[0],
             right=jnp.where(is_first, 0, right),
             left=(nothing, nothing),
         )
 
     def step(self, state: DiagonalState, x: Array, column: Array) -> tuple[Array, DiagonalState]:
         """One pixel [n, 2 h] of the left-to-right direction."""
-        beside = self.state[0, : self.features]
-        gates = self.inputs[0](x) + state.left[0] @ beside + state.above[column]
+        seen = jnp.concatenate([x, state.left[0]], axis=-1)
+        gates = seen @ self.kernel[0, : 3 * self.features] + state.above[column]
         h, c = lstm(gates, state.left[1])
         rows = {"x": written(state.x, x, column), "hidden": written(state.hidden, h, column)}
         return x + self.out(h + state.right[column]), state._replace(left=(h, c), **rows)
@@ -192,12 +193,10 @@ class DiagonalBiLSTM(nn.Module):
         right = np.logical_or.accumulate(above[:, ::-1], axis=1)[:, ::-1]
         return left | moved(right, 1, 0)
 
-    def _biases(self, cond: Array | None, n: int) -> tuple[Array, Array]:
-        if cond is None:
-            none = jnp.zeros((n, 4 * self.features))
-            return none, none
-        left, right = jnp.split(self.bias(cond), 2, axis=-1)
-        return left, right
+    def _biases(self, cond: Array | None, n: int) -> Array:
+        """Of both directions' gates, [2, n, 4 h]."""
+        bias = jnp.broadcast_to(self.bias[:, None], (2, n, 4 * self.features))
+        return bias if cond is None else bias + jnp.stack(jnp.split(self.given(cond), 2, axis=-1))
 
 
 def row_lstm(
