@@ -103,9 +103,12 @@ class PixelCNNPP(Autoregressive):
 
     def nll(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Minus the log of the product of all conditionals, nats [B]; the key is of dropout."""
-        x, cond = self._inputs(batch)
-        parameters = self.network.parameters(x, cond, key if train else None)
-        return {"nll": logistic_mixture_nll(parameters, x, levels=self.levels)}
+        x, _ = self._inputs(batch)
+        return {"nll": logistic_mixture_nll(self.parameters(batch, key, train), x, levels=self.levels)}
+
+    def parameters(self, batch: Batch, key: Key, train: bool = False) -> Array:
+        """Of the mixture of every pixel, [B, H, W, P]."""
+        return self.network.parameters(*self._inputs(batch), key if train else None)
 
 
 def pixel_cnn_pp(
