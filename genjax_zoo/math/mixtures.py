@@ -23,9 +23,7 @@ def logistic_mixture_parameters(channels: int, components: int) -> int:
 
 def logistic_mixture_nll(parameters: Array, x: Array, *, levels: int) -> Array:
     """-log P(x) of all pixels: parameters [B, ..., P], x of int levels [B, ..., C] -> nats [B]."""
-    x, channels = x.astype(parameters.dtype), range(x.shape[-1])
-    mixture = _Mixture.of(parameters, len(channels))
-    log_p = mixture.log_weights + sum(mixture.log_p(x, c, x[..., c : c + 1], levels) for c in channels)
+    log_p = _Mixture.of(parameters, x.shape[-1]).joint(x.astype(parameters.dtype), x.shape[-1], levels)
     return -sum_per_example(jax.nn.logsumexp(log_p, axis=-1))
 
 
@@ -41,12 +39,12 @@ def logistic_mixture_logits(parameters: Array, x: Array, channel: int, *, levels
     Returns:
         [..., K].
     """
-    x = x.astype(parameters.dtype)
-    mixture = _Mixture.of(parameters, x.shape[-1])
-    seen = mixture.log_weights + sum(mixture.log_p(x, c, x[..., c : c + 1], levels) for c in range(channel))
-    every = jnp.arange(levels, dtype=parameters.dtype)[:, None]
-    log_p = _Mixture.of(parameters[..., None, :], x.shape[-1]).log_p(x[..., None, :], channel, every, levels)
-    return jax.nn.logsumexp(jax.nn.log_softmax(seen)[..., None, :] + log_p, axis=-1)
+    mixture, x = _Mixture.of(parameters, x.shape[-1]), x.astype(parameters.dtype)
+    mean, log_scale = mixture.logistic(x, channel, levels)
+    every = jnp.arange(levels, dtype=parameters.dtype)
+    log_p = logistic_bin_log_p(every, mean[..., None], log_scale[..., None], levels=levels)  # [..., M, K]: K is fast
+    seen = jax.nn.log_softmax(mixture.joint(x, channel, levels))
+    return jax.nn.logsumexp(seen[..., None] + log_p, axis=-2)
 
 
 class _Mixture(NamedTuple):
@@ -63,12 +61,19 @@ class _Mixture(NamedTuple):
         floored = jnp.maximum(scales, LEAST_LOG_SCALE)
         return cls(jax.nn.log_softmax(weights[..., 0, :]), means, floored, jnp.tanh(coefficients))
 
-    def log_p(self, x: Array, channel: int, level: Array, levels: int) -> Array:
-        """Log P(level | component, channels before) of one channel, [..., M]."""
-        half = (levels - 1) / 2  # of the range, in levels
+    def joint(self, x: Array, channels: int, levels: int) -> Array:
+        """Log P(component, the first so many channels), [..., M]."""
+        log_p = self.log_weights
+        for channel in range(channels):
+            level = x[..., channel, None]
+            log_p = log_p + logistic_bin_log_p(level, *self.logistic(x, channel, levels), levels=levels)
+        return log_p
+
+    def logistic(self, x: Array, channel: int, levels: int) -> tuple[Array, Array]:
+        """Mean and log scale of one channel given those before, in units of levels, [..., M]."""
+        half = (levels - 1) / 2  # of the range
         mean = self.means[..., channel, :]
         for before in range(channel):
             coefficient = self.coefficients[..., channel * (channel - 1) // 2 + before, :]
-            mean = mean + coefficient * (x[..., before : before + 1] / half - 1)
-        log_scale = self.log_scales[..., channel, :] + math.log(half)
-        return logistic_bin_log_p(level, half * (mean + 1), log_scale, levels=levels)
+            mean = mean + coefficient * (x[..., before, None] / half - 1)
+        return half * (mean + 1), self.log_scales[..., channel, :] + math.log(half)
