@@ -70,7 +70,7 @@ def by_scipy(parameters, x, levels, channels, components):
         lower = -np.inf if x[c] == 0 else unit[c] - 1 / (levels - 1)
         left, right = logistic.cdf(upper) - logistic.cdf(lower), logistic.sf(lower) - logistic.sf(upper)
         log_p = log_p + np.log(np.where(unit[c] < mean, left, right))
-    return -float(special.logsumexp(log_p))
+    return -np.asarray(special.logsumexp(log_p))
 
 
 @pytest.mark.parametrize("channels, levels", [(1, 256), (3, 256), (4, 3)])
