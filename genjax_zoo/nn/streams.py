@@ -2,8 +2,7 @@
 
 The vertical stream sees the rows above, the horizontal one those and the places to the left (Salimans et al. 2017,
 arXiv:1701.05517, sec. 2.3-2.4). A pass down halves the image once per scale, a pass up doubles it again, and short-cuts
-join the two. Place (R, C) of the next coarser scale sees the places (2 R, 2 C) and before; the four places from
-(2 R, 2 C) to (2 R + 1, 2 C + 1) see it.
+join the two.
 
 Both views use the same parameters. The vertical stream is a function of rows and what it keeps of the row before, so
 that all rows are one call, and one row is another. The horizontal stream has a view of one row (what the row above
@@ -12,78 +11,26 @@ the place it wrote last is used again. `step` returns what the place has to writ
 the large buffers outside of every `cond`, which would copy them.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.math.convolve import convolve
-from genjax_zoo.nn.image import Conv
+from genjax_zoo.nn.shifted import (
+    Double,
+    DownRightShifted,
+    DownShifted,
+    Halve,
+    Pair,
+    Seen,
+    concat_elu,
+    down_right_shifted,
+    down_shifted,
+)
 
 Array = jax.Array
-Pair = tuple[Array, Array]  # the vertical and the horizontal stream, each [B, H, W, F]
 SMALL = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")  # the paper's init_scale of 0.1
-
-
-def concat_elu(x: Array) -> Array:
-    """ELU of x and of -x, side by side: [..., C] -> [..., 2 C]."""
-    return nn.elu(jnp.concatenate([x, -x], axis=-1))
-
-
-def around(x: Array) -> Array:
-    """A column of zeros on each side: [B, H, W, C] -> [B, H, W + 2, C]."""
-    return jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
-
-
-class DownShifted(nn.Module):
-    """A 2x3 convolution whose last row is the place's own; what is above the first row is given."""
-
-    features: int
-    stride: int = 1
-    init: Any = nn.linear.default_kernel_init
-
-    def setup(self):
-        self.conv = Conv(self.features, (2, 3), ((0, 0), (0, 0)), self.init, stride=self.stride)
-
-    def __call__(self, above: Array, x: Array) -> Array:
-        """The row above [B, 1, W, C] and [B, H, W, C] -> [B, H / stride, W / stride, F]."""
-        return self.conv(around(jnp.concatenate([above, x], axis=1)))
-
-
-class DownRightShifted(nn.Module):
-    """A 2x2 convolution whose last number is the place's own."""
-
-    inputs: int
-    features: int
-    stride: int = 1
-    init: Any = nn.linear.default_kernel_init
-
-    def setup(self):
-        def half(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-            return self.init(key, shape, dtype) / 2**0.5  # a kernel's variance is that of the whole
-
-        shape = (1, 2, self.inputs, self.features)
-        self.above = self.param("above", half, shape)
-        self.here = self.param("here", half, shape)
-        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
-
-    def __call__(self, x: Array) -> Array:
-        """[B, H, W, C] -> [B, H / stride, W / stride, F]."""
-        kernel = jnp.concatenate([self.above, self.here])
-        return convolve(x, kernel.astype(x.dtype), ((1, 0), (1, 0)), self.stride) + self.bias
-
-    def begin_row(self, above: Array) -> Array:
-        """What the row above [W, n, C] and the bias give to each place of a row, [W / stride, n, F]."""
-        before = jnp.pad(above, ((1, 0), (0, 0), (0, 0)))[:-1]
-        return self._product(before[:: self.stride], above[:: self.stride], self.above) + self.bias
-
-    def step(self, left: Array, here: Array) -> Array:
-        """What the place to the left and the place itself give, both [n, C] -> [n, F]."""
-        return self._product(left, here, self.here)
-
-    def _product(self, left: Array, right: Array, kernel: Array) -> Array:
-        return jnp.concatenate([left, right], axis=-1) @ kernel.reshape(-1, self.features)
 
 
 class Block(nn.Module):
@@ -163,6 +110,14 @@ class Block(nn.Module):
         gates = above[:, self.features :] + self.horizontal_out.step(second, hidden)
         return x + nn.glu(gates), jnp.concatenate([inputs, hidden], axis=-1)
 
+    @nn.nowrap
+    def reach(self, x: Seen, short: Seen | None) -> Seen:
+        """What the streams see, given what x and the short-cut see."""
+        of_vertical, of_horizontal = short or (False, False)
+        vertical = x[0] | down_shifted(down_shifted(x[0]) | of_vertical)
+        hidden = down_right_shifted(x[1]) | vertical | of_horizontal
+        return vertical, x[1] | down_right_shifted(hidden)
+
     def _vertical(self, kept: Pair, x: Array, short: Array | None, bias: Array, key: Array | None):
         inputs = concat_elu(x)
         hidden = self.vertical_in(kept[0], inputs)
@@ -179,47 +134,6 @@ class Block(nn.Module):
         """Of each stream's gates, [B or 1, 1, 1, 2 F]."""
         both = self.bias(cond) if self.conditional else jnp.zeros((1, 4 * self.features))
         return jnp.split(both[:, None, None], 2, axis=-1)
-
-
-class Halve(nn.Module):
-    """Both streams at half the rows and columns."""
-
-    features: int
-
-    def setup(self):
-        self.vertical = DownShifted(self.features, stride=2)
-        self.horizontal = DownRightShifted(self.features, self.features, stride=2)
-
-    def __call__(self, x: Pair) -> Pair:
-        """[B, H, W, F] each -> [B, H / 2, W / 2, F]."""
-        return self.vertical(jnp.zeros_like(x[0][:, :1]), x[0]), self.horizontal(x[1])
-
-
-class Double(nn.Module):
-    """Transposed convolutions, 2x3 and 2x2 with stride 2, with a bias for each of the four places that one becomes."""
-
-    features: int
-
-    def setup(self):
-        self.even = nn.Dense(2 * self.features)  # columns that see one coarse column
-        self.odd = Conv(2 * self.features, (1, 2), ((0, 0), (0, 1)))  # and those between two
-        self.places = nn.Dense(4 * self.features)
-
-    def __call__(self, x: Pair) -> Pair:
-        """[B, h, w, F] each -> [B, 2 h, 2 w, F]."""
-        b, h, w, _ = x[1].shape
-        places = self.horizontal(x[1]).reshape(b, h, w, 2, 2, self.features)
-        return self.vertical(x[0]), places.swapaxes(2, 3).reshape(b, 2 * h, 2 * w, self.features)
-
-    def vertical(self, x: Array) -> Array:
-        """[B, h, w, F] -> [B, 2 h, 2 w, F]."""
-        b, h, w, _ = x.shape
-        places = jnp.stack([self.even(x), self.odd(x)], axis=3).reshape(b, h, w, 2, 2, self.features)
-        return places.transpose(0, 1, 4, 2, 3, 5).reshape(b, 2 * h, 2 * w, self.features)  # from [..., column, row, F]
-
-    def horizontal(self, x: Array) -> Array:
-        """Of each place [..., F] its four, [..., 4 F]: rows, then columns."""
-        return self.places(x)
 
 
 class Cache(NamedTuple):
@@ -278,6 +192,21 @@ class Streams(nn.Module):
         x = shorts.pop() if self.scales == 1 else self.double(self.coarser(self.halve(x), cond, keys.pop()))
         for block in self.up:
             x = block(x, shorts.pop(), cond, keys.pop())
+        return x
+
+    @nn.nowrap
+    def reach(self, x: Seen) -> Seen:
+        """What both streams see in the end."""
+        block, shorts = Block(1), [x]
+        for _ in range(self.blocks):
+            x = block.reach(x, None)
+            shorts.append(x)
+        if self.scales == 1:
+            x = shorts.pop()
+        else:
+            x = Double(1).reach(Streams(1, self.blocks, self.scales - 1).reach(Halve(1).reach(x)))
+        for short in reversed(shorts):
+            x = block.reach(x, short)
         return x
 
     def start(self, n: int, columns: int) -> Cache:

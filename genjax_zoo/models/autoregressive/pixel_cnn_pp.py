@@ -2,21 +2,25 @@
 
 Salimans et al. 2017, arXiv:1701.05517. The paper normalises weights and initialises them from a batch; here they are
 plain parameters, so that one step of the cached view has nothing to normalise. As in every network of finite depth, a
-place sees rows above as far to the side as the blocks reach: 2 columns with each of a scale, in that scale's columns.
+place does not see pixels too far to its right in the row above; `conditionals.sees` says exactly which.
 """
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms
 from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
 from genjax_zoo.models.autoregressive.autoregressive import Autoregressive, Shape, autoregressive
 from genjax_zoo.nn import Conv, Streams
 from genjax_zoo.nn.causal import shift_down, shift_right
-from genjax_zoo.nn.streams import around, write
+from genjax_zoo.nn.pixels import moved
+from genjax_zoo.nn.shifted import around, down_shifted
+from genjax_zoo.nn.streams import write
 
 
 class Cache(NamedTuple):
@@ -89,6 +93,18 @@ class PixelCNNPPNetwork(nn.Module):
         """Logits [..., K] of one channel, given parameters [..., P] and the channels before in x [..., C]."""
         return logistic_mixture_logits(h, x, channel, levels=self.levels)
 
+    @nn.nowrap
+    def sees(self, rows: int, columns: int) -> np.ndarray:
+        """Which numbers each depends on, by the kernels' reach; bool [D, D] in raster order, as core.Conditionals."""
+        count = rows * columns
+        pixels = np.eye(count, dtype=bool).reshape(rows, columns, count)
+        across = pixels | moved(pixels, 0, 1) | moved(pixels, 0, -1)
+        horizontal = moved(across, 1, 0) | moved(pixels | moved(pixels, 1, 0), 0, 1)
+        streams = Streams(1, self.blocks, self.scales)
+        _, seen = streams.reach((moved(down_shifted(pixels), 1, 0), horizontal))
+        one = np.ones((self.channels, self.channels), bool)
+        return np.kron(seen.reshape(count, count), one) | np.kron(np.eye(count, dtype=bool), np.tril(one, -1))
+
     def _pixels(self, x: Array) -> Array:
         """In [-1, 1], with a channel of ones by which the border is seen."""
         values = 2 * x.astype(float) / (self.levels - 1) - 1
@@ -149,4 +165,6 @@ def pixel_cnn_pp(
         )
     settings = (levels, shape[-1], features, blocks, scales, components, dropout)
     network = PixelCNNPPNetwork(*settings, conditional=classes > 0)
-    return autoregressive(network, shape=shape, levels=levels, classes=classes, root=PixelCNNPP)
+    model = autoregressive(network, shape=shape, levels=levels, classes=classes, root=PixelCNNPP)
+    sees = network.sees(shape[0], shape[1])
+    return dataclasses.replace(model, conditionals=dataclasses.replace(model.conditionals, sees=sees))
