@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from cases import CASES, _levels
 
-from genjax_zoo import conformance, models
+from genjax_zoo import conformance, math, models
 from genjax_zoo.core import total
 from genjax_zoo.models.autoregressive import image_gpt, nade
 from genjax_zoo.nn import MaskedMLP
@@ -190,7 +190,7 @@ def test_dropout_is_of_training_only():
         (lambda: models.image_gpt(shape=SHAPE, levels=1), "two or more, not 1"),
         (lambda: models.image_gpt(shape=SHAPE, dropout=1.0), "dropout is in"),
         (lambda: models.made(shape=SHAPE, levels=1), "two or more, not 1"),
-        (lambda: models.made(shape=SHAPE, levels=2, likelihood=models.made), "not both"),
+        (lambda: models.made(shape=SHAPE, levels=2, likelihood=math.bernoulli), "not both"),
         (lambda: models.nade(shape=SHAPE, hidden=0), "one hidden unit or more, not 0"),
     ],
 )
