@@ -32,6 +32,10 @@ TINY = {
         f"{name}_mnist": ["--layers", "1", "--features", "2"]
         for name in ("gated_pixel_cnn", "pixel_cnn", "row_lstm", "diagonal_bilstm")
     },
+    **{
+        f"pixel_cnn_pp_{data}": ["--features", "2", "--blocks", "1", "--scales", "1", "--components", "2"]
+        for data in ("digits", "mnist")
+    },
     "vamp_prior_mnist": ["--pseudo-inputs", "8", "--test-k", "2"],
 }
 
