@@ -2,8 +2,9 @@
 
     python benchmarks/causal_step.py [--torch] [--window 4096] [--batch 4] [--repeats N] [--json FILE]
 
-The network is WaveNet's of experiments/wavenet_spoken_digit.py. The floor is the time of the step's matrix products
-alone (forward, by weights, by inputs), at the rate measured in the same run. Minimum of runs that take turns.
+The networks are WaveNet's of experiments/wavenet_spoken_digit.py, and a gated PixelCNN of 8 layers of 64 on 28x28. The
+floor is the time of the step's matrix products alone (forward, by weights, by inputs), at the rate measured in the same
+run. Minimum of runs that take turns.
 """
 
 import argparse
@@ -32,8 +33,12 @@ def products(skip: int) -> int:
 def ours(codes, skip: int):
     """One step of ours, as a function without arguments."""
     model = models.wavenet(length=codes.shape[1], skip=skip, conditions={})
+    return step_of(model, {"x": jnp.asarray(codes[..., None] / (LEVELS - 1), jnp.float32)})
+
+
+def step_of(model, batch):
+    """One train step of a model, as a function without arguments."""
     players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(1e-3))}
-    batch = {"x": jnp.asarray(codes[..., None] / (LEVELS - 1), jnp.float32)}
     state = [create_state(model, players, jax.random.key(0), batch)]
     step = jax.jit(make_step(players), donate_argnums=0)
 
@@ -80,8 +85,32 @@ def torchs(codes, skip: int):
     return run
 
 
+def gated_pixel_cnn(flags) -> dict:
+    """The row of a gated PixelCNN, 8 layers of 64, on 32 binary images of 28x28."""
+    x = np.random.default_rng(0).integers(0, 2, (32, 28, 28, 1))
+    model = models.gated_pixel_cnn(shape=(28, 28, 1))
+    runs = {"genjax_zoo": step_of(model, {"x": jnp.asarray(x, jnp.float32)})}
+    if flags.torch:
+        from torch_networks import GatedPixelCNN, training
+
+        runs["torch"] = training(GatedPixelCNN(), x.transpose(0, 3, 1, 2))
+    least, wide = best(runs, flags.repeats), 2 * 64
+    first = 64 * wide * (4 * 7 + 4)  # the 7x7 kernel's upper half, and its left
+    rest = 7 * 64 * wide * (2 * 3 + 2)
+    floor = 3 * 2 * (first + rest + 8 * (wide * wide + 64 * 64) + 64 * 64) * x.size * matmul_seconds()
+    return row("gated_pixel_cnn 28x28, 8 x 64, batch 32", floor, least)
+
+
+def row(name: str, floor: float, least: dict[str, float]) -> dict:
+    """Milliseconds, and ratios of them."""
+    mine, found = least["genjax_zoo"], {"name": name, "floor_ms": 1e3 * floor}
+    found |= {f"{other}_ms": 1e3 * seconds for other, seconds in least.items()}
+    found |= {"torch_ratio": least["torch"] / mine} if "torch" in least else {}
+    return {**found, "share_of_floor": floor / mine}
+
+
 def main():
-    """Prints one row per width of the skip connections."""
+    """Prints a row for each network."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--torch", action="store_true", help="measure PyTorch, too")
     parser.add_argument("--window", type=int, default=4_096)
@@ -95,12 +124,10 @@ def main():
         runs = {"genjax_zoo": ours(codes, skip), **({"torch": torchs(codes, skip)} if flags.torch else {})}
         least = best(runs, flags.repeats)
         floor = 3 * 2 * products(skip) * codes.size * matmul_seconds()
-        mine = least["genjax_zoo"]
-        found = {"name": f"wavenet 64/{skip}/256, {flags.batch} x {flags.window}", "floor_ms": 1e3 * floor}
-        found |= {f"{name}_ms": 1e3 * seconds for name, seconds in least.items()}
-        found |= {"torch_ratio": least["torch"] / mine} if flags.torch else {}
-        rows.append({**found, "share_of_floor": floor / mine})
-        print("  ".join(f"{key} {v:,.3g}" if isinstance(v, float) else v for key, v in rows[-1].items()), flush=True)
+        rows.append(row(f"wavenet 64/{skip}/256, {flags.batch} x {flags.window}", floor, least))
+    rows.append(gated_pixel_cnn(flags))
+    for found in rows:
+        print("  ".join(f"{key} {v:,.3g}" if isinstance(v, float) else v for key, v in found.items()), flush=True)
     if flags.json:
         flags.json.write_text(json.dumps(rows, indent=2) + "\n")
 
