@@ -3,7 +3,8 @@
     genjax-zoo train experiments/gated_pixel_cnn_digits.py
     genjax-zoo sample runs/gated_pixel_cnn_digits --cond label=3
 
-Each column of samples.png is one label. "bits/dim" is exact: that of a lossless code.
+Each column of samples.png is one label. "bits/dim" is exact. 1,297 images are soon learnt by heart: more steps, or more
+features, make the likelihood of others worse.
 """
 
 import jax.numpy as jnp
@@ -23,7 +24,7 @@ def experiment(
         learning_rate: AdamW's step size at the start, with a weight decay of 0.1; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
     """
-    steps = 1_000
+    steps = 500
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.gated_pixel_cnn(shape=(8, 8, 1), levels=17, features=features, layers=layers, size=5, classes=10)
     tx = optax.adamw(schedule, weight_decay=0.1)
@@ -39,7 +40,7 @@ def experiment(
             "test": evals.likelihood(test),
             "samples": evals.sample_grid(n=100, cond={"label": jnp.arange(100) % 10}),
         },
-        eval_every=100,
+        eval_every=50,
         best="valid/nll",
         steps_per_call=50,
     )
