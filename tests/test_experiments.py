@@ -18,7 +18,7 @@ TINY = {
     "nice_mnist": ["--layers", "2", "--hidden", "8"],
     "real_nvp_mnist": ["--layers", "2", "--hidden", "8"],
     "maf_mnist": ["--layers", "2", "--hidden", "8"],
-    "image_gpt_mnist": ["--features", "4", "--layers", "1"],
+    "image_gpt_mnist": ["--features", "4", "--layers", "1", "--heads", "1"],
     "made_binary_mnist": ["--hidden", "8", "8"],
     "nade_mnist": ["--hidden", "8"],
     "made_mnist": ["--components", "2", "--hidden", "8"],
