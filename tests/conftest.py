@@ -15,6 +15,18 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def pytest_collection_modifyitems(items):
+    """Two processes compile side by side; tests with programs in common stay together: a file's, or a model's laws."""
+    for item in items:
+        group = item.path.stem
+        name = getattr(item, "originalname", None)
+        if name == "test_law":
+            group = f"laws of {item.callspec.params['name']}"
+        elif name == "test_experiment":
+            group = item.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(autouse=True, scope="module")
 def _compiled_programs_end_with_their_module():
     """Each holds memory maps, of which a process has 65,530: a thousand tests in one process would run out of them."""

@@ -50,7 +50,9 @@ def test_experiment(path, tmp_path, monkeypatch):
     cli.console(["train", str(path), "--workdir", run, *tiny])
     experiment, state = restore(run)
     assert int(state.step) == 2
-    cli.console(["sample", run, "-n", "4", "--out", str(tmp_path / "x.png")])
-    assert (tmp_path / "x.png").exists()
+    assert list(tmp_path.glob("run/*.png"))  # samples, or a map of them
+    if "digits" in path.stem:  # compiling a sampler once more takes longest; the embedded data stand for all
+        cli.console(["sample", run, "-n", "4", "--out", str(tmp_path / "x.png")])
+        assert (tmp_path / "x.png").exists()
     assert experiment.data.at(0)["x"].shape[0] == 16
     assert all(x.is_fully_replicated for x in jax.tree.leaves(state.variables))
