@@ -15,8 +15,9 @@ from genjax_zoo import conformance, models
 LAWS = [*conformance.EVERY, *conformance.BY_CAPABILITY.values()]
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def case_of(name):
+    jax.clear_caches()  # the programs of the model before hold memory maps, of which a process has 65,530
     return CASES[name]()
 
 
