@@ -7,7 +7,7 @@ time of one evaluation of the whole network times the number of evaluations that
 for all of them. The roofline is the time to read all weights once for every sample from the cache, at the rate
 `--bandwidth`; several streams share one reading. `--torch` adds PyTorch on the same network and the same cached
 algorithm (its own rings, one batched product for all that is past), without gradients, by one thread or by all,
-whichever is faster.
+whichever is faster; `--torch-threads 1` leaves out all, which wait for each other where other processes run.
 """
 
 import argparse
@@ -84,7 +84,7 @@ def wavenet(flags: argparse.Namespace) -> list[dict]:
         weights -= network["embed"]["embedding"].size  # of which a step reads one row
         floor = 4 * weights / (flags.bandwidth * 1e9)
         for n in (1, 16):
-            threads = (1, os.cpu_count() or 1) if flags.torch else ()
+            threads = flags.torch_threads if flags.torch else ()
             others = {f"torch_{t}_threads": torch_wavenet(network, n, flags.torch_samples, t) for t in threads}
             name = f"wavenet 64/{skip}/256, {n} streams"
             found = row(model, variables, name, n, flags.repeats, **others)
@@ -194,6 +194,7 @@ def main():
     parser.add_argument("--torch", action="store_true", help="measure PyTorch, too")
     parser.add_argument("--samples", type=int, default=RATE, help="of a sound; the naive sampler takes their square")
     parser.add_argument("--torch-samples", type=int, default=500, help="PyTorch is timed on so many")
+    parser.add_argument("--torch-threads", type=int, nargs="+", default=sorted({1, os.cpu_count() or 1}))
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--bandwidth", type=float, default=93.0, help="GB/s of one core reading weights from its cache")
     parser.add_argument("--json", type=Path, help="a file for the rows")
