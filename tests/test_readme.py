@@ -23,7 +23,7 @@ def test_your_own_model(tmp_path, monkeypatch):
 
 
 def test_experiments_named_exist():
-    named = re.findall(r"`(\w+_(?:digits|mnist|points))`", README)
+    named = re.findall(r"`(\w+_(?:digits?|mnist|points))`", README)
     assert named and all((ROOT / f"experiments/{name}.py").exists() for name in named)
     assert {p.stem for p in (ROOT / "experiments").glob("*.py")} <= set(named)
 
