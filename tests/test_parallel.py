@@ -133,9 +133,7 @@ def test_sharded_equals_one_device(count, backend):
     assert distance(GAMES[count], backend) < 2e-5
 
 
-@pytest.mark.parametrize(
-    "wrong, backend", [(only_gradients, "shard_map"), (only_loss, "pmap"), (only_loss, "vmap")], ids=str
-)
+@pytest.mark.parametrize("wrong, backend", [(only_gradients, "shard_map"), (only_loss, "pmap"), (only_loss, "vmap")])
 @pytest.mark.parametrize("count", GAMES)
 def test_control_mean_in_one_place_only(monkeypatch, wrong, backend, count):
     monkeypatch.setattr(step, "_mean_over", wrong)
