@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Model, Variables, conditions, require
+from genjax_zoo.math import no_levels
 from genjax_zoo.sampling import levels_of, values_of
 
 Choose = Callable[[int, np.ndarray], np.ndarray]  # (index in raster order, p [size, K]) -> levels [size]
@@ -39,9 +40,10 @@ def compress(model: Model, variables: Variables, batch: Batch, *, size: int = 25
 
     (views,) = require(model, "conditionals")
     family, codes = stream.model.Categorical(perfect=False), []
-    top = views.levels - 1
-    if bool(jnp.any(jnp.abs(batch["x"] * top - jnp.round(batch["x"] * top)) > 1e-3)):
-        raise ValueError(f"The codec takes the {views.levels} levels k / {top} of this model; round x to them first.")
+    if no_levels(batch["x"], views.levels).size:
+        raise ValueError(
+            f"The codec takes the {views.levels} levels k / {views.levels - 1} of this model; round x to them first."
+        )
     for part, count in _parts(batch, size):
         levels = np.asarray(levels_of(views, part["x"])).reshape(size, -1)
         seen: list[np.ndarray] = []

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Key, Model, Variables, conditions, require
+from genjax_zoo.math import level_of, no_levels
 
 Choose = Callable[[Array, Array], Array]  # (index in raster order, logits [n, K]) -> levels [n]
 Sampler = Callable[..., Array]  # (conditionals, variables, n, choose, cond) -> levels int32 [n, *grid]
@@ -132,11 +133,10 @@ def checked_prefix(views: Conditionals, prefix: Array, n: int) -> tuple[Array, A
     count, top = int(np.prod(views.grid)), views.levels - 1
     if prefix.shape[1] > count:
         raise ValueError(f"The prefix has {prefix.shape[1]} numbers, but an example only {count}; give fewer.")
-    level = np.asarray(prefix) * top
-    if np.any(np.abs(level - np.round(level)) > 1e-3) or np.any((level < -1e-3) | (level > top + 1e-3)):
+    if no_levels(prefix, views.levels).size:
         raise ValueError(f"The prefix has values that are none of the {top + 1} levels k / {top}; round it to them.")
     filled = np.zeros((n, count), np.int32)
-    filled[:, : prefix.shape[1]] = np.round(level)
+    filled[:, : prefix.shape[1]] = level_of(prefix, views.levels)
     known = np.arange(count) < prefix.shape[1]
     return jnp.asarray(filled).reshape(n, *views.grid), jnp.asarray(known).reshape(views.grid)
 
@@ -156,7 +156,13 @@ def stepped_logits(views: Conditionals, variables: Variables, batch: Batch) -> A
 
 def levels_of(views: Conditionals, x: Array) -> Array:
     """X [n, ...] in [0, 1] as levels, int32 [n, *grid]."""
-    return jnp.round(x * (views.levels - 1)).astype(jnp.int32).reshape(len(x), *views.grid)
+    return level_of(x, views.levels).reshape(len(x), *views.grid)
+
+
+def log_probabilities(views: Conditionals, variables: Variables, batch: Batch) -> Array:
+    """Log p(x_i | those before) of every number of a batch, nats [B, *grid]."""
+    log_p = jax.nn.log_softmax(views.logits(variables, batch))
+    return jnp.take_along_axis(log_p, levels_of(views, batch["x"])[..., None], axis=-1)[..., 0]
 
 
 def sampled(model: Model) -> Model:

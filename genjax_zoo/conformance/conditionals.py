@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Batch, Conditionals, Model, Variables, conditions, dimensions, require, total
-from genjax_zoo.sampling import cached, drawn, levels_of, naive, stepped_logits
+from genjax_zoo.sampling import cached, drawn, levels_of, log_probabilities, naive, stepped_logits
 
 TINY = 1e-12  # in float64: below it nothing has moved
 
@@ -49,9 +49,8 @@ def sees_what_it_claims(model: Model, variables: Variables, one: Batch) -> None:
 def nll_is_the_sum_of_conditionals(model: Model, variables: Variables, batch: Batch) -> None:
     """All terms of `nll` sum to minus the log-probabilities that the logits give x."""
     views, nll = require(model, "conditionals", "nll")
-    log_p = jax.nn.log_softmax(views.logits(variables, batch))
-    chosen = jnp.take_along_axis(log_p, levels_of(views, batch["x"])[..., None], axis=-1)
-    wanted, found = -chosen.reshape(len(chosen), -1).sum(1), total(nll(variables, batch, jax.random.key(0), False)[0])
+    log_p = log_probabilities(views, variables, batch)
+    wanted, found = -log_p.reshape(len(log_p), -1).sum(1), total(nll(variables, batch, jax.random.key(0), False)[0])
     off = float(jnp.max(jnp.abs(found - wanted)))
     assert off < 1e-6 * dimensions(model.spec), f"nll is {off:.3g} nats from the sum of its conditionals"
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, conditions, require
-from genjax_zoo.sampling import cached, completed, drawn, levels_of, values_of
+from genjax_zoo.sampling import cached, completed, drawn, levels_of, log_probabilities, values_of
 
 
 def bits_map(data: Data, n: int = 16) -> Eval:
@@ -78,9 +78,7 @@ def _first(data: Data, n: int) -> Batch:
 def _bits(views: Conditionals):
     @jax.jit
     def run(variables: Variables, batch: Batch) -> Array:
-        log_p = jax.nn.log_softmax(views.logits(variables, batch))
-        chosen = jnp.take_along_axis(log_p, levels_of(views, batch["x"])[..., None], axis=-1)
-        return -chosen[..., 0] / math.log(2)
+        return -log_probabilities(views, variables, batch) / math.log(2)
 
     return run
 

@@ -18,6 +18,8 @@ from genjax_zoo.math.elementwise import additive as additive
 from genjax_zoo.math.elementwise import affine as affine
 from genjax_zoo.math.elementwise import bounded as bounded
 from genjax_zoo.math.elementwise import rational_quadratic as rational_quadratic
+from genjax_zoo.math.levels import level_of as level_of
+from genjax_zoo.math.levels import no_levels as no_levels
 from genjax_zoo.math.likelihoods import Likelihood as Likelihood
 from genjax_zoo.math.likelihoods import bernoulli as bernoulli
 from genjax_zoo.math.likelihoods import categorical as categorical

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.math.densities import bernoulli_nll, discretized_logistic_nll, gaussian_nll, sum_per_example
+from genjax_zoo.math.levels import level_of, no_levels
 
 Array = jax.Array
 
@@ -55,9 +56,7 @@ def categorical(levels: int) -> Likelihood:
 
     def nll(output: Array, x: Array) -> Array:
         logits = by_level(output)
-        chosen = jax.nn.one_hot(
-            jnp.round(x * (levels - 1)).astype(jnp.int32), levels, dtype=logits.dtype
-        )  # a gather is slower on CPU
+        chosen = jax.nn.one_hot(level_of(x, levels), levels, dtype=logits.dtype)  # a gather is slower on CPU
         return sum_per_example(jax.nn.logsumexp(logits, axis=-1) - jnp.sum(logits * chosen, axis=-1))
 
     def mean(output: Array) -> Array:
@@ -72,8 +71,7 @@ def categorical(levels: int) -> Likelihood:
 
 
 def _check_levels(levels: int, x: np.ndarray) -> None:
-    level = x * (levels - 1)
-    between = x[(np.abs(level - np.round(level)) > 1e-3) | (x < 0) | (x > 1)]
+    between = no_levels(x, levels)
     if between.size:
         raise ValueError(
             f"A likelihood of {levels} levels is of x = k / {levels - 1}, but x has values like "

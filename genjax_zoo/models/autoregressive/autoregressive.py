@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Conditionals, Key, Model, PyTree, Terms, Variables
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, categorical
+from genjax_zoo.math import Likelihood, categorical, level_of
 from genjax_zoo.sampling import sampled
 
 Shape = tuple[int, ...]
@@ -134,4 +134,4 @@ def network_views(network: Any, grid: tuple[int, int, int], levels: int) -> Cond
 
 
 def _levels(x: Array, levels: int, grid: tuple[int, int, int]) -> Array:
-    return jnp.round(x * (levels - 1)).astype(jnp.int32).reshape(-1, *grid)
+    return level_of(x, levels).reshape(-1, *grid)

@@ -68,6 +68,7 @@ class Block(nn.Module):
         self.project = nn.Dense(3 * self.features, use_bias=False)
         self.merge = nn.Dense(self.features, kernel_init=last)
         self.norm_mlp = nn.LayerNorm()
+        self.drop = nn.Dropout(self.dropout)
         self.up = nn.Dense(4 * self.features)
         self.down = nn.Dense(self.features, kernel_init=last)
 
@@ -76,8 +77,8 @@ class Block(nn.Module):
         k_attention, k_mlp = (None, None) if key is None else jax.random.split(key)
         q, k, v = (part.swapaxes(1, 2) for part in self._by_head(h))  # [B, heads, D, head]
         seen = causal_attention(q, k, v).swapaxes(1, 2).reshape(h.shape)
-        h = h + dropped(self.merge(seen), self.dropout, k_attention)
-        return h + dropped(self._mlp(h), self.dropout, k_mlp)
+        h = h + self.drop(self.merge(seen), deterministic=key is None, rng=k_attention)
+        return h + self.drop(self._mlp(h), deterministic=key is None, rng=k_mlp)
 
     def step(self, h: Array, keys: Array, values: Array, place: Array) -> tuple[Array, Array, Array]:
         """One place [n, F], with the keys and values of those before; both with this place's."""
@@ -112,6 +113,7 @@ class ImageGPT(nn.Module):
         self.positions = self.param("positions", SMALL, (self.dimensions, self.features))
         self.blocks = [Block(self.features, self.heads, self.layers, self.dropout) for _ in range(self.layers)]
         self.norm = nn.LayerNorm()
+        self.drop = nn.Dropout(self.dropout)
         self.head = nn.Dense(self.levels)
         if self.conditional:
             self.of_condition = nn.Dense(self.features, use_bias=False, kernel_init=SMALL)  # added to every token
@@ -123,7 +125,7 @@ class ImageGPT(nn.Module):
         if self.conditional:
             h = h + self.of_condition(cond)[:, None]
         keys = [None] * (1 + self.layers) if key is None else list(jax.random.split(key, 1 + self.layers))
-        h = dropped(h, self.dropout, keys[0])
+        h = self.drop(h, deterministic=key is None, rng=keys[0])
         for block, k_block in zip(self.blocks, keys[1:]):
             h = block(h, k_block)
         return self._logits(h)[:, None, :, None]
@@ -191,10 +193,3 @@ def image_gpt(
     dimensions = math.prod(shape)
     network = ImageGPT(dimensions, levels, features, layers, heads, classes > 0, dropout)
     return autoregressive(network, shape=shape, levels=levels, grid=(1, dimensions, 1), classes=classes)
-
-
-def dropped(h: Array, rate: float, key: Key | None) -> Array:
-    """Dropout where there is a key."""
-    if key is None or not rate:
-        return h
-    return jnp.where(jax.random.bernoulli(key, 1 - rate, h.shape), h / (1 - rate), 0)
