@@ -1,4 +1,4 @@
-"""The command line: genjax-zoo train | sample | eval | latent | list.
+"""The command line: genjax-zoo train | sweep | explain | sample | eval | latent | list.
 
 This module imports neither jax nor numpy, so that --help answers at once; the commands do, when they run.
 """
@@ -16,7 +16,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from genjax_zoo.flags import PROG, RunFlags, parse_experiment, parsed, stop
+from genjax_zoo.flags import PROG, RunFlags, parse_experiment, parse_sweep, parsed, stop
 
 PACKAGE = str(Path(__file__).parent)
 
@@ -24,7 +24,7 @@ PACKAGE = str(Path(__file__).parent)
 def main(experiment: Callable[..., Any], argv: Sequence[str] | None = None) -> None:
     """Makes an experiment's own file a command: `python FILE train|sample|eval ...`."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    if argv[:1] == ["train"]:
+    if argv[:1] and argv[0] in OF_EXPERIMENTS:
         argv.insert(1, inspect.getfile(experiment))
     console(argv)
 
@@ -43,13 +43,14 @@ def console(argv: Sequence[str] | None = None) -> None:
 
 
 def _dispatch(argv: list[str]) -> None:
-    commands = {"train": train, "sample": sample, "eval": evaluate, "latent": latent, "list": list_}
+    commands = {"train": train, "sweep": sweep, "explain": explain}
+    commands |= {"sample": sample, "eval": evaluate, "latent": latent, "list": list_}
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         raise ValueError(f"There is no command '{argv[0]}'; {_nearest(argv[0], commands)}")
-    if len(argv) > 1 and argv[0] == "train" and not argv[1].startswith("-"):
+    if len(argv) > 1 and argv[0] in OF_EXPERIMENTS and not argv[1].startswith("-"):
         file = _find_experiment(argv[1])
         _use_compilation_cache()
-        return _train(file, *parse_experiment(file, argv[2:]))
+        return OF_EXPERIMENTS[argv[0]](file, argv[2:])
     named = {name: functools.partial(command) for name, command in commands.items()}
     for name, command in commands.items():
         functools.update_wrapper(named[name], command)
@@ -64,6 +65,26 @@ def train(file: Annotated[str, tyro.conf.Positional]) -> None:
 
     Args:
         file: a Python file with a function `experiment`, such as experiments/vae_digits.py.
+    """
+
+
+def sweep(file: Annotated[str, tyro.conf.Positional], seeds: str = "1") -> None:
+    """Train an experiment many times as one program: seeds, and flags whose numbers are listed with commas.
+
+    `genjax-zoo sweep FILE --seeds 10 --learning-rate 1e-4,2e-4` makes a run folder each, and a table of means and
+    standard errors; all other flags are those of `train`.
+
+    Args:
+        file: a Python file with a function `experiment`, such as experiments/gan_points.py.
+        seeds: a count, for 0, 1, ...; or seeds with commas.
+    """
+
+
+def explain(file: Annotated[str, tyro.conf.Positional]) -> None:
+    """Print what each player minimises, as formulas with their weights; takes the flags of `train`.
+
+    Args:
+        file: a Python file with a function `experiment`, such as experiments/r3gan_points.py.
     """
 
 
@@ -211,15 +232,14 @@ def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.
                     print(f"      {entry:12} {text}")
 
 
-def _train(file: Path, make: Callable[..., Any], flags: Mapping[str, Any], run: RunFlags) -> None:
+def _train(file: Path, argv: list[str]) -> None:
     from rich.console import Console
 
     from genjax_zoo import run as runs
     from genjax_zoo.train import log
 
-    logging = {"workdir", "fresh", "debug", "tensorboard", "wandb"}
-    common = {f.name: getattr(run, f.name) for f in dataclasses.fields(run) if f.name not in logging}
-    everything = {name: str(v) if isinstance(v, Path) else v for name, v in {**common, **flags}.items()}
+    make, flags, run = parse_experiment(file, argv)
+    everything = _everything(flags, run)
     experiment = runs.build(make, everything)
     folder = run.workdir or Path("runs") / file.stem
     runs.check(experiment)
@@ -235,6 +255,62 @@ def _train(file: Path, make: Callable[..., Any], flags: Mapping[str, Any], run: 
 
     result = runs.fit(experiment, workdir=folder, backend=run.backend, precision=run.precision, sinks=sinks)
     _print_summary(folder, experiment, result)
+
+
+def _sweep(file: Path, argv: list[str]) -> None:
+    single, seeds, listed = parse_sweep(argv)
+    import jax
+
+    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # before anything asks for devices: members take the cores, one each
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    from rich.console import Console
+
+    from genjax_zoo import run as runs
+    from genjax_zoo import sweep as sweeps
+
+    make, flags, run = parse_experiment(file, single)
+    for name, texts in listed.items():
+        if not isinstance(flags.get(name), float | int) or isinstance(flags.get(name), bool):
+            raise ValueError(
+                f"--{name.replace('_', '-')} {','.join(texts)}: only seeds and an experiment's own numbers can be "
+                f"swept; run 'sweep' once for each value."
+            )
+    grid = {name: _numbers(name, texts) for name, texts in listed.items()}
+    everything = _everything(flags, run)
+    folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
+    members = sweeps.plan(make, everything, grid, seeds, folder)
+    runs.check(members[0].experiment)
+    for one in members:
+        runs.open_run(one.folder, file, one.flags, fresh=run.fresh)
+    console = Console()
+    rows = sweeps.sweep(make, members, show=lambda line: console.print(line, highlight=False, soft_wrap=True))
+    sweeps.print_table(console, rows)
+    print(sweeps.save_table(folder, rows))
+
+
+def _numbers(name: str, texts: list[str]) -> list[float]:
+    try:
+        return [float(text) for text in texts]
+    except ValueError:
+        raise ValueError(f"--{name.replace('_', '-')} takes numbers with commas, not '{','.join(texts)}'.") from None
+
+
+def _explain(file: Path, argv: list[str]) -> None:
+    from genjax_zoo import run as runs
+    from genjax_zoo.explain import explain as explained
+
+    make, flags, run = parse_experiment(file, argv)
+    print(explained(runs.build(make, _everything(flags, run))))
+
+
+OF_EXPERIMENTS = {"train": _train, "sweep": _sweep, "explain": _explain}
+
+
+def _everything(flags: Mapping[str, Any], run: RunFlags) -> dict[str, Any]:
+    """All flags that make a run what it is."""
+    logging = {"workdir", "fresh", "debug", "tensorboard", "wandb"}
+    common = {f.name: getattr(run, f.name) for f in dataclasses.fields(run) if f.name not in logging}
+    return {name: str(v) if isinstance(v, Path) else v for name, v in {**common, **flags}.items()}
 
 
 def _print_summary(folder: Path, experiment: Any, result: Any) -> None:

@@ -80,6 +80,22 @@ class Conditionals:
 
 
 @behaviour
+class Explained:
+    """A TermFn that says its terms as formulas in plain text; see `formulas`."""
+
+    terms: TermFn
+    formulas: Mapping[str, str]  # by the term's name
+
+    def __call__(self, variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        return self.terms(variables, batch, key, train)
+
+
+def formulas(terms: TermFn) -> Mapping[str, str]:
+    """The formulas of a TermFn's terms, by name; those that it does not say are left out."""
+    return getattr(terms, "formulas", {})
+
+
+@behaviour
 class Player:
     """One side of the game: terms, their weights, an optimizer, and the networks it may write.
 
@@ -149,6 +165,7 @@ class Data(Protocol):
 
 
 Eval = Callable[[Model, Variables, Key], Mapping[str, Any]]  # -> {name: a number, or images [n, H, W, C] in [0, 1]}
+Alarm = Callable[[Mapping[str, float]], str | None]  # a log's or an evaluation's numbers -> a warning, or None
 
 
 @behaviour
@@ -164,6 +181,7 @@ class Experiment:
     save_every: int = 1_000
     log_every: int = 100
     steps_per_call: int = 1  # k > 1 runs k steps in one compiled scan
+    alarms: tuple[Alarm, ...] = ()  # asked of every log and every evaluation
     best: str | None = None  # the evaluated number, "eval/name", whose smallest value keeps its checkpoint
     seed: int = 0
 

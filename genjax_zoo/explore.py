@@ -114,7 +114,7 @@ def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = ()) -> 
     """The conditions of n samples: as given, "label=3" or "label=0,1,2", else those of the run's own data.
 
     Raises:
-        ValueError: a condition that the model does not have, or no numbers.
+        ValueError: a condition that the model does not have, no numbers, or labels that the data do not have.
     """
     spec = conditions(experiment.model.spec)
     if not spec and not given:
@@ -130,6 +130,11 @@ def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = ()) -> 
             raise ValueError(f"--cond {text} has no numbers; write {name}=3 or {name}=0,1,2.") from None
         if spec[name].shape:
             raise ValueError(f"The condition '{name}' is an array {spec[name].shape}; leave it to the run's own data.")
+        if jnp.issubdtype(spec[name].dtype, jnp.integer):
+            top = int(jnp.max(examples_of(experiment.data, 2_000)[name]))
+            wrong = numbers[(numbers < 0) | (numbers > top) | (numbers != np.round(numbers))]
+            if wrong.size:
+                raise ValueError(f"--cond {text}: '{name}' is one of 0 ... {top}, as in the run's data.")
         taken[name] = jnp.asarray(np.resize(numbers, n), spec[name].dtype)
     return taken
 

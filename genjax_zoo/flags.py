@@ -87,6 +87,36 @@ def parse_experiment(file: Path, argv: list[str]) -> tuple[Callable[..., Any], M
     return make, flags, RunFlags(**{**dataclasses.asdict(common), **shared})
 
 
+def parse_sweep(argv: list[str]) -> tuple[list[str], list[int], dict[str, list[str]]]:
+    """Splits a sweep's flags: those of a single run, the seeds, and flags whose values are listed with commas.
+
+    Raises:
+        ValueError: seeds that are no whole numbers.
+    """
+    single, seeds, listed = [], [0], {}
+    words = iter(flag for word in argv for flag in (word.split("=", 1) if word.startswith("--") else [word]))
+    name = ""
+    for word in words:
+        if word in ("--seeds", "--seed"):
+            text = next(words, "")
+            try:
+                numbers = [int(part) for part in text.split(",")]
+            except ValueError:
+                raise ValueError(f"{word} takes a count, or seeds with commas, not '{text}'.") from None
+            several = "," in text or word == "--seed"
+            seeds = numbers if several else list(range(numbers[0]))
+            if not seeds or min(seeds) < 0:
+                raise ValueError(f"--seeds must be at least 1, not {text}.")
+            continue
+        if word.startswith("--"):
+            name = word
+        elif "," in word and name:
+            listed[name.removeprefix("--").replace("-", "_")] = word.split(",")
+            word = word.split(",")[0]
+        single.append(word)
+    return single, seeds, listed
+
+
 def _help(name: str) -> str:
     """The docstring under a field of RunFlags."""
     source = inspect.getsource(RunFlags)

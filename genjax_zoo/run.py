@@ -73,9 +73,7 @@ def fit(
         ValueError: data of another shape than the model's spec, a batch that the devices do not divide, players that
             do not fit the model, a damaged checkpoint, or a loss that is not finite.
     """
-    if precision == "bf16":
-        lowered = {n: dataclasses.replace(p, terms=half_precision(p.terms)) for n, p in experiment.players.items()}
-        experiment = dataclasses.replace(experiment, players=lowered)
+    experiment = in_precision(experiment, precision)
     mesh = data_mesh(devices)
     check(experiment, mesh)
     state = replicate(mesh, create_state_of(experiment))
@@ -101,6 +99,14 @@ def fit(
             for sink in everywhere:
                 sink.close()
     return Result(state, results, speed, folder, best)
+
+
+def in_precision(experiment: Experiment, precision: Precision) -> Experiment:
+    """The experiment with its networks computed in bfloat16, or as it is."""
+    if precision == "float32":
+        return experiment
+    lowered = {n: dataclasses.replace(p, terms=half_precision(p.terms)) for n, p in experiment.players.items()}
+    return dataclasses.replace(experiment, players=lowered)
 
 
 def create_state_of(experiment: Experiment) -> TrainState:
@@ -138,11 +144,16 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
 
 def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
     """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field."""
-    known = inspect.signature(make).parameters
+    known = parameters(make)
     experiment = make(**{name: value for name, value in flags.items() if name in known})
     fields = {f.name for f in dataclasses.fields(experiment)}
     rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
     return dataclasses.replace(experiment, **rest)
+
+
+def parameters(make: Make) -> Mapping[str, inspect.Parameter]:
+    """An experiment function's own arguments, which are its flags."""
+    return inspect.signature(make).parameters
 
 
 def load_experiment(path: Path) -> Make:

@@ -209,3 +209,24 @@ def _through(
 
 def _then(function: Callable[..., Array] | None, change: Callable[[Array], Array]) -> Callable[..., Array] | None:
     return function and (lambda *args, **kwargs: change(function(*args, **kwargs)))
+
+
+def with_memory(model: Model, network: str = "discriminator") -> Model:
+    """The model with what lazy penalties and LeCam keep of earlier turns: their count, and the scores' running means.
+
+    Args:
+        model: a GAN's.
+        network: the critic's, whose owner's turns are the ones that count.
+
+    Raises:
+        ValueError: when it is initialised, if the model has no such network.
+    """
+
+    def init(key: Key, batch: Batch) -> Variables:
+        variables = model.init(key, batch)
+        if network not in variables["params"]:
+            raise ValueError(f"There is no network '{network}' to remember for; there are {list(variables['params'])}.")
+        empty = {name: jnp.zeros(()) for name in ("turns", "real_score", "fake_score")}
+        return {**variables, "memory": {network: empty}}
+
+    return dataclasses.replace(model, init=init)

@@ -2,12 +2,13 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo import losses, models, nn
+from genjax_zoo import losses, models, nn, wrap
 from genjax_zoo.conformance import Case
 from genjax_zoo.core import Model, Player
 from genjax_zoo.math import discretized_logistic, gaussian_mixture
@@ -38,15 +39,45 @@ def conv_vae() -> Case:
     return _vae(models.conv_vae(shape=SHAPE, latent=3, widths=(4, 8), likelihood=discretized_logistic(17)), levels=17)
 
 
-def dcgan() -> Case:
-    model = models.dcgan(shape=SHAPE, latent=3, widths=(4, 8), norm=nn.spectral_norm, edge_norm=nn.spectral_norm)
-    critic, generator = losses.adversarial(model)
-    weights = {"adversarial": 1.0}
+def _game(model: Model, adversary: str, batch: dict[str, jax.Array] | None = None, **game: Any) -> Case:
+    critic, generator = losses.adversarial(model, losses.adversary(adversary), **game)
+    weights = {"adversarial": 1.0, **{name: 0.1 for name in game if name != "augment"}}
     players = {
         "critic": Player(terms=critic, weights=weights, tx=ADAM, owns=("discriminator",)),
-        "generator": Player(terms=generator, weights=weights, tx=ADAM, owns=("generator",), every=2, ema=0.9),
+        "generator": Player(
+            terms=generator, weights={"adversarial": 1.0}, tx=ADAM, owns=("generator",), every=2, ema=0.9
+        ),
     }
-    return Case(model=model, players=players, batch=images())
+    return Case(model=model, players=players, batch=batch or images())
+
+
+def gan() -> Case:
+    return _game(
+        models.gan(shape=SHAPE, latent=3, hidden=(16,), critic_hidden=(8, 8), pieces=3, normalised=True, pack=2),
+        "minimax",
+        wgan_gp=losses.wgan_gp,
+    )
+
+
+def dcgan() -> Case:
+    spectral = nn.spectral_norm
+    model = models.dcgan(shape=SHAPE, latent=3, widths=(4, 8), norm=spectral, edge_norm=spectral)
+    return _game(model, "non_saturating")
+
+
+def sngan() -> Case:
+    return _game(models.sngan(shape=SHAPE, latent=3, features=4), "hinge")
+
+
+def projection_gan() -> Case:
+    model = models.projection_gan(shape=SHAPE, classes=3, latent=3, features=4, pack=2)
+    return _game(model, "least_squares", {**images(), "label": jnp.arange(16) % 3})
+
+
+def r3gan() -> Case:
+    model = wrap.with_memory(models.r3gan(shape=SHAPE, latent=3, widths=(4, 4), blocks=1, groups=2))
+    penalties = {"r1": losses.r1, "r2": losses.r2, "lecam": losses.lecam}
+    return _game(model, "relativistic", augment=losses.diff_augment(losses.translation), **penalties)
 
 
 def vae_gan() -> Case:
@@ -219,6 +250,10 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "iaf": iaf,
     "spline_coupling": spline_coupling,
     "spline_autoregressive": spline_autoregressive,
+    "gan": gan,
     "dcgan": dcgan,
+    "sngan": sngan,
+    "projection_gan": projection_gan,
+    "r3gan": r3gan,
     "vae_gan": vae_gan,
 }

@@ -24,6 +24,8 @@ TINY = {
     "made_mnist": ["--components", "2", "--hidden", "8"],
     "neural_spline_points": ["--autoregressive", "--layers", "2", "--hidden", "8", "--bins", "3"],
     "iaf_points": ["--layers", "2", "--hidden", "8"],
+    "gan_points": ["--pack", "2"],
+    "r3gan_points": ["--hidden", "8"],
     "iwae_mnist": ["--k", "2", "--layers", "2", "--test-k", "2"],
     "ladder_vae_mnist": ["--layers", "1", "--features", "4", "--latent", "2", "--blocks", "1", "--test-k", "1"],
     "vq_vae_mnist": ["--codes", "8", "--prior-features", "4", "--prior-layers", "1"],

@@ -39,6 +39,17 @@ def log_density(name: str, x: np.ndarray) -> np.ndarray:
     return np.concatenate([_mixture(part, means, sigma) for part in np.array_split(x, 1 + len(x) // 1_000)])
 
 
+def mixture(name: str) -> tuple[np.ndarray, float]:
+    """The means [K, 2] and the standard deviation of a set that is an even mixture of round Gaussians.
+
+    Raises:
+        ValueError: the set is none.
+    """
+    if name not in MIXTURES:
+        raise ValueError(f"'{name}' is no mixture of Gaussians; {', '.join(MIXTURES)} are.")
+    return MIXTURES[name]
+
+
 def _mixture(x: np.ndarray, means: np.ndarray, sigma: float) -> np.ndarray:
     """The log-density of an even mixture of round Gaussians."""
     squares = ((x[:, None] - means) ** 2).sum(axis=-1) / sigma**2

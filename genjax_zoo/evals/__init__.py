@@ -5,9 +5,12 @@ from genjax_zoo.evals.conditionals import bits_map as bits_map
 from genjax_zoo.evals.conditionals import completions as completions
 from genjax_zoo.evals.density import density_map as density_map
 from genjax_zoo.evals.density import divergence as divergence
+from genjax_zoo.evals.density import sample_map as sample_map
 from genjax_zoo.evals.likelihood import bits_per_sample as bits_per_sample
 from genjax_zoo.evals.likelihood import iw_bound as iw_bound
 from genjax_zoo.evals.likelihood import likelihood as likelihood
+from genjax_zoo.evals.points import count_modes as count_modes
+from genjax_zoo.evals.points import mode_coverage as mode_coverage
 from genjax_zoo.evals.samples import reconstruction_error as reconstruction_error
 from genjax_zoo.evals.samples import reconstructions as reconstructions
 from genjax_zoo.evals.samples import sample_grid as sample_grid

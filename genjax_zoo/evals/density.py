@@ -73,9 +73,7 @@ def density_map(
 
         own = np.exp(-np.asarray(_nll(model)(variables, {"x": grid, **repeated(len(grid))}, key)))
         x = np.asarray(draw(model, n)(variables, key, repeated(n)))
-        edges = np.linspace(-bound, bound, points + 1)
-        counts = np.histogram2d(x[:, 1], x[:, 0], bins=(edges, edges))[0][::-1]
-        panels = [own, counts.ravel() / (n * (2 * bound / points) ** 2)]
+        panels = [own, _histogram(x, bound, points)]
         if log_density is not None:
             panels.append(np.exp(log_density(grid)))
         brightest = np.quantile(panels[-1], 0.999)
@@ -83,6 +81,36 @@ def density_map(
         return {"density": colormaps["magma"](np.concatenate(shades, axis=1))[None, ..., :3]}
 
     return run
+
+
+def sample_map(*, bound: float = 5.0, points: int = 200, n: int = 20_000, cond: Batch = NO_CONDITION) -> Eval:
+    """An Eval of "map", where samples in [-bound, bound]^2 fall: one picture [1, points, points, 3] in [0, 1].
+
+    Args:
+        bound: of the square.
+        points: on each side.
+        n: samples to count.
+        cond: the conditions of n examples.
+
+    Returns:
+        An Eval. It raises ValueError for a model without `sample`.
+    """
+
+    def run(model: Model, variables: Variables, key: Key) -> dict[str, Any]:
+        from matplotlib import colormaps  # slow to import
+
+        density = _histogram(np.asarray(draw(model, n)(variables, key, cond)), bound, points)
+        shades = np.sqrt(density / max(density.max(), 1e-12)).reshape(points, points)
+        return {"map": colormaps["magma"](shades)[None, ..., :3]}
+
+    return run
+
+
+def _histogram(x: np.ndarray, bound: float, points: int) -> np.ndarray:
+    """The density of samples [N, 2] on a grid, rows from above, [points * points]."""
+    edges = np.linspace(-bound, bound, points + 1)
+    counts = np.histogram2d(x[:, 1], x[:, 0], bins=(edges, edges))[0][::-1]
+    return counts.ravel() / (len(x) * (2 * bound / points) ** 2)
 
 
 @functools.cache

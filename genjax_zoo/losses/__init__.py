@@ -1,15 +1,31 @@
-"""Losses on three levels: of scores (adversaries), as named terms, and by the weights of a Player."""
+"""Losses on three levels: of scores (adversaries, penalties), as named terms, and by the weights of a Player."""
 
+from genjax_zoo.losses.adversaries import ADVERSARIES as ADVERSARIES
 from genjax_zoo.losses.adversaries import Adversary as Adversary
+from genjax_zoo.losses.adversaries import adversary as adversary
 from genjax_zoo.losses.adversaries import hinge as hinge
 from genjax_zoo.losses.adversaries import least_squares as least_squares
 from genjax_zoo.losses.adversaries import minimax as minimax
 from genjax_zoo.losses.adversaries import non_saturating as non_saturating
+from genjax_zoo.losses.adversaries import relativistic as relativistic
+from genjax_zoo.losses.adversaries import wasserstein as wasserstein
+from genjax_zoo.losses.augment import color as color
+from genjax_zoo.losses.augment import cutout as cutout
+from genjax_zoo.losses.augment import diff_augment as diff_augment
+from genjax_zoo.losses.augment import translation as translation
+from genjax_zoo.losses.games import adversarial as adversarial
 from genjax_zoo.losses.importance import doubly_reparameterized as doubly_reparameterized
 from genjax_zoo.losses.importance import importance_weighted as importance_weighted
 from genjax_zoo.losses.importance import reparameterized as reparameterized
 from genjax_zoo.losses.importance import sticking_the_landing as sticking_the_landing
-from genjax_zoo.losses.terms import adversarial as adversarial
+from genjax_zoo.losses.penalties import Penalty as Penalty
+from genjax_zoo.losses.penalties import Round as Round
+from genjax_zoo.losses.penalties import dragan as dragan
+from genjax_zoo.losses.penalties import lazy as lazy
+from genjax_zoo.losses.penalties import lecam as lecam
+from genjax_zoo.losses.penalties import r1 as r1
+from genjax_zoo.losses.penalties import r2 as r2
+from genjax_zoo.losses.penalties import wgan_gp as wgan_gp
 from genjax_zoo.losses.terms import free_bits as free_bits
 from genjax_zoo.losses.terms import merge as merge
 from genjax_zoo.losses.terms import vae_gan_terms as vae_gan_terms

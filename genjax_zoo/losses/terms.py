@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import NO_CONDITION, Batch, Key, Model, TermFn, Terms, Variables, conditions, require
+from genjax_zoo.core import NO_CONDITION, Batch, Explained, Key, Model, TermFn, Terms, Variables, formulas, require
 from genjax_zoo.losses.adversaries import Adversary, non_saturating
 
 
@@ -24,33 +24,7 @@ def merge(*functions: TermFn) -> TermFn:
             merged |= terms
         return merged, variables
 
-    return run
-
-
-def adversarial(model: Model, adversary: Adversary = non_saturating) -> tuple[TermFn, TermFn]:
-    """The two sides of a GAN: (critic's terms, generator's terms).
-
-    Args:
-        model: has `sample`, and a method "discriminate" from (x, cond) to scores [B].
-        adversary: the game.
-
-    Returns:
-        Two TermFns with the terms "adversarial", which has a weight, and "real_score" and "fake_score", which do not.
-    """
-    require(model, "sample")
-
-    def play(side):
-        def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
-            x, cond = batch["x"], conditions(batch)
-            fake, variables = model.apply(variables, "sample", key, len(x), cond, train=train)
-            real_score, variables = model.apply(variables, "discriminate", x, cond, train=train)
-            fake_score, variables = model.apply(variables, "discriminate", fake, cond, train=train)
-            terms = {"adversarial": side(real_score, fake_score), "real_score": real_score, "fake_score": fake_score}
-            return terms, variables
-
-        return run
-
-    return play(adversary.critic), play(adversary.generator)
+    return Explained(terms=run, formulas={name: text for f in functions for name, text in formulas(f).items()})
 
 
 def free_bits(terms_of: TermFn, floor: float) -> TermFn:

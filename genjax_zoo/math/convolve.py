@@ -12,26 +12,33 @@ Array = jax.Array
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
-def convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
-    """X [B, H, W, C], kernel [h, w, C, F], zeros added before and after rows and columns -> [B, H', W', F]."""
+def convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1, groups: int = 1) -> Array:
+    """X [B, H, W, C], kernel [h, w, C / groups, F], zeros added around rows and columns -> [B, H', W', F]."""
 
     def by_matmul(x: Array, kernel: Array) -> Array:
-        return convolve_by_matmul(x, kernel, padding, stride)
+        return convolve_by_matmul(x, kernel, padding, stride, groups)
 
     def by_conv(x: Array, kernel: Array) -> Array:
-        strides = (stride, stride)
-        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+        names, strides = ("NHWC", "HWIO", "NHWC"), (stride, stride)
+        return lax.conv_general_dilated(
+            x, kernel, strides, padding, dimension_numbers=names, feature_group_count=groups
+        )
 
     return lax.platform_dependent(x, kernel, cpu=by_matmul, default=by_conv)
 
 
-def convolve_by_matmul(x: Array, kernel: Array, padding: Padding, stride: int = 1) -> Array:
-    """`convolve` as one matrix product: each output's window of x, laid out as channels, times the flat kernel."""
+def convolve_by_matmul(x: Array, kernel: Array, padding: Padding, stride: int = 1, groups: int = 1) -> Array:
+    """`convolve` as one matrix product per group: each output's window of x, as channels, times the flat kernel."""
     height, width, channels, features = kernel.shape
     x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
     rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1  # of the windows of stride 1
     windows = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(height) for j in range(width)]
-    return jnp.concatenate(windows, axis=-1) @ kernel.reshape(height * width * channels, features)
+    if groups == 1:
+        return jnp.concatenate(windows, axis=-1) @ kernel.reshape(height * width * channels, features)
+    grouped = jnp.concatenate([w.reshape(*w.shape[:3], groups, channels) for w in windows], axis=-1)
+    flat = kernel.reshape(height * width * channels, groups, features // groups)
+    out = jnp.einsum("bhwgk,kgf->bhwgf", grouped, flat)
+    return out.reshape(*out.shape[:3], features)
 
 
 def convolve_causal(x: Array, kernel: Array, dilation: int) -> Array:

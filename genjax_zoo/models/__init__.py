@@ -21,6 +21,10 @@ from genjax_zoo.models.flow.nice import nice as nice
 from genjax_zoo.models.flow.real_nvp import multiscale_real_nvp as multiscale_real_nvp
 from genjax_zoo.models.flow.real_nvp import real_nvp as real_nvp
 from genjax_zoo.models.gan.dcgan import dcgan as dcgan
+from genjax_zoo.models.gan.gan import gan as gan
+from genjax_zoo.models.gan.projection_gan import projection_gan as projection_gan
+from genjax_zoo.models.gan.r3gan import r3gan as r3gan
+from genjax_zoo.models.gan.sngan import sngan as sngan
 from genjax_zoo.models.vae.cvae import cvae as cvae
 from genjax_zoo.models.vae.iwae import iwae as iwae
 from genjax_zoo.models.vae.ladder_vae import ladder_vae as ladder_vae
@@ -55,6 +59,10 @@ MODELS: Mapping[str, Callable[..., Model]] = {
     "iaf": iaf,
     "spline_coupling": spline_coupling,
     "spline_autoregressive": spline_autoregressive,
+    "gan": gan,
     "dcgan": dcgan,
+    "sngan": sngan,
+    "projection_gan": projection_gan,
+    "r3gan": r3gan,
     "vae_gan": vae_gan,
 }

@@ -17,11 +17,13 @@ from genjax_zoo.nn.coupling import Conditional as Conditional
 from genjax_zoo.nn.coupling import Coupling as Coupling
 from genjax_zoo.nn.dense import MLP as MLP
 from genjax_zoo.nn.dense import GatedMLP as GatedMLP
+from genjax_zoo.nn.dense import MaxoutMLP as MaxoutMLP
 from genjax_zoo.nn.image import Conv as Conv
 from genjax_zoo.nn.image import ImageDecoder as ImageDecoder
 from genjax_zoo.nn.image import ImageEncoder as ImageEncoder
 from genjax_zoo.nn.image import Pyramid as Pyramid
 from genjax_zoo.nn.image import Strided as Strided
+from genjax_zoo.nn.image import leaky_relu as leaky_relu
 from genjax_zoo.nn.invertible_conv import InvertibleConv as InvertibleConv
 from genjax_zoo.nn.masked import MaskedAutoregressive as MaskedAutoregressive
 from genjax_zoo.nn.masked import MaskedMLP as MaskedMLP
@@ -33,4 +35,11 @@ from genjax_zoo.nn.norm import spectral_norm as spectral_norm
 from genjax_zoo.nn.quantizer import Quantizer as Quantizer
 from genjax_zoo.nn.residual import GatedBlocks as GatedBlocks
 from genjax_zoo.nn.residual import ResidualBlock as ResidualBlock
+from genjax_zoo.nn.resnet import BottleneckBlock as BottleneckBlock
+from genjax_zoo.nn.resnet import DownBlock as DownBlock
+from genjax_zoo.nn.resnet import Normalised as Normalised
+from genjax_zoo.nn.resnet import UpBlock as UpBlock
+from genjax_zoo.nn.resnet import halvings as halvings
+from genjax_zoo.nn.resnet import leaky_init as leaky_init
+from genjax_zoo.nn.resnet import linear_resize as linear_resize
 from genjax_zoo.nn.streams import Streams as Streams

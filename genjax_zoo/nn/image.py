@@ -115,15 +115,16 @@ class Conv(nn.Module):
     init: Any = nn.linear.default_kernel_init
     use_bias: bool = True
     stride: int = 1
+    groups: int = 1
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """[B, H, W, C] -> [B, H, W, features]."""
-        kernel = self.param("kernel", self.init, (*self.size, x.shape[-1], self.features))
+        kernel = self.param("kernel", self.init, (*self.size, x.shape[-1] // self.groups, self.features))
         x, kernel = promote_dtype(x, kernel)
         (h, w), even = self.size, ((self.size[0] - 1) // 2, (self.size[1] - 1) // 2)
         same = ((even[0], h - 1 - even[0]), (even[1], w - 1 - even[1]))
-        y = convolve(x, kernel, self.padding or same, self.stride)
+        y = convolve(x, kernel, self.padding or same, self.stride, self.groups)
         if not self.use_bias:
             return y
         return y + self.param("bias", nn.initializers.zeros, (self.features,)).astype(y.dtype)

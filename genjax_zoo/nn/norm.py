@@ -37,3 +37,20 @@ def batch_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:
 def spectral_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:
     """The layer with its weights divided by their largest singular value (Miyato et al. 2018, arXiv:1802.05957)."""
     return nn.SpectralNorm(make_layer())(x, update_stats=train)
+
+
+def batch_normalised(x: jax.Array, train: bool, label: jax.Array | None = None, classes: int = 0) -> jax.Array:
+    """X [B, ..., C] normalised over the whole batch; with classes, scaled and shifted by the label's own numbers.
+
+    Conditional batch norm is by Dumoulin et al. 2016, arXiv:1610.07629. Creates submodules, as a norm does.
+    """
+    shared = not classes
+    normal = nn.BatchNorm(
+        use_running_average=not train, momentum=0.9, axis_name=mapped_axis(), use_scale=shared, use_bias=shared
+    )(x)
+    if shared:
+        return normal
+    scale = nn.Embed(classes, x.shape[-1], embedding_init=nn.initializers.ones, name="scale")(label)
+    shift = nn.Embed(classes, x.shape[-1], embedding_init=nn.initializers.zeros, name="shift")(label)
+    along = (len(x), *[1] * (x.ndim - 2), x.shape[-1])
+    return normal * scale.reshape(along) + shift.reshape(along)

@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from pathlib import Path
 
-SKIPPED = ("steps/s", "examples/s")
+SKIPPED = ("step", "steps/s", "examples/s", "warning")
 
 
 def save_curves(metrics: Path, path: Path) -> None:
@@ -14,7 +14,7 @@ def save_curves(metrics: Path, path: Path) -> None:
     panels: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
     for row in map(json.loads, metrics.read_text().splitlines()):
         for name, value in row.items():
-            if name != "step" and name not in SKIPPED:
+            if name not in SKIPPED:
                 source, _, term = name.removeprefix("eval/").partition("/")
                 panels[term][source].append((row["step"], value))
     if not panels:

@@ -75,6 +75,9 @@ class Pictures:
             save_grid(self._folder / "pictures" / f"{short}-{step:07d}.png", stack)
             save_grid(self._folder / f"{short}.png", stack)
 
+    def warn(self, step: int, sentence: str) -> None:
+        """Nothing to draw."""
+
     def close(self) -> None:
         save_curves(self._folder / "metrics.jsonl", self._folder / "curves.png")
         self._drawn = time.monotonic()

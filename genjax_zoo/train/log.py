@@ -24,6 +24,10 @@ class Sink(Protocol):
         """What the evaluations gave; images are [n, H, W, C] in [0, 1]."""
         ...
 
+    def warn(self, step: int, sentence: str) -> None:
+        """What an alarm says, or why the run ends."""
+        ...
+
     def close(self) -> None:
         """The run is over."""
         ...
@@ -51,6 +55,9 @@ class JsonLines:
 
     def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
         self._write({"step": step, **{f"eval/{name}": value for name, value in numbers.items()}})
+
+    def warn(self, step: int, sentence: str) -> None:
+        self._write({"step": step, "warning": sentence})
 
     def close(self) -> None:
         self._file.close()
@@ -101,6 +108,9 @@ class Progress:
             text = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
             self._console.print(f"step {step:,}  {text}", highlight=False, soft_wrap=True)
 
+    def warn(self, step: int, sentence: str) -> None:
+        self._console.print(f"step {step:,}  warning: {sentence}", highlight=False, soft_wrap=True, style="yellow")
+
     def close(self) -> None:
         self._bar.stop()
 
@@ -120,6 +130,9 @@ class TensorBoard:
         for name, stack in images.items():
             self._writer.add_images(name, stack, step, dataformats="NHWC")
 
+    def warn(self, step: int, sentence: str) -> None:
+        self._writer.add_text("warning", sentence, step)
+
     def close(self) -> None:
         self._writer.close()
 
@@ -138,6 +151,9 @@ class WeightsAndBiases:
         self.log(step, {f"eval/{name}": value for name, value in numbers.items()})
         for name, stack in images.items():
             self._run.log({name: [self._wandb.Image(image) for image in stack]}, step=step)
+
+    def warn(self, step: int, sentence: str) -> None:
+        self._run.alert(title=f"step {step:,}", text=sentence)
 
     def close(self) -> None:
         self._run.finish()

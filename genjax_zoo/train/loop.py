@@ -22,7 +22,7 @@ from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.train.checkpoint import Checkpoints
 from genjax_zoo.train.log import Sink
 from genjax_zoo.train.parallel import STACKED, Backend, parallelize, place_batch, replicate
-from genjax_zoo.train.step import eval_variables, make_steps
+from genjax_zoo.train.step import FLAGS, eval_variables, leaf_names, make_steps
 
 
 class Diverged(ValueError):
@@ -84,10 +84,16 @@ def run_steps(
             )
             if not (log or evaluation or save):
                 continue
-            numbers |= loop.fetch()
+            try:
+                numbers |= loop.fetch(state)
+            except Diverged as error:
+                for sink in sinks:
+                    sink.warn(step, str(error))
+                raise
             if log:
                 for sink in sinks:
                     sink.log(step, numbers)
+                sound_alarms(experiment, step, numbers, sinks)
             ranked: Mapping[str, float] = {}
             if evaluation and not stop:
                 results = ranked = evaluate(experiment, state, sinks)
@@ -116,7 +122,15 @@ def evaluate(experiment: Experiment, state: TrainState, sinks: Sequence[Sink] = 
         raise ValueError(f"best='{experiment.best}' is no number that the evaluations give: {sorted(numbers)}.")
     for sink in sinks:
         sink.show(int(state.step), numbers, images)
+    sound_alarms(experiment, int(state.step), numbers, sinks)
     return numbers
+
+
+def sound_alarms(experiment: Experiment, step: int, numbers: Mapping[str, float], sinks: Sequence[Sink]) -> None:
+    """Tells the sinks what the experiment's alarms say of these numbers."""
+    for sentence in filter(None, (alarm(numbers) for alarm in experiment.alarms)):
+        for sink in sinks:
+            sink.warn(step, sentence)
 
 
 class _Loop:
@@ -164,7 +178,7 @@ class _Loop:
             self.resume_clock()
         return state, step + count
 
-    def fetch(self) -> dict[str, float]:
+    def fetch(self, state: TrainState) -> dict[str, float]:
         """Means of the pending metrics; waits for the device.
 
         Raises:
@@ -174,13 +188,8 @@ class _Loop:
         self._pending.clear()
         rate = self._stop_clock()
         for start, metrics in fetched:
-            _check_finite(start, metrics)
-        rows = {name: np.concatenate([np.atleast_1d(m[name]) for _, m in fetched]) for name in fetched[0][1]}
-        means = {
-            name: float(np.nanmean(values))
-            for name, values in rows.items()
-            if not name.endswith("/finite") and not np.all(np.isnan(values))
-        }
+            check_finite(start, metrics, leaf_names(self.experiment.players, state.variables))
+        means = means_over_steps([metrics for _, metrics in fetched])
         known = {"steps/s": rate, "examples/s": rate * self.experiment.data.batch_size} if rate > 0 else {}
         if known and self._source is None:
             known["waiting"] = self.speed.waited / self.speed.seconds
@@ -210,7 +219,23 @@ class _Loop:
         return place_batch(self.mesh, jax.tree.map(lambda *parts: np.stack(parts), *batches), split=STACKED)
 
 
-def _check_finite(start: int, metrics: Mapping[str, Any]) -> None:
+def means_over_steps(fetched: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """The means of several calls' metrics, each [steps]; NaN is a turn that was not taken."""
+    rows = {name: np.concatenate([np.atleast_1d(m[name]) for m in fetched]) for name in fetched[0]}
+    return {
+        name: float(np.nanmean(values))
+        for name, values in rows.items()
+        if name.rpartition("/")[2] not in FLAGS and not np.all(np.isnan(values))
+    }
+
+
+def check_finite(start: int, metrics: Mapping[str, Any], leaves: Mapping[str, Sequence[str]]) -> None:
+    """Looks through one call's metrics, each [steps].
+
+    Raises:
+        Diverged: a player's turn was not finite, with the step, the player, the term, and the first leaf of its
+            gradient that was not.
+    """
     for name, finite in metrics.items():
         player, _, entry = name.rpartition("/")
         if entry != "finite" or np.all(finite):
@@ -219,14 +244,16 @@ def _check_finite(start: int, metrics: Mapping[str, Any]) -> None:
         terms = [
             term.rpartition("/")[2]
             for term, values in metrics.items()
-            if term.startswith(f"{player}/") and not np.isfinite(values[row])
+            if term.startswith(f"{player}/") and not np.isfinite(np.atleast_1d(values)[row])
         ]
         named = [t for t in terms if t not in ("loss", "grad_norm")] or [
             "grad_norm" if "grad_norm" in terms else "update"
         ]
+        leaf = leaves[player][int(np.atleast_1d(metrics[f"{player}/broken"])[row])]
+        where = f" (first in the gradient of {leaf})" if "grad_norm" in terms else ""
         raise Diverged(
-            f"Step {start + row}: '{named[0]}' of player '{player}' is not finite; the last good checkpoint is kept. "
-            f"Lower the learning rate or clip the gradients."
+            f"Step {start + row}: '{named[0]}' of player '{player}' is not finite{where}; the last good checkpoint is "
+            f"kept. Lower the learning rate or clip the gradients."
         )
 
 

@@ -15,7 +15,8 @@ import optax
 
 from genjax_zoo.core import Array, Batch, Key, Model, Player, TrainState, Variables, networks
 
-Metrics = Mapping[str, Array]  # "player/term", "player/loss", "player/grad_norm", "player/finite": float32 []
+Metrics = Mapping[str, Array]  # "player/term", "player/loss", "player/grad_norm" and FLAGS: float32 []
+FLAGS = ("finite", "broken")  # what the loop reads, and no log shows
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
@@ -59,6 +60,15 @@ def eval_variables(state: TrainState) -> Variables:
 def owned(player: Player, variables: Variables) -> tuple[str, ...]:
     """The networks a player writes."""
     return networks(variables) if player.owns is None else player.owns
+
+
+def leaf_names(players: Mapping[str, Player], variables: Variables) -> Mapping[str, list[str]]:
+    """Each player's leaves of parameters, by name, in the order of its gradients."""
+    trees = {name: _pick(variables["params"], owned(player, variables)) for name, player in players.items()}
+    return {
+        name: ["/".join(str(key.key) for key in path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
+        for name, tree in trees.items()
+    }
 
 
 def make_step(players: Mapping[str, Player], *, axis: str | None = None) -> Step:
@@ -130,7 +140,7 @@ def _turn(name: str, player: Player, axis: str | None, state: TrainState, batch:
     def sit_out(state: TrainState):
         _, report = jax.eval_shape(play, state)
         absent = {term: jnp.full(r.shape, jnp.nan, r.dtype) for term, r in report.items()}
-        return state, {**absent, "finite": jnp.ones((), jnp.float32)}
+        return state, {**absent, "finite": jnp.ones((), jnp.float32), "broken": jnp.zeros((), jnp.float32)}
 
     return jax.lax.cond(state.step % player.every == 0, play, sit_out, state)
 
@@ -152,7 +162,8 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
     updates, opt_state = player.tx.update(gradients, state.opt_state[name], params)
     params = dict(optax.apply_updates(params, updates))  # type: ignore[arg-type]
     changed = _average_state(axis, changed)
-    grad_norm = optax.tree.norm(gradients)
+    squares = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients)])
+    grad_norm = jnp.sqrt(jnp.sum(squares))
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
     if optax.tree.get_all_with_path(opt_state, "notfinite_count"):
         # optax.apply_if_finite: a turn it dropped is no failure, but drop what that turn did to the state, too
@@ -169,6 +180,7 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         "loss": loss,
         "grad_norm": grad_norm,
         "finite": finite.astype(jnp.float32),
+        "broken": jnp.argmin(jnp.isfinite(squares)).astype(jnp.float32),  # the first leaf that is not, of `leaf_names`
     }
     state = state._replace(
         variables={**committed, "params": {**before, **params}},

@@ -1,45 +1,41 @@
-"""DCGAN: deep convolutional generative adversarial networks (Radford et al. 2015, arXiv:1511.06434).
-
-The generator maps z ~ N(0, I) to an image in [0, 1]; the discriminator maps an image to one real score. Which game they
-play is not decided here: see `losses.adversarial`.
-"""
+"""DCGAN: deep convolutional generative adversarial networks (Radford et al. 2015, arXiv:1511.06434)."""
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model
+from genjax_zoo.core import Array, Model
 from genjax_zoo.linen import from_linen, image_spec
+from genjax_zoo.models.gan.gan import GAN, Prior
 from genjax_zoo.nn import ImageDecoder, ImageEncoder, Norm, batch_norm, no_norm
 from genjax_zoo.nn.image import INIT
 
 
-class DCGAN(nn.Module):
-    """Networks "generator" and "discriminator"."""
+class Generator(nn.Module):
+    """The transposed pyramid, with batch norm and ReLUs."""
 
-    latent: int
-    generator: ImageDecoder
-    discriminator: ImageEncoder
+    shape: tuple[int, int, int]
+    widths: tuple[int, ...]
 
-    def __call__(self, batch: Batch, key: Key, train: bool = False) -> Array:
-        fake = self.sample(key, len(batch["x"]), {}, train)
-        return self.discriminate(fake, {}, train)
+    @nn.compact
+    def __call__(self, z: Array, label: Array | None, train: bool) -> Array:
+        """[B, latent] -> [B, H, W, C] in [0, 1]."""
+        x = ImageDecoder(self.shape, self.widths, norm=batch_norm, init=INIT, name="decoder")(z, train)
+        return (jnp.tanh(x) + 1) / 2
 
-    def decode(self, z: Array, cond: Batch, train: bool = False) -> Array:
-        """The image of a latent, [B, H, W, C] in [0, 1]."""
-        return (jnp.tanh(self.generator(z, train)) + 1) / 2
 
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
-        """Images of n draws from N(0, I)."""
-        return self.decode(self.sample_prior(key, n, cond, train), cond, train)
+class Discriminator(nn.Module):
+    """The pyramid, with leaky ReLUs."""
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
-        """Draws from N(0, I), [n, latent]."""
-        return jax.random.normal(key, (n, self.latent))
+    widths: tuple[int, ...]
+    norm: Norm
+    edge_norm: Norm
 
-    def discriminate(self, x: Array, cond: Batch, train: bool = False) -> Array:
-        """One score per image, [B]; high where it looks real."""
-        return self.discriminator(2 * x - 1, train)[:, 0]
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None, train: bool) -> Array:
+        """[P, H, W, C] -> [P, 1]."""
+        encoder = ImageEncoder(self.widths, 1, norm=self.norm, edge_norm=self.edge_norm, init=INIT, name="encoder")
+        return encoder(2 * x - 1, train)
 
 
 def dcgan(
@@ -49,6 +45,8 @@ def dcgan(
     widths: tuple[int, ...] = (64, 128, 256),
     norm: Norm = batch_norm,
     edge_norm: Norm = no_norm,
+    pack: int = 1,
+    prior: Prior = jax.random.normal,
 ) -> Model:
     """DCGAN.
 
@@ -58,7 +56,8 @@ def dcgan(
         widths: channels of the discriminator's layers; the generator's are the same, reversed.
         norm: of the discriminator's inner layers: `batch_norm` (the paper), `spectral_norm` or `no_norm`.
         edge_norm: of its first and last layer: `no_norm` (the paper) or `spectral_norm`.
+        pack: examples that the discriminator sees at once (PacGAN).
+        prior: draws z.
     """
-    generator = ImageDecoder(shape, widths[::-1], norm=batch_norm, init=INIT)
-    discriminator = ImageEncoder(widths, 1, norm=norm, edge_norm=edge_norm, init=INIT)
-    return from_linen(DCGAN(latent, generator, discriminator), image_spec(shape))
+    networks = Generator(shape, widths[::-1]), Discriminator(widths, norm, edge_norm)
+    return from_linen(GAN(latent, *networks, pack=pack, prior=prior), image_spec(shape))

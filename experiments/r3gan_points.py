@@ -1,0 +1,57 @@
+"""A relativistic GAN with R1 and R2 on points in the plane: the game of R3GAN, which drops no modes.
+
+    genjax-zoo sweep experiments/r3gan_points.py --seeds 10
+    genjax-zoo sweep experiments/r3gan_points.py --seeds 10 --points ring8
+
+Needs no files. See gan_points for the plain game, PacGAN and what is counted.
+"""
+
+import optax
+
+from genjax_zoo import Experiment, Player, data, evals, losses, main, models
+
+
+def experiment(
+    *,
+    points: str = "grid25",
+    gamma: float = 0.1,
+    hidden: int = 256,
+    learning_rate: float = 1e-3,
+    batch_size: int = 256,
+    steps: int = 20_000,
+) -> Experiment:
+    """R3GAN (Huang et al. 2024) in two dimensions.
+
+    Args:
+        points: the set, grid25 or ring8.
+        gamma: of R1 and R2, whose weights are gamma / 2.
+        hidden: width of the networks' three layers.
+        learning_rate: Adam's step size at first, for both; it falls to zero by a cosine.
+        batch_size: points per step, over all devices.
+        steps: train up to this step.
+    """
+    model = models.r3gan(shape=(2,), latent=2, hidden=(hidden,) * 3)
+    critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.r1, r2=losses.r2)
+    adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps), b1=0.0, b2=0.99)
+    weights = {"adversarial": 1.0, "r1": gamma / 2, "r2": gamma / 2}
+    return Experiment(
+        model=model,
+        players={
+            "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
+            "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=adam, owns=("generator",), ema=0.999),
+        },
+        data=data.load(points, "train", batch_size=batch_size),
+        evals={
+            "coverage": evals.mode_coverage(*data.mixture(points)),
+            "points": evals.sample_map(bound=1.6 if points == "ring8" else 5.0),
+        },
+        steps=steps,
+        eval_every=max(1, steps // 5),
+        save_every=max(1, steps // 5),
+        log_every=500,
+        steps_per_call=50,
+    )
+
+
+if __name__ == "__main__":
+    main(experiment)

@@ -1,0 +1,103 @@
+"""The two sides of a GAN as terms: any adversary, penalties, augmentation and packing, for any network."""
+
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import Array, Batch, Explained, Key, Model, TermFn, Terms, Variables, conditions, require
+from genjax_zoo.losses.adversaries import Adversary, non_saturating
+from genjax_zoo.losses.augment import Augment
+from genjax_zoo.losses.penalties import Penalty, Round
+
+DECAY = 0.99  # of the running means of scores (Tseng et al. 2021)
+
+
+def adversarial(
+    model: Model, adversary: Adversary = non_saturating, *, augment: Augment | None = None, **penalties: Penalty
+) -> tuple[TermFn, TermFn]:
+    """The two sides of a GAN: (critic's terms, generator's terms).
+
+    Args:
+        model: has `sample`, and a method "discriminate" from (x [B, ...], cond) to scores [B], or one per pack of
+            consecutive examples.
+        adversary: the game.
+        augment: changes what the critic sees, real and fake alike; gradients and penalties go through it.
+        penalties: on the critic, each a term of its name.
+
+    Returns:
+        Two TermFns with the term "adversarial". The critic's also has the penalties, "real_score", "fake_score", and
+        "accuracy": 1 where the real example (or pack) scores above the fake one. Its gradient stops at the samples.
+
+    Raises:
+        ValueError: the model has no `sample`; when run, if a penalty needs single examples, but batch norm mixes them.
+    """
+    require(model, "sample")
+
+    def augmented(key: Key, x: Array) -> Array:
+        return x if augment is None else augment(key, x)
+
+    def discriminate(variables: Variables, x: Array, cond: Batch, train: bool) -> tuple[Array, Variables]:
+        return model.apply(variables, "discriminate", x, cond, train=train)
+
+    def critic(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        k_sample, k_real, k_fake, k_penalty = jax.random.split(key, 4)
+        x, cond = batch["x"], conditions(batch)
+        fake, variables = model.apply(variables, "sample", k_sample, len(x), cond, train=train)
+        fake, before = jax.lax.stop_gradient(fake), variables
+        real_score, variables = discriminate(variables, augmented(k_real, x), cond, train)
+        fake_score, variables = discriminate(variables, augmented(k_fake, fake), cond, train)
+        if any(penalty.local for penalty in penalties.values()):
+            _check_no_batch_norm(before, variables)
+        memory = next(iter(variables.get("memory", {}).values()), {})
+        round = Round(
+            lambda x: discriminate(before, augmented(k_real, x), cond, train)[0],
+            *(x, fake, real_score, fake_score, k_penalty, memory),
+        )
+        terms = {
+            "adversarial": adversary.critic(real_score, fake_score),
+            "real_score": real_score,
+            "fake_score": fake_score,
+            "accuracy": (real_score > fake_score).astype(real_score.dtype),
+            **{name: penalty.of(round) for name, penalty in penalties.items()},
+        }
+        return _per_example(terms, len(x)), _remember(variables, round) if train else variables
+
+    def generator(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+        k_sample, k_real, k_fake = jax.random.split(key, 3)
+        x, cond = batch["x"], conditions(batch)
+        fake, variables = model.apply(variables, "sample", k_sample, len(x), cond, train=train)
+        real_score, _ = discriminate(variables, augmented(k_real, x), cond, train)  # costs nothing where it is unused
+        fake_score, variables = discriminate(variables, augmented(k_fake, fake), cond, train)
+        return _per_example({"adversarial": adversary.generator(real_score, fake_score)}, len(x)), variables
+
+    of_critic, of_generator = adversary.formulas
+    written = {"adversarial": of_critic, **{name: penalty.formula for name, penalty in penalties.items()}}
+    return Explained(terms=critic, formulas=written), Explained(terms=generator, formulas={"adversarial": of_generator})
+
+
+def _per_example(terms: Terms, size: int) -> Terms:
+    """A pack's numbers count for each of its examples, so that means are the same."""
+    return {name: jnp.repeat(value, size // len(value)) for name, value in terms.items()}
+
+
+def _remember(variables: Variables, round: Round) -> Variables:
+    """Counts the turn and follows the scores, where `wrap.with_memory` keeps them."""
+    if not round.memory:
+        return variables
+    first = round.memory["turns"] == 0
+    kept = {"turns": round.memory["turns"] + 1}
+    for name in ("real_score", "fake_score"):
+        mean = jax.lax.stop_gradient(jnp.mean(getattr(round, name)))
+        kept[name] = jnp.where(first, mean, DECAY * round.memory[name] + (1 - DECAY) * mean)
+    return {**variables, "memory": dict.fromkeys(variables["memory"], kept)}
+
+
+def _check_no_batch_norm(before: Variables, after: Variables) -> None:
+    """The critic's passes led from `before` to `after`; what they left alone is the same object."""
+    old = jax.tree.leaves(before.get("batch_stats", {}))
+    new = jax.tree_util.tree_leaves_with_path(after.get("batch_stats", {}))
+    for (path, value), unchanged in zip(new, old):
+        if value is not unchanged and str(getattr(path[-1], "key", "")) == "mean":
+            raise ValueError(
+                f"The critic has batch norm ({jax.tree_util.keystr(path[:-1])}), which mixes the examples of a batch, "
+                f"so the gradient of one example's score is not its own; take nn.no_norm or nn.spectral_norm for it."
+            )

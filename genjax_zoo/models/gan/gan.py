@@ -1,0 +1,131 @@
+"""GAN: generative adversarial networks (Goodfellow et al. 2014, arXiv:1406.2661), and what all GANs here share.
+
+The generator maps z to x, the discriminator maps x to one real score. Which game they play is not decided here: see
+`losses.adversarial`. A discriminator that is given packs of examples scores each pack (PacGAN, Lin et al. 2018,
+arXiv:1712.04086): a generator that always makes the same few is found out, because its packs are less diverse.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import Array, Batch, Key, Model
+from genjax_zoo.linen import from_linen, image_spec
+from genjax_zoo.nn import MaxoutMLP, Normalised
+
+Prior = Callable[[Key, tuple[int, ...]], Array]
+
+
+def uniform(key: Key, shape: tuple[int, ...]) -> Array:
+    """Uniform draws on [-1, 1], the prior of the early papers."""
+    return jax.random.uniform(key, shape, minval=-1)
+
+
+class GAN(nn.Module):
+    """Networks "generator", (z, label, train) -> x, and "discriminator", (x, label, train) -> [P, 1]."""
+
+    latent: int
+    generator: nn.Module
+    discriminator: nn.Module
+    pack: int = 1
+    prior: Prior = jax.random.normal
+
+    def __call__(self, batch: Batch, key: Key, train: bool = False) -> Array:
+        fake = self.sample(key, len(batch["x"]), batch, train)
+        return self.discriminate(fake, batch, train)
+
+    def decode(self, z: Array, cond: Batch, train: bool = False) -> Array:
+        """The example of a latent, [B, ...]."""
+        return self.generator(z, cond.get("label"), train)
+
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """Examples of n draws from the prior."""
+        return self.decode(self.sample_prior(key, n, cond, train), cond, train)
+
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+        """Draws from the prior, [n, latent]."""
+        return self.prior(key, (n, self.latent))
+
+    def discriminate(self, x: Array, cond: Batch, train: bool = False) -> Array:
+        """One score per pack of examples, [B / pack]; high where they look real."""
+        label = cond.get("label")
+        label = None if label is None else label.reshape(-1, self.pack)
+        return self.discriminator(packed(x, self.pack), label, train)[:, 0]
+
+
+def packed(x: Array, count: int) -> Array:
+    """Consecutive examples as channels of one, [B, ..., C] -> [B / count, ..., count * C].
+
+    Raises:
+        ValueError: `count` does not divide B.
+    """
+    if count < 1 or len(x) % count:
+        raise ValueError(f"Packs of {count} do not divide a batch of {len(x)} (on each device); use a multiple.")
+    if count == 1:
+        return x
+    packs = jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, -2)
+    return packs.reshape(*packs.shape[:-2], -1)
+
+
+class Generator(nn.Module):
+    """Dense layers with ReLUs; images end in a sigmoid, points do not."""
+
+    shape: tuple[int, ...]
+    hidden: tuple[int, ...]
+    normalised: bool
+    kernel_init: Any
+
+    @nn.compact
+    def __call__(self, z: Array, label: Array | None, train: bool) -> Array:
+        """[B, latent] -> [B, *shape]."""
+        for index, width in enumerate(self.hidden):
+            z = nn.Dense(width, kernel_init=self.kernel_init, name=f"hidden_{index}")(z)
+            z = nn.relu(Normalised(name=f"norm_{index}")(z, None, train) if self.normalised else z)
+        x = nn.Dense(math.prod(self.shape), kernel_init=self.kernel_init, name="out")(z).reshape(-1, *self.shape)
+        return nn.sigmoid(x) if len(self.shape) == 3 else x
+
+
+class Discriminator(nn.Module):
+    """Maxout layers (Goodfellow et al. 2013), without the paper's dropout."""
+
+    hidden: tuple[int, ...]
+    pieces: int
+    kernel_init: Any
+
+    @nn.compact
+    def __call__(self, x: Array, label: Array | None, train: bool) -> Array:
+        """[P, ...] -> [P, 1]."""
+        return MaxoutMLP(self.hidden, 1, self.pieces, self.kernel_init, name="maxout")(x)
+
+
+def gan(
+    *,
+    shape: tuple[int, ...],
+    latent: int = 100,
+    hidden: tuple[int, ...] = (1200, 1200),
+    critic_hidden: tuple[int, ...] = (240, 240),
+    pieces: int = 5,
+    normalised: bool = False,
+    pack: int = 1,
+    kernel_init: Any = nn.linear.default_kernel_init,
+    prior: Prior = uniform,
+) -> Model:
+    """The original GAN, of dense layers.
+
+    Args:
+        shape: an image's [H, W, C], in [0, 1], or a point's [D].
+        latent: the dimension of z.
+        hidden: widths of the generator's layers.
+        critic_hidden: widths of the discriminator's maxout layers.
+        pieces: linear functions of which a maxout unit takes the largest.
+        normalised: batch norm in the generator.
+        pack: examples that the discriminator sees at once.
+        kernel_init: of all layers.
+        prior: draws z.
+    """
+    networks = Generator(shape, hidden, normalised, kernel_init), Discriminator(critic_hidden, pieces, kernel_init)
+    return from_linen(GAN(latent, *networks, pack=pack, prior=prior), image_spec(shape))

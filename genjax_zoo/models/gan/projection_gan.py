@@ -1,0 +1,27 @@
+"""Projection GAN: cGANs with projection discriminator (Miyato & Koyama 2018, arXiv:1802.05637).
+
+SNGAN's networks, given a label: the generator by batch norm with the label's own scale and shift, the discriminator by
+one more term of its score, the inner product of its features and the label's embedding.
+"""
+
+from genjax_zoo.core import Model
+from genjax_zoo.linen import from_linen, image_spec
+from genjax_zoo.models.gan.gan import GAN
+from genjax_zoo.models.gan.sngan import Discriminator, Generator
+from genjax_zoo.nn import halvings
+
+
+def projection_gan(
+    *, shape: tuple[int, int, int], classes: int = 10, latent: int = 128, features: int = 128, pack: int = 1
+) -> Model:
+    """The conditional GAN with a projection discriminator; its condition is "label" in 0 ... classes - 1.
+
+    Args:
+        shape: an image's [H, W, C], of sizes that halve down to 4.
+        classes: how many labels.
+        latent: the dimension of z.
+        features: channels of all blocks.
+        pack: examples that the discriminator sees at once, whose labels' embeddings are summed.
+    """
+    networks = Generator(shape, features, classes), Discriminator(features, halvings(shape) - 1, classes)
+    return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape, labelled=True))

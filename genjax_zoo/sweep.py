@@ -1,0 +1,253 @@
+"""`genjax-zoo sweep`: the runs of a sweep, a folder each, trained by one program, and the table of what they reached.
+
+FOLDER/sweep.json         the table: each setting's numbers, mean and standard error over its seeds
+FOLDER/seed=0,.../        a run folder like any other: sample, eval, latent and train take it
+"""
+
+import contextlib
+import dataclasses
+import itertools
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax_zoo import run as runs
+from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.report import Pictures
+from genjax_zoo.train.checkpoint import Checkpoints
+from genjax_zoo.train.log import JsonLines, Sink
+from genjax_zoo.train.loop import Diverged, check_finite, evaluate, means_over_steps, sound_alarms
+from genjax_zoo.train.step import leaf_names
+from genjax_zoo.train.sweep import create_states, member, member_mesh, stacked, sweep_program
+
+Flags = Mapping[str, Any]
+Row = dict[str, Any]
+
+
+@dataclasses.dataclass
+class Member:
+    """One run of a sweep."""
+
+    flags: Flags
+    numbers: Mapping[str, float]  # the swept ones
+    folder: Path
+    experiment: Experiment
+    results: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the last evaluation
+    failed: str = ""  # why it stopped counting
+    checkpoints: Any = None
+    sinks: list[Sink] = dataclasses.field(default_factory=list)
+
+
+def plan(
+    make: runs.Make, flags: Flags, grid: Mapping[str, Sequence[float]], seeds: Sequence[int], folder: Path
+) -> list[Member]:
+    """The members of a sweep: every combination of the swept numbers, with every seed.
+
+    Args:
+        make: the experiment's function.
+        flags: those that all members share.
+        grid: flag -> its values.
+        seeds: of each combination.
+        folder: holds one run folder per member.
+
+    Raises:
+        ValueError: a seed or a value comes twice.
+    """
+    for name, values in {"seeds": seeds, **grid}.items():
+        if len(set(values)) < len(values):
+            raise ValueError(f"--{name.replace('_', '-')} has a value twice; give each once.")
+    members = []
+    for values in itertools.product(*grid.values()):
+        numbers = dict(zip(grid, values))
+        first: Experiment | None = None
+        for seed in seeds:
+            own = {**flags, **numbers, "seed": seed}
+            if first is None or "seed" in runs.parameters(make):
+                first = runs.build(make, own)
+            experiment = dataclasses.replace(first, seed=seed)  # one model and one set of evaluations: compiled once
+            name = ",".join(f"{k}={v:g}" for k, v in {**numbers, "seed": seed}.items())
+            members.append(Member(own, numbers, folder / name, experiment))
+    return members
+
+
+def sweep(make: runs.Make, members: Sequence[Member], *, show: Callable[[str], None] = lambda line: None) -> list[Row]:
+    """Trains all members as one program, going on from the latest step that all have a checkpoint of.
+
+    Args:
+        make: the experiment's function.
+        members: from `plan`.
+        show: receives a line per log and per evaluation.
+
+    Returns:
+        The table's rows, one per combination of numbers; see `table`.
+
+    Raises:
+        ValueError: a swept number that decides the program's shapes, or data that do not fit the model.
+    """
+    first, names = members[0].experiment, list(members[0].numbers)
+    mesh = member_mesh(len(members))
+    seeded = "seed" in runs.parameters(make)
+    data = [m.experiment.data for m in members] if seeded else [first.data]
+    if seeded and not first.data.resident:
+        raise ValueError("The data of this experiment depend on the seed and are not resident; give all one seed.")
+
+    def build(**numbers: Any) -> Experiment:
+        flags = {**members[0].flags, **numbers}
+        return runs.in_precision(runs.build(make, flags), flags.get("precision", "float32"))
+
+    numbers = {name: jnp.asarray([m.numbers[name] for m in members], jnp.float32) for name in names}
+    states = create_states(build, numbers, [m.experiment.seed for m in members], data, mesh)
+    program = sweep_program(build, first, mesh)
+    with contextlib.ExitStack() as opened:
+        start = _open(members, opened)
+        if start:
+            target = jax.tree.map(
+                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_alone()), member(states, 0)
+            )
+            states = stacked([m.checkpoints.restore(start, target) for m in members], mesh)
+            show(f"Going on at step {start:,}.")
+        _train(members, program, numbers, states, data, start, show)
+    return table(members)
+
+
+def _train(
+    members: Sequence[Member],
+    program: Callable[..., Any],
+    numbers: Mapping[str, Any],
+    states: TrainState,
+    data: Sequence[Any],
+    step: int,
+    show: Callable[[str], None],
+) -> None:
+    first = members[0].experiment
+    stream = None if first.data.resident else first.data.stream(step, first.steps)
+    pending: list[tuple[int, Any]] = []
+    clock, counted = time.perf_counter(), step
+    while step < first.steps:
+        before, k = step, first.steps_per_call
+        count = min(k - step % k, first.steps - step)
+        source = tuple(data) if stream is None else _read(stream, count)
+        states, metrics = program(numbers, states, source, count)
+        pending.append((step, metrics))
+        step += count
+        log, evaluation, save = (
+            step == first.steps or step // every > before // every
+            for every in (first.log_every, first.eval_every, first.save_every)
+        )
+        if not (log or evaluation or save):
+            continue
+        fetched = [(at, jax.device_get(metrics)) for at, metrics in pending]
+        pending.clear()
+        rate = (step - counted) / (time.perf_counter() - clock)
+        leaves = leaf_names(first.players, states.variables)
+        for index, m in enumerate(members):
+            _log(m, step, [(at, {n: x[:, index] for n, x in row.items()}) for at, row in fetched], rate, leaves)
+        if log:
+            failed = sum(bool(m.failed) for m in members)
+            lost = f", {failed} not finite" if failed else ""
+            show(f"step {step:,}/{first.steps:,}  {len(members)} members at {rate:,.1f} steps/s each{lost}")
+        for index, m in enumerate(members):
+            if m.failed or not (evaluation or save):
+                continue
+            state = jax.device_put(member(states, index), _alone())
+            if evaluation:
+                m.results = evaluate(m.experiment, state, m.sinks)
+            if save or (evaluation and m.experiment.best in m.results):
+                m.checkpoints.save(step, state, m.results if evaluation else {})
+        clock, counted = time.perf_counter(), step
+
+
+def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
+    """Opens folders and logs; the latest step that every member has saved, or 0."""
+    for m in members:
+        m.checkpoints = opened.enter_context(Checkpoints(m.folder / "checkpoints", best=m.experiment.best))
+    common = set.intersection(*(set(m.checkpoints.steps) for m in members))
+    start = max(common, default=0)
+    for m in members:
+        later = [step for step in m.checkpoints.steps if step > start]
+        if later:
+            raise ValueError(
+                f"{m.folder} is ahead of the others, at step {later[-1]}; train it alone, or take --fresh."
+            )
+        m.sinks = [JsonLines(m.folder / "metrics.jsonl", start=start), Pictures(m.folder)]
+        for sink in m.sinks:
+            opened.callback(sink.close)
+    return start
+
+
+def _log(m: Member, step: int, fetched: Sequence[tuple[int, Any]], rate: float, leaves: Mapping[str, Any]) -> None:
+    """One member's means, to its own log; one that is not finite any more is left out from then on."""
+    if m.failed:
+        return
+    try:
+        for at, metrics in fetched:
+            check_finite(at, metrics, leaves)
+    except Diverged as error:
+        m.failed, m.results = str(error), {}
+        for sink in m.sinks:
+            sink.warn(step, m.failed)
+        return
+    means = means_over_steps([metrics for _, metrics in fetched])
+    for sink in m.sinks:
+        sink.log(step, {**means, "steps/s": rate, "examples/s": rate * m.experiment.data.batch_size})
+    sound_alarms(m.experiment, step, means, m.sinks)
+
+
+def table(members: Sequence[Member]) -> list[Row]:
+    """A row per combination of numbers: each result's mean and standard error over the seeds that stayed finite."""
+    rows = []
+    for values, group in itertools.groupby(members, key=lambda m: tuple(m.numbers.items())):
+        seeds = list(group)
+        kept = [m for m in seeds if not m.failed]
+        names = list(kept[0].results) if kept else []
+        summary = {}
+        for name in names:
+            found = np.array([m.results[name] for m in kept])
+            error = float(found.std(ddof=1) / math.sqrt(len(found))) if len(found) > 1 else None
+            summary[name] = {"mean": float(found.mean()), "standard_error": error, "values": found.tolist()}
+        failed = {m.folder.name: m.failed for m in seeds if m.failed}
+        rows.append({"numbers": dict(values), "seeds": len(seeds), "failed": failed, "results": summary})
+    return rows
+
+
+def print_table(console: Any, rows: Sequence[Row]) -> None:
+    """The table for people: mean +- standard error."""
+    from rich.table import Table
+
+    names = list(dict.fromkeys(name for row in rows for name in row["results"]))
+    swept = list(rows[0]["numbers"])
+    shown = Table(*swept, "seeds", *names)
+    for row in rows:
+        cells = [f"{row['numbers'][name]:g}" for name in swept] + [f"{row['seeds'] - len(row['failed'])}"]
+        for name in names:
+            found = row["results"].get(name, {"mean": math.nan, "standard_error": None})
+            error = "" if found["standard_error"] is None else f" +- {found['standard_error']:.2g}"
+            cells.append(f"{found['mean']:.4g}{error}")
+        shown.add_row(*cells)
+    console.print(shown)
+    for row in rows:
+        for folder, reason in row["failed"].items():
+            console.print(f"{folder} left the sweep. {reason}", highlight=False, soft_wrap=True)
+
+
+def save_table(folder: Path, rows: Sequence[Row]) -> Path:
+    """Writes sweep.json."""
+    path = folder / "sweep.json"
+    (folder / "sweep.tmp").write_text(json.dumps(rows, indent=2) + "\n")
+    (folder / "sweep.tmp").replace(path)
+    return path
+
+
+def _read(stream: Any, count: int) -> Any:
+    return jax.tree.map(lambda *parts: np.stack(parts), *(next(stream) for _ in range(count)))
+
+
+def _alone() -> Any:
+    return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

@@ -1,0 +1,148 @@
+"""A sweep's members are the runs that `train` makes, whatever the family, however many devices; and it goes on."""
+
+import json
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from genjax_zoo import Experiment, Player, cli, data, evals, fit, losses, models, restore, wrap
+from genjax_zoo import run as runs
+from genjax_zoo.train.sweep import member_mesh
+
+FILE = """
+from test_sweep import FAMILIES
+
+def experiment(*, family: str = "vae", learning_rate: float = 0.01, width: int = 4, steps: int = 4):
+    return FAMILIES[family](learning_rate, width, steps)
+"""
+
+
+def _run(model, players, source, steps, **more):
+    return Experiment(
+        model=model, players=players, data=source, steps=steps, steps_per_call=2, log_every=2, save_every=2, **more
+    )
+
+
+def vae(learning_rate, width, steps):
+    model = models.vae(shape=(8, 8, 1), latent=2, hidden=(width,))
+    player = Player(
+        terms=model.nelbo,
+        weights={"distortion": 1.0, "rate": optax.linear_schedule(0, 1, 3)},
+        tx=optax.sgd(learning_rate / 100),
+        ema=0.5,
+    )
+    source = data.load("digits", "train", batch_size=16, transform=data.binarize)
+    test = data.load("digits", "test", batch_size=50, transform=data.binarize)
+    return _run(model, {"vae": player}, source, steps, evals={"test": evals.likelihood(test)}, eval_every=4)
+
+
+def gan(learning_rate, width, steps):
+    model = wrap.with_memory(models.gan(shape=(2,), latent=2, hidden=(width,), critic_hidden=(width,), normalised=True))
+    critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.lazy(losses.r1, 2))
+    sgd = optax.sgd(learning_rate, momentum=0.5)
+    players = {
+        "critic": Player(terms=critic, weights={"adversarial": 1.0, "r1": 0.1}, tx=sgd, owns=("discriminator",)),
+        "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=sgd, owns=("generator",), every=2),
+    }
+    modes = evals.mode_coverage(*data.mixture("grid25"), n=50)
+    return _run(model, players, data.load("grid25", "train", batch_size=16), steps, evals={"coverage": modes})
+
+
+def flow(learning_rate, width, steps):
+    model = models.real_nvp(shape=(2,), layers=2, hidden=(width,))
+    player = Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=optax.sgd(learning_rate / 100))
+    source = data.load("grid25", "train", batch_size=16)
+    return _run(model, {"flow": player}, source, steps, evals={"test": evals.likelihood(source, leave_out=0)})
+
+
+def autoregressive(learning_rate, width, steps):
+    model = models.nade(shape=(8, 8, 1), hidden=width)
+    player = Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.sgd(learning_rate / 100))
+    source = data.load("digits", "train", batch_size=16, transform=data.binarize)
+    return _run(model, {"model": player}, source, steps)
+
+
+FAMILIES = {"vae": vae, "gan": gan, "flow": flow, "autoregressive": autoregressive}
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(FILE)
+    return path
+
+
+def swept(file, folder, *flags):
+    cli.console(["sweep", str(file), "--workdir", str(folder), *flags])
+    return json.loads((folder / "sweep.json").read_text())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_members_are_single_runs(family, file, tmp_path):
+    """Two seeds and two learning rates on four devices; weights, averages, and numbers logged."""
+    folder = tmp_path / "sweep"
+    swept(file, folder, "--family", family, "--seeds", "3,5", "--learning-rate", "0.01,0.02")
+    make = runs.load_experiment(file)
+    assert len(list(folder.glob("*/config.json"))) == 4 and member_mesh(4).size == 4
+    for rate, seed in ((0.01, 5), (0.02, 3)):
+        name = folder / f"learning_rate={rate},seed={seed}"
+        _, state = restore(name)
+        flags = {"family": family, "learning_rate": rate, "seed": seed}
+        alone = fit(runs.build(make, flags), workdir=tmp_path / name.name, devices=jax.devices()[:1])
+        assert int(state.step) == int(alone.state.step) == 4
+        ours, theirs = (
+            jax.device_get((state.variables, state.ema)),
+            jax.device_get((alone.state.variables, alone.state.ema)),
+        )
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), ours, theirs)
+        logs = [(folder.parent / at / "metrics.jsonl").read_text().splitlines() for at in (name, name.name)]
+        for mine, its in zip(*(map(json.loads, lines) for lines in logs)):
+            for entry in set(mine) - {"steps/s", "examples/s"}:
+                np.testing.assert_allclose(mine[entry], its[entry], rtol=1e-4, atol=1e-5, err_msg=entry)
+        with pytest.raises(AssertionError):  # control: another member's
+            _, other = restore(folder / f"learning_rate={rate},seed={8 - seed}")
+            other = jax.device_get(other.variables)
+            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), other, theirs[0])
+
+
+def test_a_sweep_goes_on_and_tells_mean_and_error(file, tmp_path, capsys):
+    whole = swept(file, tmp_path / "whole", "--seeds", "3", "--steps", "8")
+    swept(file, tmp_path / "parts", "--seeds", "3", "--steps", "4")
+    parts = swept(file, tmp_path / "parts", "--seeds", "3", "--steps", "8")
+    assert parts == whole and "Going on at step 4" in capsys.readouterr().out
+    (row,) = whole
+    found = row["results"]["test/nelbo"]
+    assert row["seeds"] == 3 and row["failed"] == {} and len(found["values"]) == 3
+    np.testing.assert_allclose(found["mean"], np.mean(found["values"]))
+    np.testing.assert_allclose(found["standard_error"], np.std(found["values"], ddof=1) / 3**0.5)
+
+
+def test_a_member_that_breaks_leaves_the_others(file, tmp_path, capsys):
+    rows = swept(file, tmp_path / "sweep", "--seeds", "1", "--learning-rate", "0.01,1e30", "--steps", "6")
+    good, bad = rows
+    assert good["failed"] == {} and np.isfinite(good["results"]["test/nelbo"]["mean"])
+    assert bad["results"] == {} and "of player 'vae' is not finite" in bad["failed"]["learning_rate=1e+30,seed=0"]
+    assert "left the sweep" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "flags, reason",
+    [
+        (["--family", "vae,gan"], "--family vae,gan: only seeds and an experiment's own numbers can be swept"),
+        (["--steps", "4,8"], "--steps 4,8: only seeds"),
+        (["--width", "4,8"], "--width: a swept number must not decide the shapes or branches"),
+        (["--learning-rate", "0.1,x"], "--learning-rate takes numbers with commas, not '0.1,x'"),
+        (["--learning-rate", "0.1,0.1"], "--learning-rate has a value twice"),
+        (["--seeds", "many"], "--seeds takes a count, or seeds with commas, not 'many'"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--learning-rat", "0.1,0.2"], "--learning-rat"),
+    ],
+)
+def test_bad_sweeps(flags, reason, file, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.console(["sweep", str(file), "--workdir", str(tmp_path / "sweep"), *flags])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and reason in error and error.count("\n") == 1
+    assert not list((tmp_path / "sweep").glob("*/checkpoints/*"))
