@@ -269,13 +269,7 @@ def _sweep(file: Path, argv: list[str]) -> None:
     from genjax_zoo import sweep as sweeps
 
     make, flags, run = parse_experiment(file, single)
-    for name, texts in listed.items():
-        if not isinstance(flags.get(name), float | int) or isinstance(flags.get(name), bool):
-            raise ValueError(
-                f"--{name.replace('_', '-')} {','.join(texts)}: only seeds and an experiment's own numbers can be "
-                f"swept; run 'sweep' once for each value."
-            )
-    grid = {name: _numbers(name, texts) for name, texts in listed.items()}
+    grid = {name: _numbers(name, texts, flags.get(name)) for name, texts in listed.items()}
     everything = _everything(flags, run)
     folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
     members = sweeps.plan(make, everything, grid, seeds, folder)
@@ -283,16 +277,24 @@ def _sweep(file: Path, argv: list[str]) -> None:
     for one in members:
         runs.open_run(one.folder, file, one.flags, fresh=run.fresh)
     console = Console()
+    console = console if console.is_terminal else Console(width=200)  # a file has room for the table
     rows = sweeps.sweep(make, members, show=lambda line: console.print(line, highlight=False, soft_wrap=True))
     sweeps.print_table(console, rows)
     print(sweeps.save_table(folder, rows))
 
 
-def _numbers(name: str, texts: list[str]) -> list[float]:
+def _numbers(name: str, texts: list[str], first: Any) -> list[float]:
+    """The values of a swept flag, of the first one's type."""
+    flag, values = f"--{name.replace('_', '-')}", ",".join(texts)
+    of_run = name in {f.name for f in dataclasses.fields(RunFlags)}
+    if of_run or isinstance(first, bool) or not isinstance(first, float | int):
+        raise ValueError(
+            f"{flag} {values}: only seeds and an experiment's own numbers can be swept; run 'sweep' once per value."
+        )
     try:
-        return [float(text) for text in texts]
+        return [type(first)(text) for text in texts]
     except ValueError:
-        raise ValueError(f"--{name.replace('_', '-')} takes numbers with commas, not '{','.join(texts)}'.") from None
+        raise ValueError(f"{flag} takes numbers with commas, not '{values}'.") from None
 
 
 def _explain(file: Path, argv: list[str]) -> None:

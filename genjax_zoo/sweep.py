@@ -102,7 +102,7 @@ def sweep(make: runs.Make, members: Sequence[Member], *, show: Callable[[str], N
         flags = {**members[0].flags, **numbers}
         return runs.in_precision(runs.build(make, flags), flags.get("precision", "float32"))
 
-    numbers = {name: jnp.asarray([m.numbers[name] for m in members], jnp.float32) for name in names}
+    numbers = {name: jnp.asarray([m.numbers[name] for m in members]) for name in names}
     states = create_states(build, numbers, [m.experiment.seed for m in members], data, mesh)
     program = sweep_program(build, first, mesh)
     with contextlib.ExitStack() as opened:

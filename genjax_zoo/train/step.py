@@ -83,9 +83,8 @@ def make_step(players: Mapping[str, Player], *, axis: str | None = None) -> Step
     """
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = jax.random.fold_in(state.key, state.step)
-        if axis is not None:
-            key = jax.random.fold_in(key, jax.lax.axis_index(axis))
+        shard = 0 if axis is None else jax.lax.axis_index(axis)  # a global view draws what one device does
+        key = jax.random.fold_in(jax.random.fold_in(state.key, state.step), shard)
         metrics: dict[str, Array] = {}
         for index, (name, player) in enumerate(players.items()):
             state, report = _turn(name, player, axis, state, batch, jax.random.fold_in(key, index))
