@@ -2,13 +2,14 @@
 
 Model, Player, TrainState, Experiment    the four values everything is made of
 fit, restore, main                       train an experiment, read a run back, make a file a command
-data, evals, latent, losses, math, models, nn, train, wrap, conformance
+classifiers, data, evals, latent, losses, math, models, nn, train, wrap, conformance
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from genjax_zoo import classifiers as classifiers
     from genjax_zoo import conformance as conformance
     from genjax_zoo import data as data
     from genjax_zoo import evals as evals
@@ -38,7 +39,7 @@ _HOME = {
     "main": "cli",
     "restore": "run",
 }
-_MODULES = ("conformance", "data", "evals", "latent", "losses", "math", "models", "nn", "train", "wrap")
+_MODULES = ("classifiers", "conformance", "data", "evals", "latent", "losses", "math", "models", "nn", "train", "wrap")
 __all__ = [*_HOME, *_MODULES]  # type: ignore[reportUnsupportedDunderAll]
 
 

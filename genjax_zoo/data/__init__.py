@@ -13,4 +13,5 @@ from genjax_zoo.data.transforms import binarize as binarize
 from genjax_zoo.data.transforms import dequantize as dequantize
 from genjax_zoo.data.transforms import logit as logit
 from genjax_zoo.data.transforms import scale as scale
+from genjax_zoo.data.transforms import shifted as shifted
 from genjax_zoo.data.transforms import uniform as uniform

@@ -75,3 +75,28 @@ def flipped(transform: Transform) -> Transform:
         return transform({**batch, "x": jnp.where(turn, batch["x"][:, :, ::-1], batch["x"])}, keys)
 
     return flip
+
+
+def shifted(transform: Transform, by: tuple[int, ...], fill: int = 0) -> Transform:
+    """The same, after a shift of every example by chance, of up to `by` along its first axes, both ways.
+
+    Args:
+        transform: what follows.
+        by: of x [B, *axes, ...], one for each of the first axes.
+        fill: the raw value that comes in from outside, such as 128, the mu-law code of silence.
+    """
+
+    def shift(batch, keys):
+        x, axes = batch["x"], range(len(by))
+        u = uniform(jax.vmap(lambda key: jax.random.fold_in(key, 2))(keys), (len(by),))
+        start = jnp.floor(u * (2 * jnp.asarray(by) + 1)).astype(jnp.int32)  # [B, axes]
+        wide = jnp.pad(
+            x, ((0, 0), *((n, n) for n in by), *((0, 0) for _ in x.shape[1 + len(by) :])), constant_values=fill
+        )
+        for axis in axes:
+            index = start[:, axis, None] + jnp.arange(x.shape[1 + axis])
+            index = index.reshape(len(x), *(-1 if a == axis else 1 for a in range(x.ndim - 1)))
+            wide = jnp.take_along_axis(wide, index, axis=1 + axis)
+        return transform({**batch, "x": wide}, keys)
+
+    return shift

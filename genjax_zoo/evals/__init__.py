@@ -1,5 +1,6 @@
 """Evaluations: functions of (model, variables, key) that return named numbers and images."""
 
+from genjax_zoo.evals.accuracy import accuracy as accuracy
 from genjax_zoo.evals.codebook import code_book as code_book
 from genjax_zoo.evals.conditionals import bits_map as bits_map
 from genjax_zoo.evals.conditionals import completions as completions

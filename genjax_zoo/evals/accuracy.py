@@ -1,0 +1,45 @@
+"""How often a classifier is right."""
+
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import numpy as np
+
+from genjax_zoo.core import Data, Eval, Key, Model, Variables
+
+
+def accuracy(data: Data) -> Eval:
+    """The share of examples whose likeliest class is their "label".
+
+    Args:
+        data: an evaluation split with "label"; every example counts once, padding does not.
+
+    Returns:
+        An Eval that gives "accuracy" in [0, 1], and "confusion", one picture of the share of each label (rows) that is
+        taken for each class (columns); square roots, so that rare mistakes show. The model needs the method "classify".
+
+    Raises:
+        ValueError: data without "label".
+    """
+    if "label" not in data.spec:
+        raise ValueError("accuracy needs labels: load the data with conditions=('label',).")
+
+    def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
+        classify, counts = _classify(model), np.zeros((0, 0))
+        for step in range(data.batches):
+            batch, mask = data.at(step), np.asarray(data.mask(step))
+            logits = np.asarray(classify(variables, batch["x"]))
+            counts = np.zeros((logits.shape[1],) * 2) if counts.size == 0 else counts
+            np.add.at(counts, (np.asarray(batch["label"]), logits.argmax(axis=1)), mask)
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        picture = np.kron(np.sqrt(share), np.ones((16, 16)))
+        return {"accuracy": float(np.trace(counts) / counts.sum()), "confusion": picture[None, ..., None]}
+
+    return run
+
+
+@functools.cache
+def _classify(model: Model):
+    return jax.jit(lambda variables, x: model.apply(variables, "classify", x)[0])
