@@ -1,0 +1,99 @@
+"""Distances between the distributions of features: Fréchet's, and the kernel distance.
+
+No network's features are meant by themselves, so a score is named by its extractor: `frechet[mnist-cnn]`. It is an FID
+(Heusel et al. 2017) only where Inception made the features.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax_zoo.core import Array
+from genjax_zoo.evals.estimate import Estimate, checked, estimate, resampled
+
+AT_ONCE = 2**22  # numbers of a pairwise matrix in memory at a time, whatever the number of examples
+
+
+def frechet(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100) -> Estimate:
+    """The squared Fréchet distance of the Gaussians with the features' moments (Dowson & Landau 1982).
+
+    |m - m'|^2 + tr(S + S' - 2 (S^1/2 S' S^1/2)^1/2), in float64. It is biased upwards, the more the fewer the examples:
+    compare it at one n only, and with its floor.
+
+    Args:
+        real: [n, F].
+        fake: [n', F].
+        resamples: of the interval.
+
+    Raises:
+        ValueError: features of another shape, fewer than 2 of them, or not finite.
+    """
+    real, fake = checked(real=real, fake=fake)
+    weights = (resampled(len(x), resamples, seed) for seed, x in enumerate((real, fake)))
+    moments = [_moments(x, w) for x, w in zip((real, fake), weights)]
+    values = [_between(*one, *other) for one, other in zip(*(zip(*pair) for pair in moments))]
+    return estimate(np.array(values), len(fake))
+
+
+def _moments(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Means [R, F] and covariances [R, F, F] of weighted examples."""
+    y, n = x.astype(np.float64), len(x)
+    centre = y.mean(axis=0)
+    y -= centre  # so that a mean far from 0 costs no digits
+    means = weights @ y / n
+    squares = np.stack([(y.T * row) @ y for row in weights])
+    return centre + means, (squares - n * means[:, :, None] * means[:, None, :]) / (n - 1)
+
+
+def _between(mean: np.ndarray, covariance: np.ndarray, other: np.ndarray, other_covariance: np.ndarray) -> float:
+    values, vectors = np.linalg.eigh(covariance)
+    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
+    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other_covariance @ root), 0)).sum()
+    return float(np.sum((mean - other) ** 2) + np.trace(covariance) + np.trace(other_covariance) - 2 * cross)
+
+
+def kernel_distance(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100, at_once: int = AT_ONCE) -> Estimate:
+    """The unbiased squared MMD with the kernel (x . y / F + 1)^3, as in KID (Binkowski et al. 2018, arXiv:1801.01401).
+
+    Unbiased, it is 0 on average for equal distributions, and may be negative.
+
+    Args:
+        real: [n, F].
+        fake: [n', F].
+        resamples: of the interval; pairs of an example with its own copy do not count.
+        at_once: numbers of the kernel matrix in memory at a time.
+
+    Raises:
+        ValueError: features of another shape, fewer than 2 of them, or not finite.
+    """
+    real, fake = checked(real=real, fake=fake)
+    w_real, w_fake = (resampled(len(x), resamples, seed) for seed, x in enumerate((real, fake)))
+
+    def within(x: np.ndarray, w: np.ndarray) -> np.ndarray:
+        own = np.asarray((np.sum(x.astype(np.float64) ** 2, axis=1) / x.shape[1] + 1) ** 3)
+        w = w.astype(np.float64)
+        pairs = w.sum(axis=1) ** 2 - (w**2).sum(axis=1)
+        return (_kernel_sums(x, x, w, w, at_once) - (w**2) @ own) / pairs
+
+    across = _kernel_sums(real, fake, w_real, w_fake, at_once) / (len(real) * len(fake))
+    return estimate(within(real, w_real) + within(fake, w_fake) - 2 * across, len(fake))
+
+
+def _kernel_sums(x: np.ndarray, y: np.ndarray, w_x: np.ndarray, w_y: np.ndarray, at_once: int) -> np.ndarray:
+    """sum_ij w_i k(x_i, y_j) w_j of every row of weights, [R]; kernels in float32, their sums in float64."""
+    rows = max(1, at_once // len(y))
+    sums = np.zeros(len(w_x))
+    for start in range(0, len(x), rows):
+        part = x[start : start + rows]
+        part = np.pad(part, ((0, min(rows, len(x)) - len(part)), (0, 0)))
+        against = np.asarray(_kernel_rows(part, y, jnp.asarray(w_y, jnp.float32)), np.float64)  # [R, rows]
+        w = w_x[:, start : start + rows]
+        sums += np.sum(w * against[:, : w.shape[1]], axis=1)
+    return sums
+
+
+@jax.jit
+def _kernel_rows(x: Array, y: Array, weights: Array) -> Array:
+    exact = jax.lax.Precision.HIGHEST
+    kernel = (jnp.matmul(x, y.T, precision=exact) / x.shape[1] + 1) ** 3
+    return jnp.matmul(weights, kernel.T, precision=exact)
