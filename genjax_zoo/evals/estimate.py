@@ -1,6 +1,5 @@
 """A number with the interval that another draw of as many examples would move it in."""
 
-from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -44,7 +43,7 @@ def mean(values: np.ndarray, resamples: int = 100, seed: int = 0) -> Estimate:
     return estimate(weights @ np.asarray(values, np.float64) / len(values), len(values))
 
 
-def report(name: str, found: Estimate, floor: Estimate) -> Mapping[str, float]:
+def report(name: str, found: Estimate, floor: Estimate) -> dict[str, float]:
     """What an Eval gives of a metric: its value, the interval, and the same metric of real examples against real."""
     return {name: found.value, f"{name}/low": found.low, f"{name}/high": found.high, f"{name}/floor": floor.value}
 

@@ -1,0 +1,26 @@
+"""A score of classes like the Inception score (Salimans et al. 2016, arXiv:1606.03498), of any classifier."""
+
+import numpy as np
+
+from genjax_zoo.evals.estimate import Estimate, checked, estimate, resampled
+
+
+def class_score(logits: np.ndarray, *, resamples: int = 100) -> Estimate:
+    """Gives exp of the mean of KL(p(class | x) || p(class)): sure of each sample, and all classes alike.
+
+    From 1 to the number of classes. It never sees real examples: one perfect picture of each class scores best.
+
+    Args:
+        logits: [n, classes].
+        resamples: of the interval.
+
+    Raises:
+        ValueError: logits of another shape, fewer than 2, or not finite.
+    """
+    (logits,) = checked(logits=logits)
+    log_p = logits.astype(np.float64) - np.logaddexp.reduce(logits.astype(np.float64), axis=1, keepdims=True)
+    p = np.exp(log_p)
+    weights = resampled(len(p), resamples).astype(np.float64) / len(p)
+    marginal = weights @ p
+    between = weights @ np.sum(p * log_p, axis=1) - np.sum(marginal * np.log(np.maximum(marginal, 1e-300)), axis=1)
+    return estimate(np.exp(between), len(p))
