@@ -25,7 +25,7 @@ class Shipped(NamedTuple):
     accuracy: float  # of these weights, on the protocol's test split
 
 
-MNIST = Shipped("mnist.npz", "", 0.0)
+MNIST = Shipped("mnist.npz", "e42d0354da2762136783bdc7f7ccb7fcc13af15b5034e260e6ad19bb63af8a8a", 0.9948)
 SPOKEN_DIGIT = Shipped("spoken_digit.npz", "", 0.0)
 
 

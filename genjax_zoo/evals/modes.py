@@ -98,10 +98,10 @@ def stacked_modes(
     return run
 
 
-def _real_labels(n: int) -> np.ndarray:
+def _real_labels(n: int, seed: int = 0) -> np.ndarray:
     """The labels of n triples of random MNIST digits."""
     share = np.array(FREQUENCIES) / sum(FREQUENCIES)
-    return np.random.Generator(np.random.PCG64(0)).choice(10, size=(n, 3), p=share) @ [100, 10, 1]
+    return np.random.Generator(np.random.PCG64(seed)).choice(10, size=(n, 3), p=share) @ [100, 10, 1]
 
 
 def _counts(labels: np.ndarray, modes: int, resamples: int) -> tuple[np.ndarray, int]:

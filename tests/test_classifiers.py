@@ -1,0 +1,126 @@
+"""Classifiers: their term, their trained weights, and the shifts that they are trained on."""
+
+import os
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from genjax_zoo import classifiers, data, evals
+from genjax_zoo.classifiers import trained
+from genjax_zoo.conformance import randomised
+
+KEY = jax.random.key(0)
+NEEDS_DATA = pytest.mark.skipif(
+    not os.environ.get("GENJAX_ZOO_DATA"), reason="GENJAX_ZOO_DATA names no folder with mnist/ and spoken_digit/"
+)
+
+
+def tiny():
+    model = classifiers.image_classifier(shape=(8, 8, 1), classes=3, widths=(4,), strides=(2,), features=5)
+    batch = {"x": jax.random.uniform(KEY, (6, 8, 8, 1)), "label": jnp.arange(6) % 3}
+    return model, randomised(model.init(KEY, batch)), batch
+
+
+def test_cross_entropy_is_that_of_the_logits():
+    model, variables, batch = tiny()
+    logits, _ = model.apply(variables, "classify", batch["x"])
+    features, _ = model.apply(variables, "features", batch["x"])
+    terms, same = classifiers.cross_entropy(model)(variables, batch, KEY, False)
+    log_p = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
+    np.testing.assert_allclose(terms["cross_entropy"], -log_p[np.arange(6), batch["label"]], rtol=1e-5, atol=1e-6)
+    assert features.shape == (6, 5) and model.sample is None
+    head = variables["params"]["classifier"]["logits"]
+    np.testing.assert_allclose(features @ head["kernel"] + head["bias"], logits, rtol=1e-5, atol=1e-5)
+    trained_on, changed = classifiers.cross_entropy(model)(variables, batch, KEY, True)
+    assert not jnp.array_equal(trained_on["cross_entropy"], terms["cross_entropy"])  # by the batch's own statistics
+    assert jax.tree.all(jax.tree.map(jnp.array_equal, same["batch_stats"], variables["batch_stats"]))
+    assert not jax.tree.all(jax.tree.map(jnp.array_equal, changed["batch_stats"], variables["batch_stats"]))
+
+
+def test_accuracy_counts_every_example_once():
+    model, variables, batch = tiny()
+    right = jnp.argmax(model.apply(variables, "classify", batch["x"])[0], axis=1)
+    label = np.where(np.arange(6) < 4, right, (right + 1) % 3)
+    arrays = {"x": batch["x"], "label": jnp.asarray(label)}
+    split = data.Resident(arrays=arrays, transform=lambda raw, keys: raw, batch_size=4, seed=0, train=False)
+    found = evals.accuracy(split)(model, variables, KEY)  # the second batch is filled up by two that are right
+    assert found["accuracy"] == pytest.approx(4 / 6)
+    assert found["confusion"].shape == (1, 48, 48, 1) and found["confusion"].max() <= 1
+    unlabelled = data.load("digits", "test", batch_size=10)
+    with pytest.raises(ValueError, match="load the data with conditions"):
+        evals.accuracy(unlabelled)
+
+
+def shifts_are_even(transform):
+    """Each of 3 x 5 shifts of one bright pixel, equally often; what comes in from outside is `fill`."""
+    x = jnp.zeros((3_000, 5, 7, 1), jnp.uint8).at[:, 2, 3].set(9)
+    moved = transform({"x": x}, jax.random.split(KEY, 3_000))["x"]
+    assert moved.shape == x.shape and moved.dtype == x.dtype
+    place = np.asarray(moved == 9).reshape(3_000, -1)
+    assert np.all(place.sum(axis=1) == 1)
+    counts = place.sum(axis=0).reshape(5, 7)[1:4, 1:6]
+    assert counts.sum() == 3_000 and np.all(np.abs(counts - 200) < 5 * np.sqrt(200))
+    return moved
+
+
+def test_shifts():
+    moved = shifts_are_even(data.shifted(lambda batch, keys: batch, (1, 2), fill=4))
+    assert set(np.unique(moved)) == {0, 4, 9}
+    row = data.shifted(lambda batch, keys: batch, (2,))({"x": jnp.arange(1, 6)[None, :, None]}, KEY[None])["x"][0, :, 0]
+    padded = jnp.pad(jnp.arange(1, 6), 2)
+    assert any(jnp.array_equal(row, padded[start : start + 5]) for start in range(5)), row
+    with pytest.raises(AssertionError):
+        shifts_are_even(data.shifted(lambda batch, keys: batch, (2, 1)))  # control
+
+
+@NEEDS_DATA
+@pytest.mark.parametrize("make, name", [(classifiers.mnist, "mnist"), (classifiers.spoken_digit, "spoken-digit")])
+def test_shipped_weights_have_the_stated_accuracy(make, name):
+    judge = make()
+    test = data.load(name, "test", batch_size=500, conditions=("label",))
+    found = evals.accuracy(test)(judge.model, judge.variables, KEY)["accuracy"]
+    assert found == pytest.approx(judge.accuracy, abs=2e-4)
+    if name == "mnist":
+        assert found >= 0.992
+
+
+@pytest.mark.parametrize("make", [classifiers.mnist, classifiers.spoken_digit])
+def test_trained_classifiers(make):
+    judge = make()
+    x = jax.random.uniform(KEY, (3, *judge.model.spec["x"].shape))
+    assert judge.features(x).shape == (3, 64) and judge.classify(x).shape == (3, 10)
+    assert make() is judge
+
+
+def test_shipped_files_are_small_and_checked(tmp_path):
+    for shipped in (trained.MNIST, trained.SPOKEN_DIGIT):
+        file = trained.FOLDER / shipped.file
+        assert file.stat().st_size < 2_000_000
+        bits = bytearray(shutil.copy(file, tmp_path / shipped.file).read_bytes())
+        bits[len(bits) // 2] ^= 1
+        (tmp_path / shipped.file).write_bytes(bits)
+        with pytest.raises(ValueError, match="not the file that genjax_zoo ships"):
+            trained.read(tmp_path / shipped.file, shipped.sha256)
+
+
+def test_saved_weights_are_read_back(tmp_path):
+    _, variables, _ = tiny()
+    again = trained.read(tmp_path / "x.npz", trained.save(tmp_path / "x.npz", variables))
+    assert jax.tree.structure(again) == jax.tree.structure(variables)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6), again, variables)
+
+
+@NEEDS_DATA
+def test_real_stacked_triples_have_the_floor():
+    """26,000 triples of MNIST's test images, as the classifier sees them."""
+    judge, test = classifiers.mnist(), data.load("mnist", "test", batch_size=500)
+    seen = np.concatenate([np.argmax(judge.classify(test.at(step)["x"]), axis=1) for step in range(test.batches)])
+    triples = seen[np.random.default_rng(0).integers(len(seen), size=(26_000, 3))] @ [100, 10, 1]
+    assert evals.mode_kl(triples).value == pytest.approx(0.0237, abs=0.002)
+    assert evals.mode_count(triples).value == 1_000
+    stacked = data.load("stacked-mnist", "test", batch_size=64, conditions=("label",)).at(0)
+    right = evals.stacked_labels(judge.classify, stacked["x"]) == stacked["label"]
+    assert np.mean(right) > 0.95

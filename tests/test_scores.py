@@ -1,0 +1,248 @@
+"""Scores of classes, modes, Parzen windows, calibration, and the Eval that holds samples against real examples."""
+
+import importlib
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.special import logsumexp
+from test_metrics import normal
+
+from genjax_zoo import data, evals
+from genjax_zoo.core import Conditionals, Model
+from genjax_zoo.evals import modes, neighbours
+from genjax_zoo.evals.frechet import frechet
+
+KEY = jax.random.key(0)
+
+
+# scores of classes
+
+
+def test_class_score():
+    sure = 50 * np.eye(10)[np.arange(1_000) % 10]
+    assert evals.class_score(sure).value == pytest.approx(10, rel=1e-5)
+    assert evals.class_score(sure[:1].repeat(50, 0)).value == pytest.approx(1, rel=1e-5)
+    logits = normal(50, 4)
+    p = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+    exact = np.exp(np.mean(np.sum(p * np.log(p / p.mean(0)), axis=1)))
+    assert evals.class_score(logits).value == pytest.approx(exact, rel=1e-5)
+    assert evals.class_score(logits).value != pytest.approx(np.exp(np.mean(np.sum(p * np.log(p * 4), 1))))  # control
+
+
+# Parzen
+
+
+def parzen_is_a_density(log_density):
+    """Against the mixture by hand, and it integrates to 1."""
+    fake, grid = normal(30, 1), np.linspace(-8, 8, 4_001, dtype=np.float32)[:, None]
+    values = np.array([log_density(fake, grid[i : i + 1]) for i in range(0, 4_001, 40)])
+    assert np.sum(np.exp(values)) * 0.16 == pytest.approx(1, rel=1e-3)
+
+
+def test_parzen():
+    def log_density(fake, x):
+        return evals.parzen(fake, x, x, sigmas=(0.4,), resamples=0).value
+
+    parzen_is_a_density(log_density)
+    with pytest.raises(AssertionError):
+        parzen_is_a_density(lambda fake, x: log_density(fake, x) + np.log(len(fake)))  # a sum, not a mean
+    fake, x = normal(20, 3), normal(9, 3, seed=1)
+    squares = np.sum((x[:, None] - fake) ** 2, axis=-1)
+    each = logsumexp(-squares / 2 / 0.5**2, axis=1) - np.log(20) - 3 * np.log(0.5 * np.sqrt(2 * np.pi))
+    assert evals.parzen(fake, x, x, sigmas=(0.1, 0.5)).value == pytest.approx(each.mean(), rel=1e-4)
+
+
+def test_parzen_misleads():
+    """Pairs of the data's own draws, averaged, are another distribution; in 50 dimensions they score better."""
+    fake, valid, test = normal(2_000, 50), normal(200, 50, seed=1), normal(200, 50, seed=2)
+    blurred = (fake[::2] + fake[1::2]) / 2
+    spread = {"sigmas": tuple(np.linspace(0.3, 1.2, 10))}
+    assert evals.parzen(blurred, valid, test, **spread).low > evals.parzen(fake, valid, test, **spread).high
+    assert frechet(fake, blurred, resamples=0).value > 4 * frechet(fake, normal(1_000, 50, 3), resamples=0).value
+
+
+# one Eval for all
+
+
+def gaussian(mean):
+    def sample(variables, key, n, cond):
+        return mean + jax.random.normal(key, (n, 6))
+
+    spec = {"x": jax.ShapeDtypeStruct((6,), jnp.float32)}
+    return Model(spec=spec, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
+
+
+def points(x, batch_size=64):
+    return data.Resident(arrays={"x": x}, transform=lambda raw, keys: raw, batch_size=batch_size, seed=0, train=False)
+
+
+def test_fidelity():
+    judge = evals.fidelity(
+        points(normal(1_010)),
+        lambda x: 2 * x,
+        name="double",
+        n=500,
+        classify=lambda x: 5 * x,
+        train=points(normal(600, seed=9)),
+    )
+    good, bad = (judge(gaussian(mean), {}, KEY) for mean in (0.0, 0.8))
+    metrics = ("frechet", "kernel_distance", *neighbours.Neighbourhoods._fields, "class_score", "memorisation")
+    wanted = {f"{metric}[double]{part}" for metric in metrics for part in ("", "/low", "/high", "/floor")}
+    assert set(good) == {*wanted, "n[double]"} and good["n[double]"] == 500
+    for metric in metrics:
+        name = f"{metric}[double]"
+        margin = 1.5 * (good[f"{name}/high"] - good[f"{name}/low"])
+        assert good[f"{name}/low"] < good[name] < good[f"{name}/high"]
+        assert good[name] == pytest.approx(good[f"{name}/floor"], abs=margin)
+    assert bad["frechet[double]/low"] > 5 * bad["frechet[double]/floor"] > 0
+    assert bad["kernel_distance[double]/low"] > bad["kernel_distance[double]/floor"]
+    assert bad["coverage[double]/high"] < bad["coverage[double]/floor"]
+    assert bad["memorisation[double]/low"] > good["memorisation[double]/high"]
+
+
+# modes
+
+
+def kl_is_known(kl):
+    assert kl(np.arange(1_000).repeat(3)) == pytest.approx(0, abs=1e-9)
+    assert kl(np.full(50, 7)) == pytest.approx(math.log(1_000))
+    assert kl(np.arange(0, 1_000, 4)) == pytest.approx(math.log(4))
+    labels = np.repeat([1, 2], [30, 10])
+    assert kl(labels) == pytest.approx(0.75 * math.log(750) + 0.25 * math.log(250))
+
+
+def test_modes_of_made_labels():
+    kl_is_known(lambda labels: evals.mode_kl(labels, resamples=0).value)
+    assert [evals.mode_count(labels).value for labels in (np.arange(1_000), np.full(9, 3))] == [1_000, 1]
+
+
+def test_modes_control():
+    def reversed_kl(labels):
+        """KL(uniform || shares) over the modes that are there."""
+        share = np.bincount(labels, minlength=1_000) / len(labels)
+        return -math.log(1_000) - np.mean(np.log(share[share > 0]))
+
+    with pytest.raises(AssertionError):
+        kl_is_known(reversed_kl)
+
+
+def test_the_floor_of_stacked_mnist():
+    values = [evals.mode_kl(modes._real_labels(26_000, seed), resamples=0).value for seed in range(10)]
+    assert np.mean(values) == pytest.approx(0.0237, abs=0.0005) and np.std(values) < 0.0015
+    even = np.random.default_rng(0).integers(1_000, size=26_000)
+    assert evals.mode_kl(even).value == pytest.approx(0.0196, abs=0.002)  # control: without MNIST's frequencies
+
+
+def coloured(digits):
+    """Images [n, 28, 28, 3] whose channels have the values digit / 10."""
+    return jnp.broadcast_to(jnp.asarray(digits)[:, None, None, :] / 10, (len(digits), 28, 28, 3))
+
+
+def by_brightness(x):
+    return jax.nn.one_hot(jnp.round(10 * x[:, 3, 4, 0]).astype(int), 10)
+
+
+def test_stacked_modes():
+    digits = np.random.default_rng(0).integers(10, size=(50, 3))
+    labels = digits @ [100, 10, 1]
+    np.testing.assert_array_equal(evals.stacked_labels(by_brightness, coloured(digits)), labels)
+
+    def sample(variables, key, n, cond):
+        return coloured(jax.random.randint(key, (n, 3), 0, 2))  # 8 modes
+
+    model = Model(spec={}, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
+    found = evals.stacked_modes(1_010, classify=by_brightness, chunk=100)(model, {}, KEY)
+    assert found["modes"] == 8 and found["modes/n"] == 1_010 and found["modes/floor"] > 500
+    assert found["mode_kl"] == pytest.approx(math.log(125), abs=0.02)
+    assert found["mode_kl/low"] < found["mode_kl"] < found["mode_kl/high"]
+    assert 0.3 < found["mode_kl/floor"] < 0.9
+
+
+# calibration
+
+LEVELS, TABLE = 3, jnp.array([[1.5, 0.0, -1.0], [-1.0, 0.5, 1.0], [0.3, 0.0, 0.0]])
+
+
+def views(temperature=1.0):
+    """A Markov chain of four numbers."""
+
+    def logits(variables, batch):
+        level = jnp.round(batch["x"] * (LEVELS - 1)).astype(int)[..., 0]
+        before = jnp.pad(level, ((0, 0), (0, 0), (1, 0)))[:, :, :-1]
+        return TABLE[before][..., None, :] / temperature
+
+    def nothing(*args):
+        raise NotImplementedError
+
+    rest = dict.fromkeys(("start", "begin_row", "step", "choices"), nothing)
+    return Conditionals(grid=(1, 4, 1), levels=LEVELS, logits=logits, **rest)
+
+
+def chain(temperature=1.0):
+    spec = {"x": jax.ShapeDtypeStruct((1, 4, 1), jnp.float32)}
+    given = {"init": lambda key, batch: {}, "apply": lambda *args: (None, {})}
+    return Model(spec=spec, conditionals=views(temperature), **given)
+
+
+def drawn_chains(n):
+    level, x = np.zeros(n, int), []
+    random, p = np.random.default_rng(0), np.asarray(jax.nn.softmax(TABLE))
+    for _ in range(4):
+        level = (random.uniform(size=(n, 1)) > np.cumsum(p[level], axis=1)).sum(1).clip(max=LEVELS - 1)
+        x.append(level / (LEVELS - 1))
+    return points(np.stack(x, axis=1)[:, None, :, None].astype(np.float32), batch_size=300)
+
+
+def right_model_is_calibrated():
+    found = evals.calibration(drawn_chains(4_000))(chain(), {}, KEY)
+    assert found["pit_ks/n"] == 16_000
+    assert found["pit_ks"] < 0.015 and found["pit_ks/floor"] < 0.015
+    return found
+
+
+def test_calibration():
+    right, cold = right_model_is_calibrated(), evals.calibration(drawn_chains(4_000))(chain(0.5), {}, KEY)
+    assert cold["pit_ks/low"] > right["pit_ks/high"] and cold["pit_ks/low"] > cold["pit_ks/floor"]
+    assert cold["pit_ks/low"] < cold["pit_ks"] < cold["pit_ks/high"]
+
+
+@pytest.mark.parametrize("mutant", [lambda u, level, p: jnp.ones_like(u), lambda u, level, p: u * (1 - p) / p])
+def test_calibration_control(monkeypatch, mutant):
+    """A transform that is not randomised, or by the wrong share."""
+
+    def broken(views, variables, batch, key):
+        p = jax.nn.softmax(views.logits(variables, batch))
+        level = jnp.round(batch["x"] * (LEVELS - 1)).astype(int)[..., None]
+        own = jnp.take_along_axis(p, level, axis=-1)[..., 0]
+        below = jnp.sum(jnp.where(jnp.arange(LEVELS) < level, p, 0), axis=-1)
+        return jnp.clip(below + mutant(jax.random.uniform(key, own.shape), level, own) * own, 0, 1 - 1e-6)
+
+    monkeypatch.setattr(importlib.import_module("genjax_zoo.evals.calibration"), "pit", broken)
+    with pytest.raises(AssertionError):
+        right_model_is_calibrated()
+
+
+def test_ks_distance():
+    assert evals.ks_distance(np.ones(8)) == 0
+    assert evals.ks_distance(np.eye(8)[0]) == pytest.approx(7 / 8)
+    assert evals.ks_distance(np.array([[2.0, 2, 0, 0], [1, 1, 1, 1]])).tolist() == [0.5, 0]
+
+
+@pytest.mark.parametrize(
+    "call, sentence",
+    [
+        (lambda: evals.fidelity(points(normal(99)), lambda x: x, name="x", n=50), "need 100 real examples, not 99"),
+        (lambda: evals.mode_kl(np.array([1_000])), r"0 \.\.\. 999"),
+        (lambda: evals.mode_kl(np.zeros((3, 2), int)), r"shape \[n\].*got \(3, 2\)"),
+        (lambda: evals.mode_count(np.zeros(0, int)), "one or more"),
+        (lambda: evals.stacked_modes(0), "1 or more samples"),
+        (lambda: evals.stacked_labels(by_brightness, jnp.zeros((2, 28, 28, 1))), r"\(28, 28, 3\), not \(28, 28, 1\)"),
+        (lambda: evals.calibration(drawn_chains(5))(gaussian(0.0), {}, KEY), "has no 'conditionals'"),
+    ],
+)
+def test_bad_input_is_a_sentence(call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call()
