@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -161,7 +162,8 @@ def test_memory_is_constant_in_n():
             neighbours._crossed.lower(x, x, r, r, at_once // n),
             neighbours._nearest.lower(x, x, at_once // n),
         )
-        return [one.compile().memory_analysis().temp_size_in_bytes for one in lowered]
+        found: list[Any] = [one.compile().memory_analysis() for one in lowered]
+        return [one.temp_size_in_bytes for one in found]
 
     few, many = temporary(2_000, 2**20), temporary(8_000, 2**20)
     assert all(b < 1.5 * a for a, b in zip(few, many))

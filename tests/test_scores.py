@@ -26,7 +26,7 @@ def test_class_score():
     assert evals.class_score(sure).value == pytest.approx(10, rel=1e-5)
     assert evals.class_score(sure[:1].repeat(50, 0)).value == pytest.approx(1, rel=1e-5)
     logits = normal(50, 4)
-    p = np.exp(logits - logsumexp(logits, axis=1, keepdims=True))
+    p = np.asarray(jax.nn.softmax(logits), np.float64)
     exact = np.exp(np.mean(np.sum(p * np.log(p / p.mean(0)), axis=1)))
     assert evals.class_score(logits).value == pytest.approx(exact, rel=1e-5)
     assert evals.class_score(logits).value != pytest.approx(np.exp(np.mean(np.sum(p * np.log(p * 4), 1))))  # control
@@ -59,8 +59,8 @@ def test_parzen_misleads():
     """Pairs of the data's own draws, averaged, are another distribution; in 50 dimensions they score better."""
     fake, valid, test = normal(2_000, 50), normal(200, 50, seed=1), normal(200, 50, seed=2)
     blurred = (fake[::2] + fake[1::2]) / 2
-    spread = {"sigmas": tuple(np.linspace(0.3, 1.2, 10))}
-    assert evals.parzen(blurred, valid, test, **spread).low > evals.parzen(fake, valid, test, **spread).high
+    best, real = (evals.parzen(x, valid, test, sigmas=tuple(np.linspace(0.3, 1.2, 10))) for x in (blurred, fake))
+    assert best.low > real.high
     assert frechet(fake, blurred, resamples=0).value > 4 * frechet(fake, normal(1_000, 50, 3), resamples=0).value
 
 
@@ -101,6 +101,23 @@ def test_fidelity():
     assert bad["kernel_distance[double]/low"] > bad["kernel_distance[double]/floor"]
     assert bad["coverage[double]/high"] < bad["coverage[double]/floor"]
     assert bad["memorisation[double]/low"] > good["memorisation[double]/high"]
+
+
+def test_fidelity_gives_samples_the_conditions_of_what_they_are_compared_with():
+    """A model that repeats its condition repeats the real examples, though not those of the floor."""
+    x = normal(257, 3)
+    split = data.Resident(
+        arrays={"x": x, "label": x}, transform=lambda raw, keys: raw, batch_size=50, seed=0, train=False
+    )
+    one = jax.ShapeDtypeStruct((3,), jnp.float32)
+    echo = Model(
+        spec={"x": one, "label": one},
+        init=lambda key, batch: {},
+        apply=lambda *args: (None, {}),
+        sample=lambda variables, key, n, cond: cond["label"],
+    )
+    found = evals.fidelity(split, lambda x: x, name="x", n=128)(echo, {}, KEY)
+    assert found["frechet[x]"] == pytest.approx(0, abs=1e-9) and found["frechet[x]/floor"] > 0.01
 
 
 # modes

@@ -15,6 +15,7 @@ from genjax_zoo.classifiers.convolutional import image_classifier, sound_classif
 from genjax_zoo.core import Array, Model, Variables, behaviour
 
 FOLDER = Path(__file__).parent
+PART = 50  # examples at a time, whatever the batch: three times as fast on CPU as 2,000, whose windows leave the cache
 
 
 class Shipped(NamedTuple):
@@ -26,7 +27,7 @@ class Shipped(NamedTuple):
 
 
 MNIST = Shipped("mnist.npz", "e42d0354da2762136783bdc7f7ccb7fcc13af15b5034e260e6ad19bb63af8a8a", 0.9948)
-SPOKEN_DIGIT = Shipped("spoken_digit.npz", "", 0.0)
+SPOKEN_DIGIT = Shipped("spoken_digit.npz", "71f9a6bd17a272896653b589351f4a98bd91ce3ced2c5d621e908f7634086619", 0.9072)
 
 
 @behaviour
@@ -85,7 +86,10 @@ def _trained(name: str, model: Model, shipped: Shipped) -> Trained:
     variables = read(FOLDER / shipped.file, shipped.sha256)
 
     def method(which: str) -> Callable[[Array], Array]:
-        run = jax.jit(lambda variables, x: model.apply(variables, which, x)[0])
+        def one(variables: Variables, x: Array) -> Array:
+            return model.apply(variables, which, x[None])[0][0]
+
+        run = jax.jit(lambda variables, x: jax.lax.map(functools.partial(one, variables), x, batch_size=PART))
         return functools.partial(run, variables)
 
     return Trained(

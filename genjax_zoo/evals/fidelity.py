@@ -1,12 +1,12 @@
 """How samples compare with real examples in the features of any network, each number beside its floor."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from genjax_zoo.core import Array, Data, Eval, Key, Model, Variables, require
+from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Variables, require
 from genjax_zoo.evals.class_score import class_score
 from genjax_zoo.evals.estimate import Estimate, report
 from genjax_zoo.evals.frechet import frechet, kernel_distance
@@ -14,7 +14,6 @@ from genjax_zoo.evals.neighbours import memorisation, prdc
 from genjax_zoo.evals.samples import draw
 
 FeatureFn = Callable[[Array], Array]  # x [B, ...] -> [B, F]
-Compare = Callable[[np.ndarray, np.ndarray], Mapping[str, Estimate]]  # (real, fake) -> estimates
 
 
 def fidelity(
@@ -28,10 +27,11 @@ def fidelity(
     train: Data | None = None,
     resamples: int = 100,
 ) -> Eval:
-    """Compares n samples with the first n examples of a split, which the next n examples are compared with, too.
+    """Compares n samples with n examples of a split, and those with n others: each metric's floor.
 
-    Real examples against real is each metric's floor, at the same n: what perfect samples would get. A conditional
-    model is given the conditions of the examples it is compared with. Only features stay in memory.
+    Real against real, at the same n, is what perfect samples would get. Both are drawn from the whole split, because
+    its order may matter: MNIST's last 5,000 test images differ from its first. A conditional model is given the
+    conditions of the examples it is compared with. Only features stay in memory.
 
     Args:
         data: an evaluation split of 2 n examples or more; its batch size is how many samples are drawn at a time.
@@ -40,7 +40,7 @@ def fidelity(
         n: samples.
         k: neighbours, of precision, recall, density and coverage.
         classify: x -> logits, adds "class_score", an Inception score of that classifier.
-        train: the training split, adds "memorisation", to whose nearest examples the second n are compared as well.
+        train: the training split, adds "memorisation": distances to its nearest examples, over those of the n others.
         resamples: of the 95 % bootstrap intervals.
 
     Returns:
@@ -59,26 +59,32 @@ def fidelity(
         found = {what: metric(real, fake, resamples=resamples) for what, metric in distances.items()}
         return found | prdc(real, fake, k=k, resamples=resamples)
 
+    functions = {"features": features} if classify is None else {"features": features, "logits": classify}
+
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         require(model, "sample")
 
-        def sampled(step: int) -> Array:
-            batch = data.at(step)
-            cond = {entry: batch[entry] for entry in model.spec if entry != "x"}
-            return draw(model, len(batch["x"]))(variables, jax.random.fold_in(key, step), cond)
+        def judged(x: Array) -> dict[str, Array]:
+            return {what: function(x) for what, function in functions.items()}
 
-        functions = (features,) if classify is None else (features, classify)
-        fake, *fake_logits = _collected(functions, data, n, sampled)
-        both, *real_logits = _collected(functions, data, 2 * n)
-        real, other = both[:n], both[n:]
-        found, floor = compare(real, fake), compare(real, other)
-        for ours, theirs in zip(fake_logits, real_logits):
-            found["class_score"] = class_score(ours, resamples=resamples)
-            floor["class_score"] = class_score(theirs[:n], resamples=resamples)
+        def real_and_given(batch: Batch) -> tuple[dict[str, Array], dict[str, Array]]:
+            return judged(batch["x"]), {entry: batch[entry] for entry in model.spec if entry != "x"}
+
+        split = _walked(data, real_and_given)
+        order = np.random.Generator(np.random.PCG64(0)).permutation(_size(data))
+        real, given = jax.tree.map(lambda x: x[order[:n]], split)
+        other, _ = jax.tree.map(lambda x: x[order[n : 2 * n]], split)
+        fake = _sampled(model, variables, key, n, data.batch_size, given, judged)
+        found, floor = (compare(real["features"], one["features"]) for one in (fake, other))
+        if classify is not None:
+            found["class_score"], floor["class_score"] = (
+                class_score(one["logits"], resamples=resamples) for one in (fake, real)
+            )
         if train is not None:
-            (known,) = _collected((features,), train, _size(train))
-            found["memorisation"] = memorisation(known, other, fake, resamples=resamples)
-            floor["memorisation"] = memorisation(known, other, real, resamples=resamples)
+            known = _walked(train, lambda batch: features(batch["x"]))
+            found["memorisation"], floor["memorisation"] = (
+                memorisation(known, other["features"], one["features"], resamples=resamples) for one in (fake, real)
+            )
         numbers = {}
         for what, one in found.items():
             numbers |= report(f"{what}[{name}]", one, floor[what])
@@ -92,14 +98,22 @@ def _size(data: Data) -> int:
     return int((data.batches - 1) * data.batch_size + np.sum(data.mask(data.batches - 1)))
 
 
-def _collected(
-    functions: Sequence[FeatureFn], data: Data, n: int, x_of: Callable[[int], Array] | None = None
-) -> list[np.ndarray]:
-    """Functions of the first n examples of a split, or of `x_of` each batch in their place: each [n, F]."""
-    parts: list[list[np.ndarray]] = []
+def _walked(data: Data, function: Callable[[Batch], Any]) -> Any:
+    """What a function gives of every example of a split, on the host: a pytree of [N, ...]."""
+    parts = []
     for step in range(data.batches):
-        x, own = x_of(step) if x_of else data.at(step)["x"], np.asarray(data.mask(step)) == 1
-        parts.append([np.asarray(function(x))[own] for function in functions])
-        if (step + 1) * data.batch_size >= n:
-            break
-    return [np.concatenate(some)[:n] for some in zip(*parts)]
+        own = np.asarray(data.mask(step)) == 1
+        parts.append(jax.tree.map(lambda x, own=own: np.asarray(x)[own], function(data.at(step))))
+    return jax.tree.map(lambda *some: np.concatenate(some), *parts)
+
+
+def _sampled(
+    model: Model, variables: Variables, key: Key, n: int, chunk: int, given: Batch, judged: Callable[[Array], Any]
+) -> Any:
+    """What is judged of n samples, drawn in chunks under the conditions [n, ...]: a pytree of [n, ...]."""
+    parts = []
+    for start in range(0, n, chunk):
+        cond = {entry: value[(start + np.arange(chunk)) % n] for entry, value in given.items()}
+        x = draw(model, chunk)(variables, jax.random.fold_in(key, start), cond)
+        parts.append(jax.tree.map(np.asarray, judged(x)))
+    return jax.tree.map(lambda *some: np.concatenate(some)[:n], *parts)
