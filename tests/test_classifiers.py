@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax_zoo import classifiers, data, evals
+from genjax_zoo import classifiers, data, evals, models
 from genjax_zoo.classifiers import trained
 from genjax_zoo.conformance import randomised
 
@@ -51,6 +51,9 @@ def test_accuracy_counts_every_example_once():
     unlabelled = data.load("digits", "test", batch_size=10)
     with pytest.raises(ValueError, match="load the data with conditions"):
         evals.accuracy(unlabelled)
+    vae = models.vae(shape=(8, 8, 1), latent=2, hidden=(4,))
+    with pytest.raises(ValueError, match="no method 'classify'"):
+        evals.accuracy(split)(vae, vae.init(KEY, {"x": jnp.round(batch["x"])}), KEY)
 
 
 def shifts_are_even(transform):

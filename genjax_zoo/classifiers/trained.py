@@ -1,4 +1,7 @@
-"""Classifiers with the weights that the package ships: their runs, checksums and accuracies."""
+"""Classifiers with the weights that the package ships, and their checksums and accuracies.
+
+`save(path, eval_variables(state))` wrote each file, of the state that `restore` reads from the run of its experiment.
+"""
 
 import functools
 import hashlib

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax_zoo.core import Data, Eval, Key, Model, Variables
+from genjax_zoo.core import Array, Data, Eval, Key, Model, Variables
 
 
 def accuracy(data: Data) -> Eval:
@@ -18,7 +18,8 @@ def accuracy(data: Data) -> Eval:
 
     Returns:
         An Eval that gives "accuracy" in [0, 1], and "confusion", one picture of the share of each label (rows) that is
-        taken for each class (columns); square roots, so that rare mistakes show. The model needs the method "classify".
+        taken for each class (columns); square roots, so that rare mistakes show. It raises ValueError for a model
+        without the method "classify".
 
     Raises:
         ValueError: data without "label".
@@ -42,4 +43,11 @@ def accuracy(data: Data) -> Eval:
 
 @functools.cache
 def _classify(model: Model):
-    return jax.jit(lambda variables, x: model.apply(variables, "classify", x)[0])
+    @jax.jit
+    def run(variables: Variables, x: Array) -> Array:
+        try:
+            return model.apply(variables, "classify", x)[0]
+        except AttributeError:
+            raise ValueError("This model has no method 'classify'; accuracy is of classifiers.") from None
+
+    return run
