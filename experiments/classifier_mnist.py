@@ -2,8 +2,8 @@
 
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/classifier_mnist.py
 
-FOLDER/mnist holds the four original files. The weights that the package ships are this run's, 99.48 % after 12 minutes on
-one core: see `classifiers.mnist`.
+FOLDER/mnist holds the four original files. The weights that the package ships are this run's, 99.48 % after 12 minutes
+on one core: see `classifiers.mnist`.
 """
 
 import optax
