@@ -126,3 +126,15 @@ def test_real_stacked_triples_have_the_floor():
     stacked = data.load("stacked-mnist", "test", batch_size=64, conditions=("label",)).at(0)
     right = evals.stacked_labels(judge.classify, stacked["x"]) == stacked["label"]
     assert np.mean(right) > 0.95
+
+
+@NEEDS_DATA
+def test_halves_of_the_test_images_have_the_floors():
+    """Random halves are equal in distribution; the first and the last 5,000 are not, which is the control."""
+    judge, test = classifiers.mnist(), data.load("mnist", "test", batch_size=500)
+    seen = np.concatenate([judge.features(test.at(step)["x"]) for step in range(test.batches)])
+    mixed = np.random.default_rng(0).permutation(seen)
+    found = evals.prdc(mixed[:5_000], mixed[5_000:])
+    assert found["coverage"].value == pytest.approx(0.969, abs=0.008)
+    assert found["density"].value == pytest.approx(1, abs=0.04)
+    assert evals.prdc(seen[:5_000], seen[5_000:])["coverage"].high < 0.9

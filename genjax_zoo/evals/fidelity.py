@@ -39,7 +39,7 @@ def fidelity(
         name: of the extractor, which every number carries. Only Inception's may be called FID.
         n: samples.
         k: neighbours, of precision, recall, density and coverage.
-        classify: x -> logits, adds "class_score", an Inception score of that classifier.
+        classify: x -> logits, adds "class_score", which is like the Inception score but of this classifier.
         train: the training split, adds "memorisation": distances to its nearest examples, over those of the n others.
         resamples: of the 95 % bootstrap intervals.
 
