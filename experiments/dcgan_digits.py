@@ -5,18 +5,14 @@
 The critic is spectrally normalised, which keeps the game stable at this size; --adversary picks the game.
 """
 
-from typing import Literal
-
 import optax
 
 from genjax_zoo import Experiment, Player, data, evals, losses, main, models, nn
 
-Game = Literal["minimax", "non_saturating", "least_squares", "hinge"]
-
 
 def experiment(
     *,
-    adversary: Game = "non_saturating",
+    adversary: str = "non_saturating",
     latent: int = 32,
     learning_rate: float = 2e-4,
     batch_size: int = 64,
@@ -24,7 +20,7 @@ def experiment(
     """DCGAN (Radford et al. 2015) on 8x8 digits.
 
     Args:
-        adversary: what critic and generator minimise.
+        adversary: the game: minimax, non_saturating, least_squares, hinge, wasserstein, relativistic, ...
         latent: the dimension of z.
         learning_rate: Adam's step size, for both.
         batch_size: images per step, over all devices.
@@ -32,7 +28,7 @@ def experiment(
     model = models.dcgan(
         shape=(8, 8, 1), latent=latent, widths=(64, 128), norm=nn.spectral_norm, edge_norm=nn.spectral_norm
     )
-    critic, generator = losses.adversarial(model, getattr(losses, adversary))
+    critic, generator = losses.adversarial(model, losses.adversary(adversary))
     adam = optax.adam(learning_rate, b1=0.5)
     weights = {"adversarial": 1.0}
     return Experiment(

@@ -14,9 +14,9 @@ from genjax_zoo import Experiment, Player, data, evals, losses, main, models
 def experiment(
     *,
     points: str = "grid25",
-    gamma: float = 0.1,
-    hidden: int = 256,
-    learning_rate: float = 1e-3,
+    gamma: float = 0.3,
+    hidden: int = 128,
+    learning_rate: float = 4e-3,
     batch_size: int = 256,
     steps: int = 20_000,
 ) -> Experiment:
@@ -32,7 +32,7 @@ def experiment(
     """
     model = models.r3gan(shape=(2,), latent=2, hidden=(hidden,) * 3)
     critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.r1, r2=losses.r2)
-    adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps), b1=0.0, b2=0.99)
+    adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps), b1=0.0, b2=0.9)
     weights = {"adversarial": 1.0, "r1": gamma / 2, "r2": gamma / 2}
     return Experiment(
         model=model,

@@ -234,7 +234,7 @@ def print_table(console: Any, rows: Sequence[Row]) -> None:
     console.print(shown)
     for row in rows:
         for folder, reason in row["failed"].items():
-            console.print(f"{folder} left the sweep. {reason}", highlight=False, soft_wrap=True)
+            console.print(f"{folder} left the sweep. {reason}", highlight=False, markup=False, soft_wrap=True)
 
 
 def save_table(folder: Path, rows: Sequence[Row]) -> Path:

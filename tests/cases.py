@@ -76,7 +76,7 @@ def projection_gan() -> Case:
 
 def r3gan() -> Case:
     model = wrap.with_memory(models.r3gan(shape=SHAPE, latent=3, widths=(4, 4), blocks=1, groups=2))
-    penalties = {"r1": losses.r1, "r2": losses.r2, "lecam": losses.lecam}
+    penalties: dict[str, Any] = {"r1": losses.r1, "r2": losses.r2, "lecam": losses.lecam}
     return _game(model, "relativistic", augment=losses.diff_augment(losses.translation), **penalties)
 
 

@@ -97,6 +97,14 @@ def test_trained_classifiers(make):
     assert make() is judge
 
 
+def test_a_traced_function_may_ask_first():
+    """The weights that are kept are no tracers of the program that asked for them."""
+    classifiers.mnist.cache_clear()
+    x = jnp.zeros((2, 28, 28, 1))
+    traced = jax.jit(lambda x: classifiers.mnist().classify(x))(x)
+    np.testing.assert_allclose(classifiers.mnist().classify(x), traced, rtol=1e-4, atol=1e-5)
+
+
 def test_shipped_files_are_small_and_checked(tmp_path):
     for shipped in (trained.MNIST, trained.SPOKEN_DIGIT):
         file = trained.FOLDER / shipped.file

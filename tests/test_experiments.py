@@ -24,6 +24,11 @@ TINY = {
     "made_mnist": ["--components", "2", "--hidden", "8"],
     "neural_spline_points": ["--autoregressive", "--layers", "2", "--hidden", "8", "--bins", "3"],
     "iaf_points": ["--layers", "2", "--hidden", "8"],
+    "dcgan_stacked_mnist": ["--mode-samples", "100", "--width", "4"],
+    "r3gan_stacked_mnist": ["--mode-samples", "100", "--width", "16", "--blocks", "1"],
+    "gan_mnist": ["--adversary", "wasserstein", "--wgan-gp", "10"],
+    "sngan_digits": ["--features", "4", "--augment"],
+    "projection_gan_digits": ["--features", "4"],
     "gan_points": ["--pack", "2"],
     "r3gan_points": ["--hidden", "8"],
     "iwae_mnist": ["--k", "2", "--layers", "2", "--test-k", "2"],
@@ -42,7 +47,13 @@ TINY = {
 }
 
 
-@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+SLOW = ("stacked_mnist",)  # reads 300 MB of triples
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem.endswith(SLOW) else []) for p in EXPERIMENTS],
+)
 def test_experiment(path, tmp_path, monkeypatch):
     if path.stem.endswith(("mnist", "spoken_digit")) and not os.environ.get("GENJAX_ZOO_DATA"):
         pytest.skip("GENJAX_ZOO_DATA names no folder with mnist/ and spoken_digit/: real files are needed")

@@ -81,7 +81,7 @@ def read(path: Path, sha256: str) -> Variables:
     """
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
         raise ValueError(f"{path} is not the file that genjax_zoo ships: its checksum differs; install it again.")
-    with np.load(path) as leaves:
+    with np.load(path) as leaves, jax.ensure_compile_time_eval():  # arrays even where a traced function asks first
         return unflatten_dict({name: jnp.asarray(leaf, jnp.float32) for name, leaf in leaves.items()}, sep="/")
 
 

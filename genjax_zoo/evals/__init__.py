@@ -13,6 +13,7 @@ from genjax_zoo.evals.density import divergence as divergence
 from genjax_zoo.evals.density import sample_map as sample_map
 from genjax_zoo.evals.estimate import Estimate as Estimate
 from genjax_zoo.evals.fidelity import fidelity as fidelity
+from genjax_zoo.evals.fidelity import held_out_coverage as held_out_coverage
 from genjax_zoo.evals.frechet import frechet as frechet
 from genjax_zoo.evals.frechet import kernel_distance as kernel_distance
 from genjax_zoo.evals.likelihood import bits_per_sample as bits_per_sample

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Variables, require
+from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Variables, conditions, require
 from genjax_zoo.evals.class_score import class_score
 from genjax_zoo.evals.estimate import Estimate, report
 from genjax_zoo.evals.frechet import frechet, kernel_distance
@@ -89,6 +89,30 @@ def fidelity(
         for what, one in found.items():
             numbers |= report(f"{what}[{name}]", one, floor[what])
         return {**numbers, f"n[{name}]": n}
+
+    return run
+
+
+def held_out_coverage(data: Data, features: FeatureFn | None = None, *, k: int = 5) -> Eval:
+    """Cheap enough to ask often: how much of one held-out batch as many samples cover, for `train.collapsed`.
+
+    Args:
+        data: an evaluation split, whose first batch is taken; more than k examples.
+        features: of x; its own numbers by default.
+        k: neighbours; perfect samples cover about 1 - 2^-k (Naeem et al. 2020, arXiv:2002.09797).
+
+    Returns:
+        An Eval of "coverage" in [0, 1]. It raises ValueError for a model without `sample`.
+    """
+
+    def flat(x: Array) -> np.ndarray:
+        y = np.asarray(x if features is None else features(x))
+        return y.reshape(len(y), -1)
+
+    def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
+        batch = data.at(0)
+        fake = draw(model, len(batch["x"]))(variables, key, {name: batch[name] for name in conditions(model.spec)})
+        return {"coverage": prdc(flat(batch["x"]), flat(fake), k=k, resamples=0)["coverage"].value}
 
     return run
 

@@ -70,7 +70,7 @@ def stacked_modes(
         n: samples; 26,000 is what papers take.
         classify: grey images [B, 28, 28, 1] -> logits [B, 10]; `classifiers.mnist().classify` by default.
         chunk: samples at a time.
-        cond: conditions of `chunk` samples.
+        cond: conditions of `chunk` samples, or of n where that is less.
 
     Returns:
         An Eval of "modes" and "mode_kl" in nats, each with "/low", "/high" and "/floor", and "modes/n". It raises
@@ -84,10 +84,12 @@ def stacked_modes(
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         require(model, "sample")
-        label = jax.jit(lambda x: stacked_labels(classify or classifiers.mnist().classify, x))
-        sample = draw(model, chunk)
+        judge = classify or classifiers.mnist().classify
+        label = jax.jit(lambda x: stacked_labels(judge, x))
+        size = min(chunk, n)
+        sample = draw(model, size)
         parts = [
-            np.asarray(label(sample(variables, jax.random.fold_in(key, step), cond))) for step in range(-(-n // chunk))
+            np.asarray(label(sample(variables, jax.random.fold_in(key, step), cond))) for step in range(-(-n // size))
         ]
         labels, real = np.concatenate(parts)[:n], _real_labels(n)
         found = report("modes", mode_count(labels), mode_count(real)) | report(

@@ -22,6 +22,7 @@ from genjax_zoo.models.flow.real_nvp import multiscale_real_nvp as multiscale_re
 from genjax_zoo.models.flow.real_nvp import real_nvp as real_nvp
 from genjax_zoo.models.gan.dcgan import dcgan as dcgan
 from genjax_zoo.models.gan.gan import gan as gan
+from genjax_zoo.models.gan.gan import uniform as uniform
 from genjax_zoo.models.gan.projection_gan import projection_gan as projection_gan
 from genjax_zoo.models.gan.r3gan import r3gan as r3gan
 from genjax_zoo.models.gan.sngan import sngan as sngan

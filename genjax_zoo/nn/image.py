@@ -7,6 +7,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
 from genjax_zoo.math.convolve import Padding, convolve
@@ -22,7 +23,7 @@ def leaky_relu(x: jax.Array) -> jax.Array:
 
 
 class Pyramid(nn.Module):
-    """Halves the image once per entry of `widths`."""
+    """Halves the image once per entry of `widths`; odd sizes round up."""
 
     widths: tuple[int, ...]
     norm: Norm = no_norm
@@ -34,6 +35,7 @@ class Pyramid(nn.Module):
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         """[B, H, W, C] -> [B, h, w, widths[-1]]."""
         for index, width in enumerate(self.widths):
+            x = jnp.pad(x, ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)))
             make = partial(Strided, halve, width, init=self.init, name=f"down_{index}")
             norm = self.norm if index else self.first_norm
             x = norm(make, x, train)
@@ -60,7 +62,7 @@ class ImageEncoder(nn.Module):
 
 
 class ImageDecoder(nn.Module):
-    """Maps a vector to a small image and doubles it once per entry of `widths`."""
+    """Maps a vector to a small image and doubles it once per entry of `widths`; odd sizes are cut."""
 
     shape: tuple[int, int, int]
     widths: tuple[int, ...]
@@ -71,20 +73,15 @@ class ImageDecoder(nn.Module):
     @nn.compact
     def __call__(self, z: jax.Array, train: bool = False) -> jax.Array:
         """[B, Z] -> [B, H, W, C], without a final nonlinearity."""
-        height, width, channels = self.shape
-        factor = 2 ** len(self.widths)
-        if height % factor or width % factor:
-            raise ValueError(
-                f"An image of {height}x{width} cannot be halved {len(self.widths)} times; use fewer widths."
-            )
-        small = (height // factor, width // factor, self.widths[0])
-        x = self.norm(partial(_Project, small, self.init, name="project"), z, train)
-        x = self.activation(x)
-        for index, features in enumerate(self.widths[1:]):
+        *size, channels = self.shape
+        sizes = [[-(-side // 2**level) for side in size] for level in range(len(self.widths), -1, -1)]
+        make = partial(_Project, (*sizes[0], self.widths[0]), self.init, name="project")
+        x = self.activation(self.norm(make, z, train))
+        for index, (features, (height, width)) in enumerate(zip(self.widths[1:], sizes[1:])):
             make = partial(Strided, double, features, init=self.init, name=f"up_{index}")
-            x = self.norm(make, x, train)
-            x = self.activation(x)
-        return Strided(double, channels, init=self.init, name="out")(x)
+            x = self.activation(self.norm(make, x, train)[:, :height, :width])
+        x = Strided(double, channels, init=self.init, name="out")(x)
+        return x[:, : size[0], : size[1]]
 
 
 class Strided(nn.Module):

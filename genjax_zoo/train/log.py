@@ -101,15 +101,19 @@ class Progress:
         self._bar.update(self._task, completed=step, numbers=numbers)
         if not self._console.is_terminal:
             left = f"  {(self._steps - step) / speed:,.0f} s left" if speed else ""
-            self._console.print(f"step {step:,}/{self._steps:,}  {numbers}{left}", highlight=False, soft_wrap=True)
+            self._console.print(
+                f"step {step:,}/{self._steps:,}  {numbers}{left}", highlight=False, markup=False, soft_wrap=True
+            )
 
     def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
         if numbers:
             text = "  ".join(f"{name} {value:.4f}" for name, value in numbers.items())
-            self._console.print(f"step {step:,}  {text}", highlight=False, soft_wrap=True)
+            self._console.print(f"step {step:,}  {text}", highlight=False, markup=False, soft_wrap=True)
 
     def warn(self, step: int, sentence: str) -> None:
-        self._console.print(f"step {step:,}  warning: {sentence}", highlight=False, soft_wrap=True, style="yellow")
+        self._console.print(
+            f"step {step:,}  warning: {sentence}", highlight=False, markup=False, soft_wrap=True, style="yellow"
+        )
 
     def close(self) -> None:
         self._bar.stop()

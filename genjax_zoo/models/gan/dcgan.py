@@ -51,7 +51,7 @@ def dcgan(
     """DCGAN.
 
     Args:
-        shape: an image's [H, W, C]; divisible by 2 ** len(widths).
+        shape: an image's [H, W, C].
         latent: the dimension of z.
         widths: channels of the discriminator's layers; the generator's are the same, reversed.
         norm: of the discriminator's inner layers: `batch_norm` (the paper), `spectral_norm` or `no_norm`.

@@ -121,7 +121,7 @@ def vae(
 def conv_vae(
     *, shape: Shape, latent: int = 32, widths: tuple[int, ...] = (64, 128), likelihood: Likelihood = bernoulli
 ) -> Model:
-    """The convolutional VAE, on the DCGAN pyramid; `shape` must be divisible by 2 ** len(widths)."""
+    """The convolutional VAE, on the DCGAN pyramid."""
     height, width, channels = shape
     encoder = ImageEncoder(widths, 2 * latent, norm=batch_norm)
     output = (height, width, channels * likelihood.parameters)

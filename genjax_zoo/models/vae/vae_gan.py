@@ -73,7 +73,7 @@ def vae_gan(*, shape: tuple[int, int, int], latent: int = 128, widths: tuple[int
     """VAE-GAN.
 
     Args:
-        shape: an image's [H, W, C]; divisible by 2 ** len(widths).
+        shape: an image's [H, W, C].
         latent: the dimension of z.
         widths: channels of the encoder's and discriminator's layers; the decoder's are the same, reversed.
     """

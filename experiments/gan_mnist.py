@@ -1,0 +1,60 @@
+"""The original GAN of dense layers on MNIST, and WGAN-GP, DRAGAN or LeCam by a flag.
+
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/gan_mnist.py
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/gan_mnist.py --adversary wasserstein --wgan-gp 10
+
+FOLDER/mnist holds MNIST's four files.
+"""
+
+import optax
+
+from genjax_zoo import Experiment, Player, classifiers, data, evals, losses, main, models, train, wrap
+
+
+def experiment(
+    *,
+    adversary: str = "non_saturating",
+    wgan_gp: float = 0.0,
+    dragan: float = 0.0,
+    lecam: float = 0.0,
+    learning_rate: float = 2e-4,
+    batch_size: int = 100,
+    steps: int = 60_000,
+) -> Experiment:
+    """GAN (Goodfellow et al. 2014).
+
+    Args:
+        adversary: the game: minimax, non_saturating, least_squares, hinge, wasserstein, relativistic, ...
+        wgan_gp: the weight of the gradient penalty between real and fake, 10 in the paper; 0 leaves it out.
+        dragan: the weight of the one around real images.
+        lecam: the weight of the distance from earlier scores.
+        learning_rate: Adam's step size, for both.
+        batch_size: images per step, over all devices.
+        steps: train up to this step.
+    """
+    model = wrap.with_memory(models.gan(shape=(28, 28, 1)))
+    asked = {"wgan_gp": wgan_gp, "dragan": dragan, "lecam": lecam}
+    penalties = {name: weight for name, weight in asked.items() if weight}
+    terms = {name: getattr(losses, name) for name in penalties}
+    critic, generator = losses.adversarial(model, losses.adversary(adversary), **terms)
+    adam = optax.adam(learning_rate, b1=0.5)
+    test = data.load("mnist", "test", batch_size=500)
+    return Experiment(
+        model=model,
+        players={
+            "critic": Player(terms=critic, weights={"adversarial": 1.0, **penalties}, tx=adam, owns=("discriminator",)),
+            "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=adam, owns=("generator",), ema=0.999),
+        },
+        data=data.load("mnist", "train", batch_size=batch_size),
+        evals={
+            "health": evals.held_out_coverage(test, classifiers.mnist().features),
+            "samples": evals.sample_grid(n=64),
+        },
+        alarms=(train.critic_wins(), train.collapsed("health/coverage")),
+        steps=steps,
+        steps_per_call=10,
+    )
+
+
+if __name__ == "__main__":
+    main(experiment)
