@@ -20,8 +20,8 @@ def _player(name: str, player: Player, steps: int) -> str:
     averaged = f", averaged by {player.ema:g} for evaluation" if player.ema else ""
     lines = [f"{name} writes {owns} {turns}{averaged}; it minimises the mean of"]
     for term, weight in player.weights.items():
-        formula = f"  [{term}] {written[term]}" if term in written else f"  [{term}]"
-        lines.append(f"    {_weight(weight, steps):>12} *{formula}")
+        formula = f"{term}: {written[term]}" if term in written else term
+        lines.append(f"  {_weight(weight, steps):>12} * {formula}")
     return "\n".join(lines)
 
 

@@ -28,8 +28,23 @@ ALLOWED = {
     "run": {"core", "linen", "train", "report"},
     "explore": {"core", "latent", "report"},
     "drawing": {"core", "evals", "explore", "report", "run", "sampling", "train", "wrap"},
+    "sweep": {"core", "report", "run", "train"},
+    "explain": {"core"},
     "flags": {"run"},
-    "cli": {"core", "data", "models", "report", "train", "run", "explore", "flags", "latent", "drawing"},
+    "cli": {
+        "core",
+        "data",
+        "models",
+        "report",
+        "train",
+        "run",
+        "explore",
+        "flags",
+        "latent",
+        "drawing",
+        "sweep",
+        "explain",
+    },
 }
 HEAVY = {"tensorflow_datasets", "grain", "sklearn", "matplotlib", "tensorboardX", "wandb", "tyro", "constriction"}
 
