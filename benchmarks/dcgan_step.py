@@ -25,7 +25,7 @@ BATCH, LATENT, WIDTHS, SHAPE = 64, 100, (64, 128, 256), (32, 32, 3)
 PASSES = {
     "generator": 1 + 3,
     "discriminator": 2 * 3 + 2,
-}  # forward 1, backward 2; the generator's turn: no weights' part
+}  # forward 1, weights' gradient 1, inputs' 1
 
 
 def operations() -> int:
@@ -35,8 +35,8 @@ def operations() -> int:
     return pyramid * sum(PASSES.values())
 
 
-def ours(x: np.ndarray, scan: bool):
-    """Both turns of ours, as a function without arguments; inside a scan, as training runs them, or alone."""
+def ours(x: np.ndarray):
+    """Both turns of ours, as a function without arguments; inside a scan, as training runs them."""
     model = models.dcgan(shape=SHAPE, latent=LATENT, widths=WIDTHS)
     critic, generator = losses.adversarial(model)
     adam, weights = optax.adam(2e-4, b1=0.5), {"adversarial": 1.0}
@@ -107,7 +107,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     flags = parser.parse_args()
     x = np.random.default_rng(0).uniform(size=(BATCH, *SHAPE)).astype(np.float32)
-    runs = {"ours": ours(x, True)}
+    runs = {"ours": ours(x)}
     if flags.torch:
         runs |= {"torch": torchs(x, False), "torch compiled": torchs(x, True)}
     floor = operations() * matmul_seconds()
