@@ -31,20 +31,8 @@ ALLOWED = {
     "sweep": {"core", "report", "run", "train"},
     "explain": {"core"},
     "flags": {"run"},
-    "cli": {
-        "core",
-        "data",
-        "models",
-        "report",
-        "train",
-        "run",
-        "explore",
-        "flags",
-        "latent",
-        "drawing",
-        "sweep",
-        "explain",
-    },
+    "commands": {"explain", "flags", "run", "sweep", "train"},
+    "cli": {"commands", "core", "data", "drawing", "explore", "flags", "latent", "models", "report", "run", "train"},
 }
 HEAVY = {"tensorflow_datasets", "grain", "sklearn", "matplotlib", "tensorboardX", "wandb", "tyro", "constriction"}
 

@@ -1,0 +1,117 @@
+"""The commands that take an experiment's file and its flags: train, sweep and explain.
+
+Like `cli`, this imports neither jax nor numpy before a command runs.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from genjax_zoo.flags import RunFlags, parse_experiment, parse_sweep
+
+
+def train(file: Path, argv: list[str]) -> None:
+    """Trains an experiment, or goes on with its run."""
+    from rich.console import Console
+
+    from genjax_zoo import run as runs
+    from genjax_zoo.train import log
+
+    make, flags, run = parse_experiment(file, argv)
+    everything = _everything(flags, run)
+    experiment = runs.build(make, everything)
+    folder = run.workdir or Path("runs") / file.stem
+    runs.check(experiment)
+    runs.open_run(folder, file, everything, fresh=run.fresh)
+    console = Console()
+
+    def sinks(start: int) -> list[log.Sink]:
+        if start:
+            console.print(f"Going on with {folder} at step {start:,}.", highlight=False)
+        extra: list[log.Sink] = [log.TensorBoard(folder / "tensorboard")] if run.tensorboard else []
+        extra += [log.WeightsAndBiases(folder, config=everything)] if run.wandb else []
+        return [*extra, log.Progress(console, start=start, steps=experiment.steps)]
+
+    result = runs.fit(experiment, workdir=folder, backend=run.backend, precision=run.precision, sinks=sinks)
+    _print_summary(folder, experiment, result)
+
+
+def sweep(file: Path, argv: list[str]) -> None:
+    """Trains many as one program, and prints and writes the table."""
+    single, seeds, listed = parse_sweep(argv)
+    import jax
+
+    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # before anything asks for devices: members take the cores, one each
+        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    from rich.console import Console
+
+    from genjax_zoo import run as runs
+    from genjax_zoo import sweep as sweeps
+
+    make, flags, run = parse_experiment(file, single)
+    grid = {name: _numbers(name, texts, flags.get(name)) for name, texts in listed.items()}
+    everything = _everything(flags, run)
+    folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
+    members = sweeps.plan(make, everything, grid, seeds, folder)
+    runs.check(members[0].experiment)
+    for one in members:
+        runs.open_run(one.folder, file, one.flags, fresh=run.fresh)
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)  # a file has room for the table
+    rows = sweeps.sweep(make, members, show=lambda line: console.print(line, highlight=False, soft_wrap=True))
+    sweeps.print_table(console, rows)
+    print(sweeps.save_table(folder, rows))
+
+
+def _numbers(name: str, texts: list[str], first: Any) -> list[float]:
+    """The values of a swept flag, of the first one's type."""
+    flag, values = f"--{name.replace('_', '-')}", ",".join(texts)
+    of_run = name in {f.name for f in dataclasses.fields(RunFlags)}
+    if of_run or isinstance(first, bool) or not isinstance(first, float | int):
+        raise ValueError(
+            f"{flag} {values}: only seeds and an experiment's own numbers can be swept; run 'sweep' once per value."
+        )
+    try:
+        return [type(first)(text) for text in texts]
+    except ValueError:
+        raise ValueError(f"{flag} takes numbers with commas, not '{values}'.") from None
+
+
+def explain(file: Path, argv: list[str]) -> None:
+    """Prints each player's objective."""
+    from genjax_zoo import run as runs
+    from genjax_zoo.explain import explain as explained
+
+    make, flags, run = parse_experiment(file, argv)
+    print(explained(runs.build(make, _everything(flags, run))))
+
+
+def _everything(flags: Mapping[str, Any], run: RunFlags) -> dict[str, Any]:
+    """All flags that make a run what it is."""
+    logging = {"workdir", "fresh", "debug", "tensorboard", "wandb"}
+    common = {f.name: getattr(run, f.name) for f in dataclasses.fields(run) if f.name not in logging}
+    return {name: str(v) if isinstance(v, Path) else v for name, v in {**common, **flags}.items()}
+
+
+def _print_summary(folder: Path, experiment: Any, result: Any) -> None:
+    print(f"\nTrained {folder.name} to step {int(result.state.step):,}.")
+    if result.speed.steps:
+        rate = result.speed.rate
+        print(f"  {rate:,.1f} steps/s, {rate * experiment.data.batch_size:,.0f} examples/s")
+    for name, value in result.results.items():
+        print(f"  {name:28} {value:.4f}{unit(name)}")
+    if result.best_step is not None:
+        print(f"  smallest {experiment.best} at step {result.best_step:,}: eval {folder} --checkpoint best")
+    for path in sorted(folder.iterdir()):
+        if path.suffix in (".png", ".jsonl", ".json") or path.name in ("checkpoints", "pictures"):
+            print(f"  {path}")
+
+
+def unit(name: str) -> str:
+    """The unit of a number of this name, to print behind it."""
+    return " nats" if name.rpartition("/")[2] in ("nll", "nelbo", "distortion", "rate") else ""
+
+
+OF_EXPERIMENTS = {"train": train, "sweep": sweep, "explain": explain}
