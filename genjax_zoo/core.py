@@ -107,7 +107,7 @@ class Player:
     tx: optax.GradientTransformation
     owns: tuple[str, ...] | None = None  # networks; None is all of them
     every: int = 1  # plays on steps divisible by this
-    ema: float = 0.0  # > 0 averages the parameters it owns, for evaluation
+    ema: float = 0.0  # > 0 averages the parameters it owns, for evaluation; less at first: (1 + turns) / (10 + turns)
 
     def __post_init__(self):
         if self.terms is None:

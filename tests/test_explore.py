@@ -98,6 +98,8 @@ def test_command(tmp_path, capsys):
         (["latent", str(run), "-n", "900"], "900 rows need 1800 examples"),
         (["sample", str(run), "--cond", "colour=3"], "no condition 'colour'; it has ['label']"),
         (["sample", str(run), "--cond", "label=three"], "has no numbers; write label=3"),
+        (["sample", str(run), "--cond", "label=12"], "'label' is one of 0 ... 9, as in the run's data"),
+        (["sample", str(run), "--cond", "label=1.5"], "'label' is one of 0 ... 9"),
     ]:
         with pytest.raises(SystemExit) as ended:
             cli.console(arguments)

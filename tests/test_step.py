@@ -73,9 +73,13 @@ def test_plays_every_nth_step():
 
 
 def test_average_of_parameters():
+    """Slow from the start, it would still be where the run began: 1/10 of the first is kept, then 2/11, up to ema."""
     state, _ = run(player(ema=0.75), steps=2)
     assert w(state) == 3.0
-    assert eval_variables(state)["params"]["net"]["w"] == 0.75 * (0.25 * 2.0) + 0.25 * 3.0
+    averaged = (2 / 11) * (0.9 * 2.0) + (9 / 11) * 3.0
+    np.testing.assert_allclose(eval_variables(state)["params"]["net"]["w"], averaged, rtol=1e-6)
+    state, _ = run(player(ema=0.1), steps=2)
+    np.testing.assert_allclose(eval_variables(state)["params"]["net"]["w"], 0.1 * (0.9 * 2.0) + 0.9 * 3.0, rtol=1e-6)
     assert state.ema["net"]["w"] is not state.variables["params"]["net"]["w"]
 
 

@@ -174,6 +174,8 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         if collection != "params"
     }
     ema = _pick(state.ema, [n for n in mine if n in state.ema])
+    turns = state.step // player.every
+    fresh = 1 - jnp.minimum(player.ema, (1 + turns) / (10 + turns))  # a short run is not averaged with its start
     report = {
         **means,
         "loss": loss,
@@ -183,7 +185,7 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
     }
     state = state._replace(
         variables={**committed, "params": {**before, **params}},
-        ema={**state.ema, **dict(optax.incremental_update(_pick(params, ema), ema, 1 - player.ema))},  # type: ignore
+        ema={**state.ema, **dict(optax.incremental_update(_pick(params, ema), ema, fresh))},  # type: ignore
         opt_state={**state.opt_state, name: opt_state},
     )
     return state, report
