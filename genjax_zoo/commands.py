@@ -51,6 +51,13 @@ def sweep(file: Path, argv: list[str]) -> None:
     from genjax_zoo import sweep as sweeps
 
     make, flags, run = parse_experiment(file, single)
+    for name, asked in (
+        ("backend", run.backend != "shard_map"),
+        ("tensorboard", run.tensorboard),
+        ("wandb", run.wandb),
+    ):
+        if asked:
+            raise ValueError(f"A sweep has no --{name}: its members share the devices, and log to their own folders.")
     grid = {name: _numbers(name, texts, flags.get(name)) for name, texts in listed.items()}
     everything = _everything(flags, run)
     folder = run.workdir or Path("runs") / f"{file.stem}_sweep"

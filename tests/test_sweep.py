@@ -112,6 +112,12 @@ def test_a_sweep_goes_on_and_tells_mean_and_error(file, tmp_path, capsys):
     swept(file, tmp_path / "parts", "--seeds", "3", "--steps", "4")
     parts = swept(file, tmp_path / "parts", "--seeds", "3", "--steps", "8")
     assert parts == whole and "Going on at step 4" in capsys.readouterr().out
+    one = tmp_path / "parts" / "seed=1"
+    cli.console(["train", str(file), "--workdir", str(one), "--seed", "1", "--steps", "10"])  # a run like any other
+    assert int(restore(one)[1].step) == 10
+    with pytest.raises(SystemExit):
+        swept(file, tmp_path / "parts", "--seeds", "3", "--steps", "12")
+    assert "is ahead of the others, at step 10" in capsys.readouterr().err
     (row,) = whole
     found = row["results"]["test/nelbo"]
     assert row["seeds"] == 3 and row["failed"] == {} and len(found["values"]) == 3
@@ -137,6 +143,7 @@ def test_a_member_that_breaks_leaves_the_others(file, tmp_path, capsys):
         (["--learning-rate", "0.1,0.1"], "--learning-rate has a value twice"),
         (["--seeds", "many"], "--seeds takes a count, or seeds with commas, not 'many'"),
         (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--backend", "pmap"], "A sweep has no --backend"),
         (["--learning-rat", "0.1,0.2"], "--learning-rat"),
     ],
 )
