@@ -177,6 +177,7 @@ def test_packs():
     assert list(np.flatnonzero(scores != other)) == [1]
     terms, _ = case.players["critic"].terms(variables, case.batch, KEY, True)
     np.testing.assert_array_equal(terms["real_score"], jnp.repeat(scores, 2))
+    np.testing.assert_array_equal(terms["accuracy"], terms["margin"] > 0)
     with pytest.raises(ValueError, match="Packs of 2 do not divide a batch of 15"):
         case.players["critic"].terms(variables, {"x": case.batch["x"][:15]}, KEY, True)
 

@@ -24,8 +24,9 @@ def adversarial(
         penalties: on the critic, each a term of its name.
 
     Returns:
-        Two TermFns with the term "adversarial". The critic's also has the penalties, "real_score", "fake_score", and
-        "accuracy": 1 where the real example (or pack) scores above the fake one. Its gradient stops at the samples.
+        Two TermFns with the term "adversarial". The critic's also has the penalties, "real_score", "fake_score", their
+        "margin", and "accuracy": 1 where the real example (or pack) scores above the fake one. Its gradient stops at
+        the samples.
 
     Raises:
         ValueError: the model has no `sample`; when run, if a penalty needs single examples, but batch norm mixes them.
@@ -56,6 +57,7 @@ def adversarial(
             "adversarial": adversary.critic(real_score, fake_score),
             "real_score": real_score,
             "fake_score": fake_score,
+            "margin": real_score - fake_score,
             "accuracy": (real_score > fake_score).astype(real_score.dtype),
             **{name: penalty.of(round) for name, penalty in penalties.items()},
         }
