@@ -24,8 +24,9 @@ from genjax_zoo.report import Pictures
 from genjax_zoo.train.checkpoint import Checkpoints
 from genjax_zoo.train.log import JsonLines, Sink
 from genjax_zoo.train.loop import Diverged, check_finite, evaluate, means_over_steps, sound_alarms
+from genjax_zoo.train.parallel import member_mesh
 from genjax_zoo.train.step import leaf_names
-from genjax_zoo.train.sweep import create_states, member, member_mesh, stacked, sweep_program
+from genjax_zoo.train.sweep import create_states, member, stacked, sweep_program
 
 Flags = Mapping[str, Any]
 Row = dict[str, Any]

@@ -47,13 +47,16 @@ TINY = {
 }
 
 
-SLOW = ("stacked_mnist",)  # reads 300 MB of triples
+STEMS = {path.stem for path in EXPERIMENTS}
 
 
-@pytest.mark.parametrize(
-    "path",
-    [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem.endswith(SLOW) else []) for p in EXPERIMENTS],
-)
+def marks(stem):
+    """Slow are those that read 300 MB of triples, and MNIST's twin of an experiment on the embedded digits."""
+    twin = f"{stem.removesuffix('_mnist')}_digits" in STEMS and stem.endswith("_mnist")
+    return [pytest.mark.slow] if twin or stem.endswith("stacked_mnist") else []
+
+
+@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=marks(path.stem)) for path in EXPERIMENTS])
 def test_experiment(path, tmp_path, monkeypatch):
     if path.stem.endswith(("mnist", "spoken_digit")) and not os.environ.get("GENJAX_ZOO_DATA"):
         pytest.skip("GENJAX_ZOO_DATA names no folder with mnist/ and spoken_digit/: real files are needed")

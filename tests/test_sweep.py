@@ -9,7 +9,7 @@ import pytest
 
 from genjax_zoo import Experiment, Player, cli, data, evals, fit, losses, models, restore, wrap
 from genjax_zoo import run as runs
-from genjax_zoo.train.sweep import member_mesh
+from genjax_zoo.train.parallel import member_mesh
 
 FILE = """
 from test_sweep import FAMILIES

@@ -16,6 +16,7 @@ from genjax_zoo.core import PyTree, TrainState
 
 Backend = Literal["shard_map", "pmap", "jit"]
 AXIS = "data"
+MEMBERS = "members"  # of a sweep
 BATCH = P(AXIS)  # a batch, split over the devices
 STACKED = P(None, AXIS)  # a stack of batches, for several steps in one call
 
@@ -24,6 +25,12 @@ def data_mesh(devices: Any = None) -> Mesh:
     """All devices (or the given ones) as one mesh with the axis "data"."""
     devices = jax.devices() if devices is None else devices
     return jax.make_mesh((len(devices),), (AXIS,), axis_types=(AxisType.Auto,), devices=devices)
+
+
+def member_mesh(members: int) -> Mesh:
+    """As many of this process's devices as divide the members of a sweep, with the axis "members"."""
+    devices = max(d for d in range(1, jax.local_device_count() + 1) if members % d == 0)
+    return jax.make_mesh((devices,), (MEMBERS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:devices])
 
 
 def parallelize(

@@ -9,21 +9,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genjax_zoo.core import Array, Batch, Data, Experiment, TrainState
+from genjax_zoo.train.parallel import MEMBERS
 from genjax_zoo.train.step import Metrics, create_state, make_step
 
 Make = Callable[..., Experiment]  # of the swept numbers, each traced []
-MEMBERS = "members"
 AXES = TrainState(step=None, key=0, variables=0, ema=0, opt_state=0)  # type: ignore[arg-type]  # what vmap maps over
-
-
-def member_mesh(members: int) -> Mesh:
-    """As many devices as divide the members."""
-    devices = max(d for d in range(1, jax.local_device_count() + 1) if members % d == 0)
-    return jax.make_mesh((devices,), (MEMBERS,), axis_types=(AxisType.Auto,), devices=jax.local_devices()[:devices])
 
 
 def create_states(
