@@ -11,6 +11,7 @@ import pytest
 from cases import ADAM, CASES
 
 from genjax_zoo import conformance, models
+from genjax_zoo.conformance import training
 
 LAWS = [*conformance.EVERY, *conformance.BY_CAPABILITY.values()]
 
@@ -203,7 +204,7 @@ def test_control(law, control):
 def test_control_trespass(monkeypatch):
     """A step that commits more than it owns is noticed."""
     case = CASES["dcgan"]()
-    honest = conformance.make_step
+    honest = training.make_step
 
     def greedy(players):
         step = honest(players)
@@ -215,11 +216,11 @@ def test_control_trespass(monkeypatch):
 
         return run
 
-    monkeypatch.setattr(conformance, "make_step", greedy)
-    conformance._alone.cache_clear()
+    monkeypatch.setattr(training, "make_step", greedy)
+    training._step.cache_clear()
     with pytest.raises(AssertionError, match="does not own"):
         conformance.a_turn_changes_only_what_it_owns(case)
-    conformance._alone.cache_clear()
+    training._step.cache_clear()
 
 
 def test_every_law_has_a_control():

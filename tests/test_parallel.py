@@ -141,14 +141,21 @@ def test_control_mean_in_one_place_only(monkeypatch, wrong, backend, count):
     assert distance(always, backend) > 1e-3
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_models_shard_alike(name):
-    """With noise drawn on each device, shard_map and pmap agree for every model; by SGD, as Adam blows up rounding."""
+# Every kind of state: batch statistics, spectral norm, a code book, ActNorm, a critic's memory; and a scan.
+KINDS = {"vae_gan", "dcgan", "vq_vae", "glow", "r3gan", "wavenet"}
+
+
+def by_sgd(name):
+    """A model's case with plain SGD: Adam blows up rounding."""
     case = CASES[name]()
     sgd = {name: dataclasses.replace(player, tx=optax.sgd(1e-2)) for name, player in case.players.items()}
-    case = dataclasses.replace(case, players=sgd)
-    mesh = data_mesh()
-    after = {}
+    return dataclasses.replace(case, players=sgd)
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=() if n in KINDS else pytest.mark.slow) for n in CASES])
+def test_models_shard_alike(name):
+    """With noise drawn on each device, shard_map and pmap agree."""
+    case, mesh, after = by_sgd(name), data_mesh(), {}
     for backend in ("shard_map", "pmap"):
         state, batch = place(mesh, create_state(case.model, case.players, jax.random.key(0), case.batch), case.batch)
         after[backend], metrics = parallelize(functools.partial(make_step, case.players), mesh, backend=backend)(
@@ -157,6 +164,28 @@ def test_models_shard_alike(name):
         assert all(x.shape == () for x in metrics.values())
     for a, b in zip(*(jax.tree.leaves(state.variables) for state in after.values())):
         np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def traced(model, players, batch):
+    """Shapes of the state before and after a step under shard_map, and of its metrics."""
+    state = jax.eval_shape(lambda: create_state(model, players, jax.random.key(0), batch))
+    run = parallelize(functools.partial(make_step, players), data_mesh())
+    return state, *jax.eval_shape(run, state, batch)
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in KINDS])
+def test_models_trace_when_sharded(name):
+    """The step of every model has types under shard_map: what varies over devices is averaged before it is kept."""
+    case = by_sgd(name)
+    state, after, metrics = traced(case.model, case.players, case.batch)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    assert all(x.shape == () for x in metrics.values())
+
+
+def test_control_nothing_is_averaged(monkeypatch):
+    monkeypatch.setattr(step, "_mean_over", lambda axis, tree: tree)
+    with pytest.raises(ValueError, match="varying|replicated"):
+        traced(MODEL, GAMES[1], BATCH)
 
 
 @pytest.mark.parametrize("backend", ("shard_map", "pmap", "jit"))

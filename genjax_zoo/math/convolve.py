@@ -1,8 +1,11 @@
 """Convolutions, lowered as what each platform does best.
 
 XLA's CPU convolution is many times slower inside a scan, where training steps run; there it becomes one matrix product
-of shifted slices, exactly the same sums in another order. Everywhere else `lax.conv` is right.
+of shifted slices, exactly the same sums in another order. Everywhere else `lax.conv` is right. Both are traced, for
+whichever platform comes; under a jit of its own, only once for all layers of one shape.
 """
+
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +15,7 @@ Array = jax.Array
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
+@functools.partial(jax.jit, static_argnames=("padding", "stride", "groups"))
 def convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1, groups: int = 1) -> Array:
     """X [B, H, W, C], kernel [h, w, C / groups, F], zeros added around rows and columns -> [B, H', W', F]."""
 
@@ -41,6 +45,7 @@ def convolve_by_matmul(x: Array, kernel: Array, padding: Padding, stride: int = 
     return out.reshape(*out.shape[:3], features)
 
 
+@functools.partial(jax.jit, static_argnames="dilation")
 def convolve_causal(x: Array, kernel: Array, dilation: int) -> Array:
     """X [B, T, C] and its own past, `dilation` steps apart, times kernel [size, C, F], the latest last -> [B, T, F]."""
     size, channels, features = kernel.shape

@@ -1,7 +1,7 @@
 """The 4x4, stride 2 convolution and its transpose, lowered as what each platform does best.
 
 XLA's CPU convolution is slow for small images, and slower still inside a scan; there both become shifted slices and one
-matrix product, exactly the same sums in another order. Everywhere else `lax.conv` is right.
+matrix product, exactly the same sums in another order. Everywhere else `lax.conv` is right. Each shape is traced once.
 """
 
 import jax
@@ -12,11 +12,13 @@ Array = jax.Array
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
+@jax.jit
 def halve(x: Array, kernel: Array) -> Array:
     """Convolution with stride 2 and SAME padding: x [B, H, W, C], kernel [4, 4, C, F] -> [B, H / 2, W / 2, F]."""
     return lax.platform_dependent(x, kernel, cpu=halve_by_matmul, default=halve_by_conv)
 
 
+@jax.jit
 def double(x: Array, kernel: Array) -> Array:
     """Its transpose, with stride 2 and SAME padding: x [B, H, W, C], kernel [4, 4, C, F] -> [B, 2 H, 2 W, F]."""
     return lax.platform_dependent(x, kernel, cpu=double_by_matmul, default=double_by_conv)

@@ -1,0 +1,152 @@
+"""The laws that a model's capabilities call for: samples, codes, weights, densities, conditionals."""
+
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.conformance.case import Case, double_precision, randomised
+from genjax_zoo.conformance.conditionals import (
+    cached_samples_are_naive,
+    nll_is_the_sum_of_conditionals,
+    sees_what_it_claims,
+    views_agree,
+)
+from genjax_zoo.core import Batch, Variables, conditions, likelihood_terms, require, total
+
+
+def samples_look_like_the_data(case: Case) -> None:
+    """`sample` gives n finite examples of the spec's shape; the key alone decides which."""
+    (sample,) = require(case.model, "sample")
+    size, variables = len(case.batch["x"]), case.state.variables
+    cond = conditions(case.batch)
+    draw = jax.jit(lambda key: sample(variables, key, size, cond))
+    first, again, other = draw(jax.random.key(0)), draw(jax.random.key(0)), draw(jax.random.key(1))
+    wanted = (size, *case.model.spec["x"].shape)
+    assert first.shape == wanted, f"samples have shape {first.shape}, not {wanted}"
+    assert jnp.all(jnp.isfinite(first)), "samples are not finite"
+    assert jnp.array_equal(first, again), "the same key gives other samples"
+    assert not jnp.array_equal(first, other), "another key gives the same samples"
+
+
+def encoding_and_decoding_fit(case: Case) -> None:
+    """`decode` takes what `encode` gives, and gives an example of the spec's shape."""
+    encode, decode = require(case.model, "encode", "decode")
+    cond = conditions(case.batch)
+    x = decode(case.state.variables, encode(case.state.variables, case.batch, jax.random.key(0)), cond)
+    assert x.shape == case.batch["x"].shape, f"decoding an encoding gives {x.shape}, not {case.batch['x'].shape}"
+
+
+def decoded_prior_is_the_samples(case: Case, *, n: int = 512, tolerance: float = 0.05) -> None:
+    """Decodings of draws from the prior have the mean of samples, to `tolerance` where a decoding is not quite E[x]."""
+    sample_prior, decode, sample = require(case.model, "sample_prior", "decode", "sample")
+    variables = case.state.variables
+    cond = {name: jnp.resize(value, (n, *value.shape[1:])) for name, value in conditions(case.batch).items()}
+
+    @jax.jit
+    def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        k_prior, k_sample = jax.random.split(key)
+        z = sample_prior(variables, k_prior, n, cond)
+        return decode(variables, z, cond), sample(variables, k_sample, n, cond)
+
+    decoded, samples = draw(jax.random.key(0))
+    wanted = (n, *case.model.spec["x"].shape)
+    assert decoded.shape == wanted, f"decoded draws from the prior have shape {decoded.shape}, not {wanted}"
+    error = (jnp.var(decoded, axis=0) / n + jnp.var(samples, axis=0) / n) ** 0.5
+    distance = jnp.abs(jnp.mean(decoded, axis=0) - jnp.mean(samples, axis=0))
+    assert jnp.all(distance < 5 * error + tolerance), (
+        f"the mean of decoded draws from the prior is up to {jnp.max(distance):.3f} from that of samples"
+    )
+
+
+def weights_agree_with_the_bound(case: Case, *, draws: int = 500) -> None:
+    """-E[log weight] is the mean of `nelbo`, and several weights bound no worse: to five standard errors."""
+    log_weights, nelbo = require(case.model, "log_weights", "nelbo")
+    variables, few = randomised(case.state.variables, scale=0.15), {name: x[:2] for name, x in case.batch.items()}
+
+    @jax.jit
+    @jax.vmap
+    def differences(key: jax.Array) -> tuple[jax.Array, jax.Array]:
+        bound = jnp.mean(total(nelbo(variables, few, key, False)[0]))
+        single = log_weights(variables, few, key, 1)  # of the same key: where the draws are the same, noise cancels
+        several = log_weights(variables, few, jax.random.fold_in(key, 0), 8)
+        assert several.shape == (8, 2), f"8 log weights of 2 examples have shape {several.shape}, not (8, 2)"
+        return bound + jnp.mean(single), bound + jnp.mean(jax.nn.logsumexp(several, axis=0) - jnp.log(8))
+
+    agree, tighter = differences(jax.random.split(jax.random.key(0), draws))
+    error = jnp.std(agree) / draws**0.5
+    assert jnp.abs(jnp.mean(agree)) < 5 * error + 1e-4, (
+        f"-E[log weight] is {jnp.mean(agree):.4g} from the bound, with a standard error of {error:.2g}"
+    )
+    assert jnp.mean(tighter) > -5 * jnp.std(tighter) / draws**0.5 - 1e-4, "8 weights bound worse than one"
+
+
+def likelihood_is_a_change_of_variables(case: Case, *, scale: float = 0.1) -> None:
+    """Decoding undoes encoding, and all terms of `nll` but "prior" are minus the log-determinant of the Jacobian.
+
+    At randomised parameters: to 1e-4 in float32; to 1e-10, and against autodiff's Jacobian, in float64.
+    """
+    model, key = case.model, jax.random.key(0)
+    variables = settled(case, randomised(case.state.variables, scale=scale))
+    few = {name: value[:3] for name, value in case.batch.items()}
+
+    @jax.jit
+    def back(variables: Variables, batch: Batch) -> jax.Array:
+        return model.decode(variables, model.encode(variables, batch, key), conditions(batch)) - batch["x"]
+
+    @jax.jit
+    def log_dets(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        terms, _ = model.nll(variables, batch, key, False)
+        claimed = -total({name: value for name, value in terms.items() if name != "prior"})
+
+        def encode(x: jax.Array, cond: Batch) -> jax.Array:
+            one = {name: value[None] for name, value in cond.items()}
+            return model.encode(variables, {**one, "x": x.reshape(1, *batch["x"].shape[1:])}, key).ravel()
+
+        flat = batch["x"].reshape(len(batch["x"]), -1)
+        jacobians = jax.vmap(jax.jacfwd(encode))(flat, conditions(batch))
+        return claimed, jnp.linalg.slogdet(jacobians)[1]
+
+    single = float(jnp.max(jnp.abs(back(variables, few))))
+    assert single < 1e-4 * (1 + float(jnp.max(jnp.abs(few["x"])))), f"encoding and decoding move x by {single:.2g}"
+    with jax.enable_x64(True):
+        variables, few = double_precision(variables), double_precision(few)
+        double = float(jnp.max(jnp.abs(back(variables, few))))
+        assert double < 1e-10, f"in float64, encoding and decoding move x by {double:.2g}"
+        claimed, true = log_dets(variables, few)
+        off = float(jnp.max(jnp.abs(claimed - true)))
+        assert off < 1e-8, f"the log-determinant is {off:.3g} from that of the Jacobian, {float(true[0]):.6g}"
+
+
+def conditionals_see_what_came_before(case: Case) -> None:
+    """Every number's logits depend on the numbers before it that the model claims to see, and on no other.
+
+    At randomised parameters, in float64; and `nll` is the sum of these conditionals.
+    """
+    variables = randomised(case.state.variables)
+    with jax.enable_x64(True):
+        variables, batch = double_precision(variables), double_precision(dict(case.batch))
+        sees_what_it_claims(case.model, variables, {name: value[:1] for name, value in batch.items()})
+        nll_is_the_sum_of_conditionals(case.model, variables, batch)
+
+
+def cached_view_is_the_network(case: Case) -> None:
+    """Step by step as at once, at randomised parameters: logits to 1e-12 in float64, the same samples in float32."""
+    variables, few = randomised(case.state.variables), {name: value[:3] for name, value in case.batch.items()}
+    cached_samples_are_naive(case.model, variables, few)
+    with jax.enable_x64(True):
+        views_agree(case.model, double_precision(variables), double_precision(few))
+
+
+def settled(case: Case, variables: Variables) -> Variables:
+    """The variables with the statistics that evaluation on this very batch calls for, after many training passes."""
+    if "batch_stats" not in variables:
+        return variables
+    _, terms = likelihood_terms(case.model)
+
+    @jax.jit
+    def run(variables: Variables) -> Variables:
+        def once(variables: Variables, _: None) -> tuple[Variables, None]:
+            return terms(variables, case.batch, jax.random.key(0), True)[1], None
+
+        return jax.lax.scan(once, dict(variables), length=400)[0]
+
+    return run(variables)

@@ -1,0 +1,102 @@
+"""The laws of every model and its players: what they train on, and how."""
+
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from genjax_zoo.conformance.case import Case, randomised
+from genjax_zoo.core import Player, PyTree, networks
+from genjax_zoo.train.step import make_step, owned
+
+DOES_NOT_MOVE = 1e-7  # of the largest gradient: below this, a leaf's gradient is rounding
+
+
+def terms_are_finite_per_example(case: Case) -> None:
+    """Every term is float [B] and finite, in training and in evaluation."""
+    size = len(case.batch["x"])
+    for name, player in case.players.items():
+        for train in (True, False):
+            terms, _ = _terms(player, train)(case.state.variables, case.batch, jax.random.key(1))
+            for term, value in terms.items():
+                assert value.shape == (size,), f"term '{term}' of '{name}' has shape {value.shape}, not ({size},)"
+                assert jnp.issubdtype(value.dtype, jnp.floating), f"term '{term}' of '{name}' is {value.dtype}"
+                assert jnp.all(jnp.isfinite(value)), f"term '{term}' of '{name}' is not finite"
+
+
+def same_key_same_terms(case: Case) -> None:
+    """Terms are a function of their arguments: with jit, without jit, and when asked twice."""
+    for name, player in case.players.items():
+        arguments = (case.state.variables, case.batch, jax.random.key(1))
+        first, second = (_terms(player, True)(*arguments)[0] for _ in range(2))
+        _assert_equal(first, second, 0, f"two calls of the terms of '{name}' differ")
+        plain, _ = player.terms(*arguments, True)
+        _assert_equal(plain, first, 1e-4, f"the terms of '{name}' change under jit")
+
+
+def second_step_does_not_recompile(case: Case) -> None:
+    """The state that leaves a step has the types of the one that came in."""
+    step = _step(tuple(case.recorded.items()))
+    before = jax.eval_shape(lambda state: state, case.state)
+    after, _ = jax.eval_shape(step, before, case.batch)
+    assert jax.tree.structure(before) == jax.tree.structure(after), "the second step compiles again: its state differs"
+    for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after)):
+        types = [(x.shape, x.dtype, x.weak_type) for x in (a, b)]
+        assert types[0] == types[1], f"the second step compiles again: {jax.tree_util.keystr(path)} changes its type"
+
+
+def a_turn_changes_only_what_it_owns(case: Case) -> None:
+    """Networks of other players keep every bit, batch statistics included."""
+    for name, player in case.recorded.items():
+        before, after = case.state.variables, _alone(name, player)(case.state, case.batch)[0].variables
+        for collection, network in itertools.product(before, networks(before)):
+            if network in owned(player, before) or network not in before[collection]:
+                continue
+            message = f"player '{name}' changed '{collection}' of '{network}', which it does not own"
+            _assert_equal(before[collection][network], after[collection][network], 0, message)
+
+
+def every_owned_leaf_gets_a_gradient(case: Case) -> None:
+    """No parameter is left out of its owner's losses, at randomised parameters."""
+    state = case.state._replace(variables=randomised(case.state.variables))
+    for name, player in case.recorded.items():
+        gradients = _alone(name, player)(state, case.batch)[0].opt_state[name][0]  # type: ignore[index]
+        sizes = jax.tree.map(lambda x: float(np.max(np.abs(x))), gradients)
+        largest = max(jax.tree.leaves(sizes))
+        for path, size in jax.tree_util.tree_leaves_with_path(sizes):
+            leaf = jax.tree_util.keystr(path)
+            assert size > DOES_NOT_MOVE * largest, f"{leaf} gets no gradient from its player '{name}'"
+
+
+def thirty_turns_lower_the_loss(case: Case) -> None:
+    """Each player alone, on one batch with one key, lowers its own loss."""
+    for name, player in case.recorded.items():
+        state, losses = case.state, []
+        for _ in range(30):
+            state, metrics = _alone(name, player)(state._replace(step=case.state.step), case.batch)  # fixes the key
+            losses.append(metrics[f"{name}/loss"])
+        assert losses[-1] < losses[0], f"30 turns of '{name}' raise its loss from {losses[0]:.4g} to {losses[-1]:.4g}"
+
+
+@functools.cache
+def _terms(player: Player, train: bool) -> Callable[..., Any]:
+    return jax.jit(lambda variables, batch, key: player.terms(variables, batch, key, train))
+
+
+@functools.cache
+def _step(players: tuple[tuple[str, Player], ...]) -> Callable[..., Any]:
+    return jax.jit(make_step(dict(players)))
+
+
+def _alone(name: str, player: Player) -> Callable[..., Any]:
+    return _step(((name, player),))
+
+
+def _assert_equal(first: PyTree, second: PyTree, tolerance: float, message: str) -> None:
+    for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second)):
+        same = np.array_equal(a, b) if tolerance == 0 else np.allclose(a, b, rtol=tolerance, atol=tolerance)
+        assert same, message
