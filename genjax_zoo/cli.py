@@ -1,4 +1,4 @@
-"""The command line: genjax-zoo train | sweep | explain | sample | eval | latent | list.
+"""The command line: genjax-zoo train | sweep | explain | sample | eval | latent | report | watch | list.
 
 This module imports neither jax nor numpy, so that --help answers at once; the commands do, when they run.
 """
@@ -6,7 +6,6 @@ This module imports neither jax nor numpy, so that --help answers at once; the c
 import difflib
 import functools
 import inspect
-import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +15,8 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from genjax_zoo.commands import OF_EXPERIMENTS, unit
-from genjax_zoo.flags import PROG, parsed, stop
+from genjax_zoo.flags import PROG, parsed, stop, use_compilation_cache
+from genjax_zoo.showing import report, watch
 
 PACKAGE = str(Path(__file__).parent)
 
@@ -45,11 +45,12 @@ def console(argv: Sequence[str] | None = None) -> None:
 def _dispatch(argv: list[str]) -> None:
     commands = {"train": train, "sweep": sweep, "explain": explain}
     commands |= {"sample": sample, "eval": evaluate, "latent": latent, "list": list_}
+    commands |= {"report": report, "watch": watch}
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         raise ValueError(f"There is no command '{argv[0]}'; {_nearest(argv[0], commands)}")
     if len(argv) > 1 and argv[0] in OF_EXPERIMENTS and not argv[1].startswith("-"):
         file = _find_experiment(argv[1])
-        _use_compilation_cache()
+        use_compilation_cache()
         return OF_EXPERIMENTS[argv[0]](file, argv[2:])
     named = {name: functools.partial(command) for name, command in commands.items()}
     for name, command in commands.items():
@@ -125,7 +126,7 @@ def sample(
     path = out or run / f"samples-{seed}.png"
     if path.suffix not in (".png", ".npy"):
         raise ValueError(f"Cannot write '{path}': --out must end in .png or .npy.")
-    _use_compilation_cache()
+    use_compilation_cache()
     from genjax_zoo import drawing
 
     settings: dict[str, Any] = {"seconds": seconds, "temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -142,7 +143,7 @@ def evaluate(run: Annotated[Path, tyro.conf.Positional], checkpoint: str = "late
         checkpoint: latest, best, or a step.
         debug: show the traceback of an error.
     """
-    _use_compilation_cache()
+    use_compilation_cache()
     from genjax_zoo.run import restore
     from genjax_zoo.train.loop import evaluate as run_evals
 
@@ -180,7 +181,7 @@ def latent(
         out: the folder of the pictures; RUN/latent by default.
         debug: show the traceback of an error.
     """
-    _use_compilation_cache()
+    use_compilation_cache()
     import jax
 
     from genjax_zoo import explore
@@ -257,14 +258,6 @@ def _nearest(name: str, known: Mapping[str, Any], show: Callable[[Any], str] | N
     if near:
         return f"did you mean '{show(known[near[0]]) if show else near[0]}'?"
     return f"there are {', '.join(known)}." if known else "name a Python file with a function 'experiment'."
-
-
-def _use_compilation_cache() -> None:
-    """Keeps compiled programs in the user's cache folder: a second start is seconds faster."""
-    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache / "genjax_zoo" / "jax")
-    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 
 def _is_ours(error: BaseException) -> bool:

@@ -20,6 +20,14 @@ import tyro
 PROG = "genjax-zoo"
 
 
+def use_compilation_cache() -> None:
+    """Keeps compiled programs in the user's cache folder: a second start is seconds faster."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache / "genjax_zoo" / "jax")
+    os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunFlags:
     """Flags that every experiment has; a None leaves the experiment's own value."""

@@ -1,6 +1,8 @@
-"""Pictures, curves and sounds of a run."""
+"""Pictures, curves and sounds of a run, and the page that shows them."""
 
+from genjax_zoo.report.curves import read_curves as read_curves
 from genjax_zoo.report.curves import save_curves as save_curves
+from genjax_zoo.report.curves import thinned as thinned
 from genjax_zoo.report.maps import save_map as save_map
 from genjax_zoo.report.pictures import Pictures as Pictures
 from genjax_zoo.report.pictures import save_grid as save_grid

@@ -1,22 +1,58 @@
-"""Training curves from metrics.jsonl."""
+"""Training curves from metrics.jsonl: one panel per term, players and evaluations together."""
 
 import json
+import math
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 
 SKIPPED = ("step", "steps/s", "examples/s", "warning")
+
+Points = list[tuple[int, float]]  # (step, value), in the order of the file
+
+
+def read_curves(metrics: Path) -> tuple[dict[str, dict[str, Points]], list[tuple[int, str]]]:
+    """What a run has logged: term -> source -> points, and its warnings.
+
+    A last line that is still being written is left out; so is a file that is not there yet.
+    """
+    panels: dict[str, dict[str, Points]] = defaultdict(lambda: defaultdict(list))
+    warnings = []
+    for line in metrics.read_text().splitlines() if metrics.exists() else []:
+        try:
+            row = json.loads(line)
+            step = row["step"]
+        except (ValueError, KeyError, TypeError):  # cut short by a kill, or not yet written to its end
+            continue
+        if "warning" in row:
+            warnings.append((step, row["warning"]))
+        for name, value in row.items():
+            if name not in SKIPPED and isinstance(value, int | float):
+                source, _, term = name.removeprefix("eval/").partition("/")
+                panels[term][source].append((step, value))
+    return panels, warnings
+
+
+def thinned(points: Sequence[tuple[int, float]], most: int = 400) -> Points:
+    """At most `most` of the points: the first, the last, and the extremes of even stretches between; finite ones."""
+    finite = [(step, value) for step, value in points if math.isfinite(value)]
+    if len(finite) <= most:
+        return finite
+    first, *inner, last = finite
+    stretches = max(1, (most - 2) // 2)
+    kept = [first]
+    for index in range(stretches):
+        part = inner[index * len(inner) // stretches : (index + 1) * len(inner) // stretches]
+        low, high = (choose(range(len(part)), key=lambda i: part[i][1]) for choose in (min, max))
+        kept += [part[i] for i in sorted({low, high})]
+    return [*kept, last]
 
 
 def save_curves(metrics: Path, path: Path) -> None:
     """Draws one panel per term, players and evaluations together, as a PNG; nothing where there are no numbers yet."""
     from matplotlib.figure import Figure  # slow to import; a Figure of its own leaves the user's pyplot alone
 
-    panels: dict[str, dict[str, list[tuple[int, float]]]] = defaultdict(lambda: defaultdict(list))
-    for row in map(json.loads, metrics.read_text().splitlines()):
-        for name, value in row.items():
-            if name not in SKIPPED:
-                source, _, term = name.removeprefix("eval/").partition("/")
-                panels[term][source].append((row["step"], value))
+    panels, _ = read_curves(metrics)
     if not panels:
         return
     columns = min(3, len(panels))
