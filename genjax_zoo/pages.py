@@ -38,7 +38,10 @@ KNOWN = {  # in the order of the page
     "traversal": ("Traversal", "Each row changes one number of a latent."),
     "classes": ("Labels of draws", "A row is one latent, a column one label."),
     "labels": ("Labels of examples", "Each row: an example, and what it becomes under every label."),
-    "map": ("Latent map", "The plane in which the latents of examples vary most, coloured by label."),
+    "map": (
+        "Latent map",
+        "The plane in which examples' latents vary most; colours are labels, where there are any.",
+    ),
     "manifold": ("Manifold", "The decoded plane of latents."),
     "inversion": ("Inversion", "Pairs: an example, and the nearest that the decoder makes of a latent."),
 }
@@ -68,7 +71,7 @@ def gather(
         board_notes = [*board_notes, "There is no leaderboard yet: run 'genjax-zoo compare' with these runs."]
     if watched is not None and not runs[0].panels and not runs[0].pictures:
         board_notes = ["Waiting for the first numbers: this page fills as training goes on."]
-    title = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    title = " and ".join(names) if len(names) < 3 else f"{len(names)} runs side by side"
     now = datetime.datetime.now().astimezone()
     made = f"Made {now:%Y-%m-%d %H:%M %Z} by genjax-zoo {'watch' if watched else 'report'}."
     return Page(title, made, runs, boards, board_notes, watched)
@@ -130,7 +133,7 @@ def _run(folder: Path, name: str, room: int, scores: Mapping | None, notes: Sequ
     drawn = {
         term: {source: report.thinned(points, most) for source, points in of.items()} for term, of in panels.items()
     }
-    drawn = {term: {source: points for source, points in of.items() if points} for term, of in drawn.items()}
+    drawn = {t: {s: points for s, points in of.items() if points} for t, of in drawn.items()}
     step = max((step for of in panels.values() for points in of.values() for step, _ in points), default=0)
     room -= POINT * sum(len(points) for of in drawn.values() for points in of.values())
     pictures, sounds, left_out = _media(folder, room)

@@ -85,7 +85,7 @@ def _score(key: str, cell: Mapping[str, Any], best: float | None = None) -> Scor
     if value is None:
         return Score(_titled(key), reason=cell.get("reason") or "not measured")
     known = {name: cell[name] for name in ("value", "floor", "low", "high") if cell.get(name) is not None}
-    text = {name: short(number, COLUMNS[key].digits) for name, number in known.items()}
+    text = {name: short(number, COLUMNS[key].digits, zeros=True) for name, number in known.items()}
     return Score(
         title=_titled(key),
         text=text["value"],

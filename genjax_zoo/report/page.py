@@ -170,10 +170,16 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [float(f"{i * step:.12g}") for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def short(value: float, digits: int = 4) -> str:
-    """A number in few letters: 450000 is 450k."""
+def short(value: float, digits: int = 4, *, zeros: bool = False) -> str:
+    """A number in few letters: 450000 is 450k; with trailing zeros, where they say how exact it is."""
+
+    def text(number: float) -> str:
+        if abs(number) >= 10**digits:
+            return f"{number:,.0f}"
+        return f"{number:#.{digits}g}".removesuffix(".") if zeros else f"{number:.{digits}g}"
+
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if abs(value) >= size:
             scale = 1e3 if letter == "k" else size
-            return f"{value / scale:.{digits}g}{letter}"
-    return f"{value:.{digits}g}"
+            return text(value / scale) + letter
+    return text(value)

@@ -3,6 +3,7 @@
 Sound is x [n, T, 1], 256 mu-law codes as code / 255, at 8 kHz: what the protocol "spoken-digit" gives.
 """
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def read_sound(path: Path) -> np.ndarray:
 
     try:
         rate, samples = wavfile.read(path)
-    except ValueError as error:
+    except (ValueError, struct.error) as error:  # SciPy's, of a file that ends early
         raise ValueError(f"{path} is no WAV file: {error}.") from None
     if rate != RATE or samples.ndim != 1 or samples.dtype != np.int16:
-        kind = f"{samples.dtype} at {rate} Hz, {samples.size // len(samples)} channel(s)"
+        kind = f"{samples.dtype} at {rate} Hz, {samples.size // max(1, len(samples))} channel(s)"
         raise ValueError(f"{path} holds {kind}; convert it to one channel of 16 bits at {RATE} Hz.")
     return (mu_law(samples.astype(np.float64) / 2**15) / 255).astype(np.float32)[:, None]
 

@@ -1,0 +1,390 @@
+"""The page about runs: text stays text, everything is inside, it stays small, and only this machine may watch."""
+
+import base64
+import html.parser
+import http.client
+import io
+import json
+import math
+import os
+import re
+import shlex
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import run_folders
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from scipy.io import wavfile
+
+from genjax_zoo import cli, computed, models, pages
+from genjax_zoo.cards import command_of
+from genjax_zoo.core import Experiment
+from genjax_zoo.report import read_curves, save_curves, thinned
+from genjax_zoo.report.page import render, short, ticks
+from genjax_zoo.run import read_config
+from genjax_zoo.scoreboard import boards_of
+from genjax_zoo.watch import port_of, server_of
+
+EVIL = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"'&"
+
+
+class Elements(html.parser.HTMLParser):
+    """Every element's name and attributes, and all text."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.found, self.text = [], ""
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def attributes(self, *names):
+        return [attrs[name] for _, attrs in self.found for name in names if name in attrs]
+
+
+def foreign(page):
+    """What is not of the template: scripts besides its two, handlers, and what is loaded from anywhere."""
+    elements = Elements(page)
+    scripts = [attrs for tag, attrs in elements.found if tag == "script"]
+    handlers = [name for _, attrs in elements.found for name in attrs if name.startswith("on")]
+    loaded = elements.attributes("src", "href", "srcset", "poster", "data", "action", "xlink:href")
+    loaded = [url for url in loaded if not url.startswith(("data:", "#"))]
+    styles = re.findall(r"@import|url\(", re.sub(r"data:[^\"]*", "", page))
+    return scripts[2:] + handlers + loaded + styles
+
+
+def page_of(*folders):
+    return render(pages.gather(folders))
+
+
+@pytest.fixture
+def run(tmp_path):
+    return run_folders.trained(tmp_path / "one")
+
+
+def test_text_of_a_run_stays_text(tmp_path):
+    named = tmp_path / "<script>alert(1)"
+    folder = run_folders.trained(named, title=EVIL.replace('"', ""), warning=EVIL, note=EVIL)
+    run_folders.log(folder, step=300, **{f"{EVIL}/{EVIL}": 1.0})
+    run_folders.show(folder, EVIL.replace("/", ""), 10, np.zeros((9, 9), np.uint8))
+    run_folders.score(folder, model=EVIL, data=EVIL, nats=EVIL, cells={"recall": {"value": 0.5, "kind": EVIL}})
+    shutil.copytree(named, tmp_path / "two")
+    found = page_of(named, tmp_path / "two")
+    assert foreign(found) == []
+    assert Elements(found).text.count(EVIL) >= 6
+    assert "<script>alert(1)" in Elements(found).text
+
+
+def test_control_of_what_is_foreign():
+    assert len(foreign(f"<script></script><script></script><p>{EVIL}</p>")) == 3
+    assert foreign('<link href="https://a.b/c.css"><style>p {background: url(x)}</style>') == [
+        "https://a.b/c.css",
+        "url(",
+    ]
+
+
+def test_pictures_and_sounds_are_whole(run):
+    elements = Elements(page_of(run)).found
+    images = [attrs for tag, attrs in elements if tag == "img"]
+    assert len(images) == 3 + 1 + 1
+    for attrs in images:
+        picture = Image.open(io.BytesIO(decoded(attrs["src"], "image/png")))
+        picture.load()
+        assert picture.size == (int(attrs["width"]), int(attrs["height"]))
+        assert len(attrs["alt"]) > 20 or attrs["alt"] == ""
+    (sound,) = (attrs["src"] for tag, attrs in elements if tag == "audio")
+    rate, samples = wavfile.read(io.BytesIO(decoded(sound, "audio/wav")))
+    assert (rate, len(samples)) == (8_000, 2_000)
+
+
+def decoded(uri, kind):
+    head, _, content = uri.partition(",")
+    assert head == f"data:{kind};base64"
+    return base64.b64decode(content, validate=True)
+
+
+def test_recompressed_pictures_look_the_same(tmp_path):
+    few = (np.arange(60).reshape(6, 10) % 5 * 60).astype(np.uint8)
+    for name, pixels in {"grey": few, "rgb": np.stack([few, 255 - few, few // 2], -1)}.items():
+        folder = run_folders.start(tmp_path / name)
+        run_folders.show(folder, "samples", 1, pixels)
+        (uri,) = Elements(page_of(folder)).attributes("src")
+        shown = np.asarray(Image.open(io.BytesIO(decoded(uri, "image/png"))).convert("RGB"), int)
+        assert np.abs(shown - np.asarray(Image.fromarray(pixels).convert("RGB"), int)).max() <= 1
+
+
+def test_four_runs_are_below_three_megabytes(tmp_path):
+    noise, folders = np.random.default_rng(0), [tmp_path / f"run{i}" for i in range(4)]
+    for folder in folders:
+        run_folders.start(folder)
+        rows = [{"step": s, **{f"a/{i}": float(v) for i, v in enumerate(noise.normal(size=12))}} for s in range(1_500)]
+        (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        for step in (1, 2, 3):
+            run_folders.show(folder, "samples", step, noise.integers(0, 255, (400, 400, 3)).astype(np.uint8))
+    size = sum(path.stat().st_size for folder in folders for path in folder.glob("pictures/*.png"))
+    found = page_of(*folders)
+    assert size > 3_000_000 > len(found.encode()) > 1_500_000
+    assert found.count('alt="Samples of the run') >= 4
+    assert "of the 3 pictures 'samples'; all are in the run folder" in Elements(found).text
+
+
+def test_what_cannot_be_read_is_said(run):
+    (run / "broken.png").write_bytes(b"\x89PNG no more")
+    (run / "broken.wav").write_bytes(b"RIFF")
+    (run / "scores.json").write_text('{"cells": {"nats"')
+    found = page_of(run)
+    assert "broken.png is no picture" in found and "broken.wav is no WAV file" in found
+    assert "scores.json cannot be read" in found
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(allow_nan=True, width=32), min_size=1, max_size=300), st.integers(4, 50))
+def test_thinning_keeps_extremes(values, most):
+    points = list(enumerate(values))
+    finite = [point for point in points if math.isfinite(point[1])]
+    thin = thinned(points, most)
+    assert len(thin) <= most and set(thin) <= set(finite) and thin == sorted(thin)
+    if finite:
+        assert {thin[0], thin[-1]} == {finite[0], finite[-1]}
+        assert {choose(v for _, v in thin) for choose in (min, max)} == {
+            choose(v for _, v in finite) for choose in (min, max)
+        }
+    if len(finite) <= most:
+        assert thin == finite
+
+
+def test_every_tenth_would_lose_a_spike():
+    points = [(step, float(step == 555)) for step in range(1_000)]
+    assert max(v for _, v in points[::10]) == 0 and max(v for _, v in thinned(points, 100)) == 1
+
+
+@given(st.floats(-1e6, 1e6), st.floats(1e-3, 1e6))
+def test_ticks_are_even_and_inside(low, span):
+    found = ticks(low, low + span)
+    assert 1 <= len(found) <= 6
+    assert all(low - 1e-6 * span <= tick <= low + span * (1 + 1e-6) for tick in found)
+    assert np.allclose(np.diff(found, 2), 0, atol=1e-6 * span)
+
+
+def test_numbers_are_short():
+    shown = [short(v) for v in (450_000, 2_000, 0.00012, -3e7, 1.5e9, 12_300)]
+    assert shown == ["450k", "2000", "0.00012", "-30M", "1.5G", "12.3k"]
+    assert [short(v, 3, zeros=True) for v in (0.9, 250.0, 9_200, 52_000)] == ["0.900", "250", "9,200", "52.0k"]
+
+
+def test_half_a_line_is_left_out(run):
+    before = read_curves(run / "metrics.jsonl")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 210, "vae/loss": 0.4')
+    assert read_curves(run / "metrics.jsonl") == before
+    save_curves(run / "metrics.jsonl", run / "curves.png")
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write("7}\n")
+    assert read_curves(run / "metrics.jsonl")[0]["loss"]["vae"][-1] == (210, 0.47)
+
+
+def test_command_makes_the_run_again(tmp_path):
+    folder = run_folders.start(tmp_path / "one", widths=[1, 2], name="a b", deep=True, wide=False)
+    words = shlex.split(command_of(read_config(folder), folder))
+    assert words[:3] == ["genjax-zoo", "train", "experiments/model_digits.py"]
+    assert words[3:] == [
+        "--steps",
+        "200",
+        "--beta",
+        "1.0",
+        "--widths",
+        "1",
+        "2",
+        "--name",
+        "a b",
+        "--deep",
+        "--no-wide",
+    ]
+
+
+def test_leaderboards(tmp_path):
+    a, b, c = (run_folders.trained(tmp_path / name) for name in "abc")
+    run_folders.score(a, nats=90.0, frechet=20.0, recall=0.5, parameters=10)
+    run_folders.score(b, nats="no likelihood: a GAN", frechet=10.0, recall=0.4, parameters=20)
+    run_folders.score(c, data="mnist/test", nats=80.0)
+    rows = [json.loads((folder / "scores.json").read_text()) for folder in (a, b, c)]
+    (board,), notes = boards_of(rows)
+    assert board.data == "digits/test" and {name for name, _, _ in board.rows} == {"a", "b"}
+    assert notes and "data" in notes[0]
+    cells = {name: {score.title: score for score in scores} for name, _, scores in board.rows}
+    assert cells["b"]["likelihood [nats]"].reason == "no likelihood: a GAN"
+    best = {(name, title) for name, of in cells.items() for title, score in of.items() if score.best}
+    assert best == {("a", "recall"), ("b", "Fréchet")}  # no better of parameters, no other likelihood
+    page = pages.gather([a, b, c])
+    assert len(page.boards) == 1 and not page.runs[0].notes
+
+
+def test_no_best_across_protocols_or_given_labels(tmp_path):
+    rows = []
+    for name, kind in (("a", "exact"), ("b", "exact given the label")):
+        run_folders.score(run_folders.start(tmp_path / name), cells={"nats": {"value": 1.0, "kind": kind}}, recall=0.5)
+        rows.append(json.loads((tmp_path / name / "scores.json").read_text()))
+    (board,), _ = boards_of(rows)
+    assert {score.title for *_, scores in board.rows for score in scores if score.best} == {"recall"}
+    rows[1]["protocol"]["n"] = 999
+    assert not any(score.best for board in boards_of(rows)[0] for *_, scores in board.rows for score in scores)
+
+
+def test_names_that_are_alike(tmp_path):
+    assert pages.names_of([tmp_path / "x/vae", tmp_path / "y/vae", tmp_path / "gan"]) == ["x/vae", "y/vae", "gan"]
+
+
+# the command
+
+
+def refused(capsys, *argv):
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        cli.console([str(a) for a in argv])
+    error = capsys.readouterr().err.strip()
+    assert ended.value.code == 2 and "\n" not in error and "Traceback" not in error, error
+    return error
+
+
+def test_report_writes_one_file(run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    cli.console(["report", str(run), "--no-compute"])
+    assert str(run / "report.html") in capsys.readouterr().out
+    shutil.copytree(run, tmp_path / "two")
+    cli.console(["report", str(run), "two", "--no-compute"])
+    assert (tmp_path / "report.html").read_text().startswith("<!doctype html>")
+    assert not [*tmp_path.rglob("*.tmp")]
+
+
+def test_bad_input(run, tmp_path, capsys):
+    assert "holds no run" in refused(capsys, "report", tmp_path)
+    assert "holds no run" in refused(capsys, "watch", tmp_path)
+    assert "Name one run folder" in refused(capsys, "report")
+    assert "must end in .html" in refused(capsys, "report", run, "--out", "a.pdf")
+    new = run_folders.start(tmp_path / "new")
+    assert "no numbers and no pictures yet" in refused(capsys, "report", new)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        assert "use --port 0" in refused(capsys, "watch", run, "--port", taken.getsockname()[1])
+    assert "0 ... 65535" in refused(capsys, "watch", run, "--port", 70_000)
+
+
+def test_draws_what_the_folder_lacks(tmp_path, capsys):
+    folder, experiment = tmp_path / "vae", os.path.join(os.path.dirname(__file__), "../experiments/vae_digits.py")
+    tiny = ["--hidden", "8", "--latent", "2", "--batch-size", "16", "--log-every", "2", "--steps-per-call", "2"]
+    cli.console(["train", experiment, "--workdir", str(folder), "--steps", "4", *tiny])
+    cli.console(["report", str(folder)])
+    drawn = {path.name: path.stat().st_mtime_ns for path in (folder / "page").iterdir()}
+    assert drawn.keys() == {f"{n}-0000004.png" for n in ("interpolation", "traversal", "map", "manifold")}
+    assert "Each row goes from one latent to another." in (folder / "report.html").read_text()
+    cli.console(["report", str(folder)])
+    assert {path.name: path.stat().st_mtime_ns for path in (folder / "page").iterdir()} == drawn
+    shutil.rmtree(folder / "checkpoints")
+    cli.console(["report", str(folder)])
+    assert "has no checkpoint yet" in (folder / "report.html").read_text()
+
+
+def test_sounds_of_a_model_that_is_small(tmp_path, monkeypatch):
+    monkeypatch.setattr(computed, "SECONDS", 0.01)
+    model = models.wavenet(length=64, layers=2, block=2, features=4, gates=8, skip=8, conditions={})
+    variables = jax.jit(model.init)(jax.random.key(0), {"x": jnp.zeros((1, 64, 1))})
+    experiment = Experiment(model=model, players={}, data=None, steps=1)  # type: ignore[arg-type]
+    folder = run_folders.start(tmp_path / "wavenet")
+    assert computed.sounds(experiment, variables, folder, 7) == []
+    names = [f"sound-0000007-{i}.wav" for i in range(computed.SOUNDS)]
+    assert sorted(path.name for path in (folder / "page").iterdir()) == names
+    (page,) = pages.gather([folder]).runs
+    assert [sound.title for sound in page.sounds] == [name.removesuffix(".wav") for name in names]
+    monkeypatch.setattr(computed, "CHEAP", 1.0)
+    shutil.rmtree(folder / "page")
+    assert "genjax-zoo sample" in computed.sounds(experiment, variables, folder, 7)[0]
+
+
+# watch
+
+
+@pytest.fixture
+def served(run):
+    with server_of(run) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def ask(server, path="/", method="GET", host=None):
+    connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=10)
+    try:
+        connection.putrequest(method, path, skip_host=True)
+        if host != "":
+            connection.putheader("Host", host or f"127.0.0.1:{port_of(server)}")
+        connection.endheaders()
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode(), answer.headers
+    finally:
+        connection.close()
+
+
+def test_watch_serves_the_page(served, run):
+    status, text, headers = ask(served)
+    assert status == 200 and foreign(text) == [] and 'data-watched="' in text
+    assert headers["Cache-Control"] == "no-store" and headers["X-Content-Type-Options"] == "nosniff"
+    assert ask(served, method="HEAD")[:2] == (200, "")
+    assert ask(served, host=f"LOCALHOST:{port_of(served)}")[0] == 200
+    _, version, _ = ask(served, "/version")
+    assert ask(served, "/version")[1] == version and f'data-watched="{version}"' in text
+    run_folders.log(run, step=777, **{"vae/loss": 1.0})
+    assert ask(served, "/version")[1] != version and "step 777" in ask(served)[1]
+    shutil.rmtree(run)
+    assert ask(served)[0] == 500 and "holds no run" in ask(served)[1]
+
+
+@pytest.mark.parametrize("path", ["/config.json", "/../config.json", "/%2e%2e/config.json", "/?a", "/version/", "*"])
+def test_watch_has_no_other_address(served, path):
+    status, text, _ = ask(served, path)
+    assert status == 404 and "model_digits" not in text
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "NONSENSE"])
+def test_watch_is_read_only(served, method):
+    assert ask(served, method=method)[0] in (405, 501)
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "localhost:1", ""])
+def test_watch_answers_to_its_own_name_only(served, host):
+    assert ask(served, host=host)[0] == 403 and ask(served, "/version", host=host)[0] == 403
+
+
+def test_watch_is_on_loopback_only(served):
+    assert served.server_address[0] == "127.0.0.1"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.2", port_of(served)), timeout=5).close()
+
+
+def test_watch_waits_and_ends(tmp_path):
+    folder = run_folders.start(tmp_path / "new")
+    command = [sys.executable, "-m", "genjax_zoo.cli", "watch", str(folder)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])  # type: ignore[index]
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection.request("GET", "/")
+    assert b"Waiting for the first numbers" in connection.getresponse().read()
+    connection.close()
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=20)
+    assert (process.returncode, error) == (0, "")
