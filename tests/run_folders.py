@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from genjax_zoo import report
+from genjax_zoo.leaderboard import COLUMNS
 
 FLAGS = {"steps": 200, "seed": None, "backend": "shard_map", "precision": "float32", "beta": 1.0, "latent": 8}
 EXPERIMENT = '"""A model on digits."""\n\ndef experiment(*, beta: float = 2.0, latent: int = 8):\n    ...\n'
@@ -53,8 +54,10 @@ def trained(folder, *, title="A model on digits.", warning=None, **flags):
 def score(folder, *, model="vae", data="digits/test", step=200, cells=(), **values):
     """Writes scores.json: each metric's value, or its reason where it is text."""
     empty = {"value": None, "low": None, "high": None, "floor": None, "n": None, "kind": None, "reason": None}
-    found = {k: {**empty, ("reason" if isinstance(v, str) else "value"): v} for k, v in values.items()}
+    found: dict = {key: {**empty, "reason": "not measured here"} for key in COLUMNS}
+    found |= {k: {**empty, ("reason" if isinstance(v, str) else "value"): v} for k, v in values.items()}
     found |= {key: {**empty, **cell} for key, cell in dict(cells).items()}
+    found["nats"]["kind"] = found["nats"]["kind"] or "bound"
     row = {"run": folder.name, "model": model, "family": "VAE", "step": step, "data": data, "commit": "0123"}
     row |= {"protocol": {"n": 125, "k": 5, "features": "pixels", "seed": 0}, "cells": found}
     (folder / "scores.json").write_text(json.dumps(row))

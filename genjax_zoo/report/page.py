@@ -87,8 +87,10 @@ class Board:
     """A leaderboard of runs on the same data."""
 
     data: str
-    columns: Sequence[tuple[str, str]]  # title with unit, and what is better there
+    protocol: str  # how all were measured
+    columns: Sequence[tuple[str, str | None]]  # title with unit, and what is better there
     rows: Sequence[tuple[str, str, Sequence[Score]]]  # run, model, a score for each column
+    floors: Sequence[str]  # of real examples against real ones, for each column
     notes: Sequence[str] = ()
 
 
@@ -139,7 +141,7 @@ def plot(panel: Panel) -> dict[str, Any]:
     """A panel as drawn before any zoom: its lines' points, and ticks as (place, text)."""
     steps = [step for points in panel.lines.values() for step, _ in points]
     values = [value for points in panel.lines.values() for _, value in points]
-    (x0, x1), (y0, y1) = _spread(min(steps), max(steps), 0.0), _spread(min(values), max(values), 0.05)
+    (x0, x1), (y0, y1) = _spread(min(steps), max(steps), 0.02), _spread(min(values), max(values), 0.05)
 
     def across(step: float) -> float:
         return round((step - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT), 1)
@@ -170,16 +172,9 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     return [float(f"{i * step:.12g}") for i in range(math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9) + 1)]
 
 
-def short(value: float, digits: int = 4, *, zeros: bool = False) -> str:
-    """A number in few letters: 450000 is 450k; with trailing zeros, where they say how exact it is."""
-
-    def text(number: float) -> str:
-        if abs(number) >= 10**digits:
-            return f"{number:,.0f}"
-        return f"{number:#.{digits}g}".removesuffix(".") if zeros else f"{number:.{digits}g}"
-
-    for size, letter in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+def short(value: float) -> str:
+    """A number for an axis, in few letters: 450000 is 450k."""
+    for size, scale, letter in ((1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(value) >= size:
-            scale = 1e3 if letter == "k" else size
-            return text(value / scale) + letter
-    return text(value)
+            return f"{value / scale:.4g}{letter}"
+    return f"{value:.4g}"

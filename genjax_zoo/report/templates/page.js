@@ -49,10 +49,10 @@
 
   // Plots: all of a run share their zoom
 
-  const short = (value, digits = 4) => {
+  const short = value => {
     const size = Math.abs(value);
     const [scale, letter] = size >= 1e9 ? [1e9, "G"] : size >= 1e6 ? [1e6, "M"] : size >= 1e4 ? [1e3, "k"] : [1, ""];
-    return String(+(value / scale).toPrecision(digits)) + letter;
+    return String(+(value / scale).toPrecision(4)) + letter;
   };
 
   function ticks(low, high, most = 5) {
@@ -105,7 +105,7 @@
     const values = figure.querySelectorAll(".readout b"), where = figure.querySelector(".where");
     const wide = width - left - right, tall = height - top - bottom;
     const steps = [...new Set(lines.flatMap(line => line.x))].sort((a, b) => a - b);
-    const whole = spread(steps[0], steps[steps.length - 1], 0);
+    const whole = spread(steps[0], steps[steps.length - 1], 0.02);
     let [x0, x1] = whole, y0, y1, pressed = null, at = null;
     const across = step => (step - x0) / (x1 - x0) * wide, down = value => (1 - (value - y0) / (y1 - y0)) * tall;
     const step = event => {
