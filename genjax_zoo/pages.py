@@ -141,9 +141,11 @@ def _run(folder: Path, name: str, room: int, scores: Mapping | None, notes: Sequ
     if len(warnings) > MOST_WARNINGS:
         left_out.append(f"{len(warnings) - MOST_WARNINGS:,} earlier warnings are in metrics.jsonl.")
     thumbnails = [path for group in ("samples", "density") for _, path in _groups(folder).get(group, [])[-1:]]
+    steps = config["flags"].get("steps")
+    reached = f"step {step:,}{f' of {steps:,}' if steps and steps > step else ''}" if step else ""
     return Run(
         name=name,
-        lead=" · ".join(part for part in (title_of(folder), f"step {step:,}" if step else "") if part),
+        lead=" · ".join(filter(None, (title_of(folder), reached))),
         card=card_of(config, folder),
         flags=flags_of(config),
         thumbnail=_thumbnail(thumbnails),

@@ -4,6 +4,7 @@ config.json      experiment, flags, every start's versions and commit: written b
 experiment.py    a copy of the experiment's file, so that the run outlives changes to it
 checkpoints/     the latest two, and the best
 metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
+report.html      the page about it, which `genjax-zoo report` writes; page/ holds what was drawn for it
 """
 
 import dataclasses

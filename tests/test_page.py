@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import wavfile
 
-from genjax_zoo import cli, computed, models, pages
+from genjax_zoo import cli, computed, data, models, pages
 from genjax_zoo.cards import command_of
 from genjax_zoo.core import Experiment
 from genjax_zoo.report import read_curves, save_curves, thinned
@@ -295,16 +295,39 @@ def test_draws_what_the_folder_lacks(tmp_path, capsys):
     assert "Each row goes from one latent to another." in (folder / "report.html").read_text()
     cli.console(["report", str(folder)])
     assert {path.name: path.stat().st_mtime_ns for path in (folder / "page").iterdir()} == drawn
-    shutil.rmtree(folder / "checkpoints")
-    cli.console(["report", str(folder)])
-    assert "has no checkpoint yet" in (folder / "report.html").read_text()
+
+
+def test_what_cannot_be_drawn_is_said(run, monkeypatch):
+    monkeypatch.setattr(computed, "restore", lambda folder: 1 / 0)
+    assert computed.complete(run) == ["Nothing was drawn from a checkpoint: division by zero"]
+    cli.console(["report", str(run)])
+    assert "Nothing was drawn from a checkpoint: division by zero" in (run / "report.html").read_text()
+
+
+def zeros(model, batch):
+    """Variables as `init` would give them, all zero, without compiling it."""
+    shapes = jax.eval_shape(model.init, jax.random.key(0), batch)
+    return jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+
+
+def test_likelihood_map_of_an_autoregressive_model(tmp_path):
+    model = models.gated_pixel_cnn(shape=(8, 8, 1), levels=17, features=4, layers=2, size=3)
+    train = data.load("digits", "train", batch_size=16)
+    experiment = Experiment(model=model, players={}, data=train, steps=1)
+    folder, variables = run_folders.start(tmp_path / "pixels"), zeros(model, train.at(0))
+    for draw in (computed.likelihood_map, computed.reconstructions, computed.sounds):
+        assert draw(experiment, variables, folder, 3) == []
+    assert "no latent space" in computed.latent_space(experiment, variables, folder, 3)[0]
+    (path,) = (folder / "page").iterdir()
+    assert path.name == "bits_map-0000003.png"
+    tiles = np.asarray(Image.open(path)).reshape(4, 34, 8, 34)[:, 1:-1, :, 1:-1]
+    assert np.all(tiles[:, :, 1::2] == 128) and np.ptp(tiles[:, :, ::2]) > 200  # even odds, beside the digits
 
 
 def test_sounds_of_a_model_that_is_small(tmp_path, monkeypatch):
     monkeypatch.setattr(computed, "SECONDS", 0.01)
     model = models.wavenet(length=64, layers=2, block=2, features=4, gates=8, skip=8, conditions={})
-    shapes = jax.eval_shape(model.init, jax.random.key(0), {"x": jnp.zeros((1, 64, 1))})
-    variables = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)  # all codes alike
+    variables = zeros(model, {"x": jnp.zeros((1, 64, 1))})
     experiment = Experiment(model=model, players={}, data=None, steps=1)  # type: ignore[arg-type]
     folder = run_folders.start(tmp_path / "wavenet")
     assert computed.sounds(experiment, variables, folder, 7) == []

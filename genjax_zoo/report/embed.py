@@ -59,12 +59,12 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_mtime_ns, found.st_size
 
 
-@functools.lru_cache(maxsize=1_000)
+@functools.lru_cache(maxsize=200)
 def _picture(path: Path, changed: int, size: int) -> Embedded:
     return _embedded(_open(path))
 
 
-@functools.lru_cache(maxsize=1_000)
+@functools.lru_cache(maxsize=200)
 def _sound(path: Path, changed: int, size: int) -> tuple[Embedded, Embedded]:
     from matplotlib import colormaps
 
