@@ -44,7 +44,7 @@ def report(
         from genjax_zoo.computed import complete
 
         for run in runs:
-            print(f"Drawing from {run} ...", flush=True)
+            print(f"Drawing from {run} (not with --no-compute) ...", flush=True)
             notes[run] = complete(run)
     html = render(pages.gather(runs, notes=notes)).encode()
     if len(html) > LARGEST:
