@@ -67,8 +67,8 @@ def gather(
         for folder, name in zip(folders, names)
     ]
     boards, board_notes = boards_of([{**scores[f], "run": name} for f, name in zip(folders, names) if f in scores])
-    if len(folders) > 1 and not boards:
-        board_notes = [*board_notes, "There is no leaderboard yet: run 'genjax-zoo compare' with these runs."]
+    if len(folders) > 1 and not boards and not board_notes:
+        board_notes = ["There is no leaderboard yet: run 'genjax-zoo compare' with these runs."]
     if watched is not None and not runs[0].panels and not runs[0].pictures:
         board_notes = ["Waiting for the first numbers: this page fills as training goes on."]
     title = " and ".join(names) if len(names) < 3 else f"{len(names)} runs side by side"
@@ -78,10 +78,10 @@ def gather(
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """The runs' names: their folders', with the parent's where two are alike."""
+    """The runs' names: their folders', with the parent's where two are alike, or where it is a sweep's."""
     short = [folder.resolve().name for folder in folders]
     whole = [f"{folder.resolve().parent.name}/{folder.resolve().name}" for folder in folders]
-    return [two if short.count(one) > 1 else one for one, two in zip(short, whole)]
+    return [two if short.count(one) > 1 or re.match(r"\w+=", one) else one for one, two in zip(short, whole)]
 
 
 def is_empty(folder: Path) -> bool:

@@ -37,7 +37,11 @@ def trained(folder, *, title="A model on digits.", warning=None, **flags):
     """A finished run: two curves, a slider of three pictures, a still, a sound."""
     start(folder, title=title, **flags)
     for step in range(10, 210, 10):
-        log(folder, step=step, **{"vae/loss": 100 / step, "vae/rate": step / 10, "steps/s": 5.0})
+        log(
+            folder,
+            step=step,
+            **{"vae/loss": 100 / step, "vae/rate": step / 10, "vae/steep": 9.0 ** (1 - step / 10), "steps/s": 5.0},
+        )
         if step % 50 == 0:
             log(folder, step=step, **{"eval/test/loss": 110 / step})
     if warning:

@@ -30,7 +30,7 @@ from genjax_zoo import cli, computed, data, models, pages
 from genjax_zoo.cards import command_of
 from genjax_zoo.core import Experiment
 from genjax_zoo.report import read_curves, save_curves, thinned
-from genjax_zoo.report.page import render, short, ticks
+from genjax_zoo.report.page import Panel, plot, render, short, ticks
 from genjax_zoo.run import read_config
 from genjax_zoo.scoreboard import boards_of
 from genjax_zoo.watch import port_of, server_of
@@ -180,6 +180,14 @@ def test_ticks_are_even_and_inside(low, span):
     assert np.allclose(np.diff(found, 2), 0, atol=1e-6 * span)
 
 
+def test_a_steep_start_runs_off_the_plot_and_a_late_spike_does_not():
+    flat = [(step, float(step % 2)) for step in range(100)]
+    for spiked, inside in ((0, False), (50, True)):
+        points = [(step, 1e3 if step == spiked else value) for step, value in flat]
+        heights = [float(point.split(",")[1]) for point in plot(Panel("loss", {"vae": points}))["lines"][0].split()]
+        assert (min(heights) >= 0) == inside and (max(heights) - min(heights[60:]) > 50) != inside
+
+
 def test_numbers_are_short():
     shown = [short(v) for v in (450_000, 2_000, 0.00012, -3e7, 1.5e9, 12_300)]
     assert shown == ["450k", "2000", "0.00012", "-30M", "1.5G", "12.3k"]
@@ -249,6 +257,7 @@ def test_no_leaderboard_across_protocols(tmp_path):
 
 def test_names_that_are_alike(tmp_path):
     assert pages.names_of([tmp_path / "x/vae", tmp_path / "y/vae", tmp_path / "gan"]) == ["x/vae", "y/vae", "gan"]
+    assert pages.names_of([tmp_path / "digits_sweep/seed=0"]) == ["digits_sweep/seed=0"]
 
 
 # the command

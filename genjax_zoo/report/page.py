@@ -140,8 +140,8 @@ def data_of(run: Run) -> list[list[dict[str, Any]]]:
 def plot(panel: Panel) -> dict[str, Any]:
     """A panel as drawn before any zoom: its lines' points, and ticks as (place, text)."""
     steps = [step for points in panel.lines.values() for step, _ in points]
-    values = [value for points in panel.lines.values() for _, value in points]
-    (x0, x1), (y0, y1) = _spread(min(steps), max(steps), 0.02), _spread(min(values), max(values), 0.05)
+    x0, x1 = _spread(min(steps), max(steps), 0.02)
+    y0, y1 = _spread(*_heights(panel, min(steps), max(steps)), 0.05)
 
     def across(step: float) -> float:
         return round((step - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT), 1)
@@ -154,6 +154,16 @@ def plot(panel: Panel) -> dict[str, Any]:
         "x": [(across(tick), short(tick)) for tick in ticks(x0, x1)],
         "y": [(down(tick), short(tick)) for tick in ticks(y0, y1)],
     }
+
+
+def _heights(panel: Panel, first: int, last: int) -> tuple[float, float]:
+    """The least and greatest value; a steep start may run off the plot where all else would look flat beside it."""
+    settled = first + 0.05 * (last - first)
+    values = [value for points in panel.lines.values() for _, value in points]
+    later = [value for points in panel.lines.values() for step, value in points if step >= settled]
+    if 0 < 4 * (max(later) - min(later)) < max(values) - min(values):
+        values = later
+    return min(values), max(values)
 
 
 def _spread(low: float, high: float, margin: float) -> tuple[float, float]:

@@ -122,7 +122,13 @@
         return x.slice(first, last).map((s, i) => [s, y[first + i]]);
       });
       const heights = seen.flat().filter(([s]) => s >= x0 && s <= x1).map(p => p[1]);
-      const shown = heights.length ? heights : seen.flat().map(p => p[1]);
+      let shown = heights.length ? heights : seen.flat().map(p => p[1]);
+      if (!range) {  // a steep start may run off the plot where all else would look flat beside it
+        const settled = steps[0] + 0.05 * (steps[steps.length - 1] - steps[0]);
+        const later = seen.flat().filter(([s]) => s >= settled).map(p => p[1]);
+        const extent = 4 * (Math.max(...later) - Math.min(...later));
+        if (0 < extent && extent < Math.max(...shown) - Math.min(...shown)) shown = later;
+      }
       [y0, y1] = spread(Math.min(...shown), Math.max(...shown), 0.05);
       seen.forEach((points, i) => polylines[i].setAttribute(
         "points", points.map(([s, v]) => `${+across(s).toFixed(1)},${+down(v).toFixed(1)}`).join(" ")));
