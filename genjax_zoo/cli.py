@@ -1,4 +1,4 @@
-"""The command line: genjax-zoo train | sweep | explain | sample | eval | latent | report | watch | list.
+"""The command line: genjax-zoo train | sweep | explain | sample | eval | latent | compare | report | watch | list.
 
 This module imports neither jax nor numpy, so that --help answers at once; the commands do, when they run.
 """
@@ -16,7 +16,7 @@ import tyro
 
 from genjax_zoo.commands import OF_EXPERIMENTS, unit
 from genjax_zoo.flags import PROG, parsed, stop, use_compilation_cache
-from genjax_zoo.showing import report, watch
+from genjax_zoo.showing import compare, report, watch
 
 PACKAGE = str(Path(__file__).parent)
 
@@ -44,8 +44,8 @@ def console(argv: Sequence[str] | None = None) -> None:
 
 def _dispatch(argv: list[str]) -> None:
     commands = {"train": train, "sweep": sweep, "explain": explain}
-    commands |= {"sample": sample, "eval": evaluate, "latent": latent, "list": list_}
-    commands |= {"report": report, "watch": watch}
+    commands |= {"sample": sample, "eval": evaluate, "latent": latent, "compare": compare}
+    commands |= {"report": report, "watch": watch, "list": list_}
     if argv and not argv[0].startswith("-") and argv[0] not in commands:
         raise ValueError(f"There is no command '{argv[0]}'; {_nearest(argv[0], commands)}")
     if len(argv) > 1 and argv[0] in OF_EXPERIMENTS and not argv[1].startswith("-"):

@@ -1,4 +1,4 @@
-"""The commands that show runs: report and watch. Like `cli`, this imports no jax before a command runs."""
+"""The commands that show runs: compare, report and watch. Like `cli`, this imports no jax before a command runs."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,47 @@ import tyro
 from genjax_zoo.flags import use_compilation_cache
 
 LARGEST = 3_000_000  # bytes of a page
+
+
+def compare(
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional] = (),
+    all: Path | None = None,
+    n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 5_000,
+    k: Annotated[int, tyro.conf.arg(aliases=["-k"])] = 5,
+    mode_samples: int | None = None,
+    checkpoint: str = "latest",
+    seed: int = 0,
+    features: Path | None = None,
+    inception_weights: Path | None = None,
+    out: Path | None = None,
+    fresh: bool = False,
+    debug: bool = False,
+) -> None:
+    """Put runs of one data set side by side: likelihoods, distances of samples, modes, speeds, each beside its floor.
+
+    What is measured of a run is kept in RUN/scores.json, and used again while its step, the code's commit and these
+    flags stay the same.
+
+    Args:
+        runs: run folders.
+        all: a folder, all of whose runs are compared; those of each data set with each other.
+        n: samples, at most half as many as the test split has.
+        k: neighbours, of precision, recall, density and coverage.
+        mode_samples: in which modes are counted; 26,000 of Stacked MNIST and 2,500 of points where it is not given.
+        checkpoint: latest, best, or a step.
+        seed: of what is drawn.
+        features: a Python file with a function features(x) -> [B, F], in place of the judge that knows the data.
+        inception_weights: a file of Inception's weights, for FID: see genjax_zoo/classifiers/inception.py.
+        out: a .json file; leaderboard.json beside the runs by default.
+        fresh: measure again.
+        debug: show the traceback of an error.
+    """
+    use_compilation_cache()
+    from genjax_zoo.compare.measures import Protocol
+    from genjax_zoo.compare.table import compare_runs
+
+    asked = Protocol(n, k, seed, mode_samples, features, inception_weights)
+    compare_runs(runs, asked, all=all, checkpoint=checkpoint, out=out, fresh=fresh)
 
 
 def report(
@@ -31,7 +72,7 @@ def report(
     if path.suffix != ".html":
         raise ValueError(f"Cannot write '{path}': --out must end in .html.")
     use_compilation_cache()
-    from genjax_zoo import pages
+    from genjax_zoo.pages import gather as pages
     from genjax_zoo.report.page import render
     from genjax_zoo.run import read_config
 
@@ -41,7 +82,7 @@ def report(
             raise ValueError(f"The run {run} has no numbers and no pictures yet; let 'genjax-zoo train' go on.")
     notes = {}
     if compute:
-        from genjax_zoo.computed import complete
+        from genjax_zoo.pages.computed import complete
 
         for run in runs:
             print(f"Drawing from {run} (not with --no-compute) ...", flush=True)
@@ -64,7 +105,7 @@ def watch(run: Annotated[Path, tyro.conf.Positional], port: int = 0, debug: bool
         port: to listen on; 0 takes one that is free.
         debug: show the traceback of an error.
     """
-    from genjax_zoo.watch import port_of, server_of
+    from genjax_zoo.pages.watch import port_of, server_of
 
     with server_of(run, port) as server:
         print(f"Watching {run} at http://127.0.0.1:{port_of(server)}/ (Ctrl-C ends it)", flush=True)

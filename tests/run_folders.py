@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from genjax_zoo import report
-from genjax_zoo.leaderboard import COLUMNS
+from genjax_zoo.compare.leaderboard import COLUMNS
 
 FLAGS = {"steps": 200, "seed": None, "backend": "shard_map", "precision": "float32", "beta": 1.0, "latent": 8}
 EXPERIMENT = '"""A model on digits."""\n\ndef experiment(*, beta: float = 2.0, latent: int = 8):\n    ...\n'

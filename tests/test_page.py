@@ -26,14 +26,16 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.io import wavfile
 
-from genjax_zoo import cli, computed, data, models, pages
-from genjax_zoo.cards import command_of
+from genjax_zoo import cli, data, models
 from genjax_zoo.core import Experiment
+from genjax_zoo.pages import computed
+from genjax_zoo.pages import gather as pages
+from genjax_zoo.pages.cards import command_of
+from genjax_zoo.pages.scoreboard import boards_of
+from genjax_zoo.pages.watch import port_of, server_of
 from genjax_zoo.report import read_curves, save_curves, thinned
 from genjax_zoo.report.page import Panel, plot, render, short, ticks
 from genjax_zoo.run import read_config
-from genjax_zoo.scoreboard import boards_of
-from genjax_zoo.watch import port_of, server_of
 
 EVIL = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"'&"
 

@@ -4,8 +4,10 @@ from genjax_zoo.data.builders import prepared as prepared
 from genjax_zoo.data.named import PROTOCOLS as PROTOCOLS
 from genjax_zoo.data.named import Protocol as Protocol
 from genjax_zoo.data.named import load as load
+from genjax_zoo.data.named import reloaded as reloaded
 from genjax_zoo.data.points import log_density as log_density
 from genjax_zoo.data.points import mixture as mixture
+from genjax_zoo.data.resident import Origin as Origin
 from genjax_zoo.data.resident import Resident as Resident
 from genjax_zoo.data.resident import Streamed as Streamed
 from genjax_zoo.data.store import Mapped as Mapped

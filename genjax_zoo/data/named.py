@@ -19,7 +19,7 @@ from genjax_zoo.data.files import Split, holds_data, read_files
 from genjax_zoo.data.mnist import read_mnist, read_stacked, read_static
 from genjax_zoo.data.places import roots
 from genjax_zoo.data.points import read_points
-from genjax_zoo.data.resident import Resident, Streamed
+from genjax_zoo.data.resident import Origin, Resident, Streamed
 from genjax_zoo.data.transforms import Transform
 
 RESIDENT_BYTES = 2**30  # larger splits stay with the host
@@ -38,6 +38,7 @@ class Protocol:
     source: str
     licence: str
     conditions: tuple[str, ...] = ("label",)
+    levels: int | None = None  # that x has; None where a likelihood of x is a density
 
     @property
     def about(self) -> str:
@@ -105,10 +106,28 @@ def load(
         "batch_size": min(batch_size, len(arrays["x"])),
         "seed": seed if train else 0,
         "train": train,
+        "origin": Origin(str(name), tuple(sorted(options.items())), transform),
     }
     if resident if resident is not None else size <= RESIDENT_BYTES:
         return Resident(arrays={entry: jnp.asarray(np.asarray(array)) for entry, array in kept.items()}, **shared)
     return Streamed(arrays=kept, workers=workers, **shared)
+
+
+def reloaded(data: Any, split: str, *, batch_size: int, conditions: tuple[str, ...] = ()) -> Resident | Streamed:
+    """Another split of the data that `load` gave, under the same protocol and options.
+
+    Raises:
+        ValueError: data that `load` did not give, or with a transform of their own, which may be meant for training
+            only; a split or condition that they do not have.
+    """
+    origin: Origin | None = data.origin if type(data) in (Resident, Streamed) else None  # a subclass may change x
+    if origin is None:
+        raise ValueError("Its data were built by hand, so no other split is known; take data.load(name, split, ...).")
+    if origin.transform is not None:
+        raise ValueError(
+            f"Its data '{origin.title}' have their own transform, so they are of no protocol: leave transform= out."
+        )
+    return load(origin.name, split, batch_size=batch_size, conditions=conditions, **dict(origin.options))
 
 
 def _check_known(what: str, asked: Any, known: Any) -> None:
@@ -157,7 +176,7 @@ def _digits() -> Mapping[str, Split]:
     return {split: {"x": x[part], "label": label[part]} for split, part in ends.items()}
 
 
-def _mnist(x: str, likelihood: str, transform: Transform, valid: int = 10_000) -> Protocol:
+def _mnist(x: str, likelihood: str, transform: Transform, valid: int = 10_000, levels: int | None = None) -> Protocol:
     return Protocol(
         read=lambda: read_mnist(valid),
         transform=transform,
@@ -167,6 +186,7 @@ def _mnist(x: str, likelihood: str, transform: Transform, valid: int = 10_000) -
         likelihood=likelihood,
         source="MNIST, LeCun et al. 1998; valid is the end of the training set",
         licence="CC BY-SA 3.0",
+        levels=levels,
     )
 
 
@@ -194,11 +214,13 @@ PROTOCOLS: Mapping[str, Protocol] = {
         likelihood="discrete over 17 levels: nats per image, or bits/dim = nats / (64 log 2)",
         source="scikit-learn's load_digits (UCI Optical Recognition of Handwritten Digits): embedded, no files needed",
         licence="CC BY 4.0",
+        levels=17,
     ),
     "mnist": _mnist(
         "k / 255 of 256 grey levels",
         "discrete over 256 levels: bits/dim = nats / (784 log 2)",
         transforms.scale(256),
+        levels=256,
     ),
     "mnist-static": Protocol(
         read=read_static,
@@ -210,12 +232,14 @@ PROTOCOLS: Mapping[str, Protocol] = {
         source="Larochelle's binarization of MNIST (Salakhutdinov & Murray 2008; Larochelle & Murray 2011)",
         licence="CC BY-SA 3.0, as MNIST",
         conditions=(),
+        levels=2,
     ),
     "mnist-dynamic": _mnist(
         "a fresh bit ~ Bernoulli(k / 255) at every use; those of valid and test are drawn once",
         "discrete over 2 levels: nats per image; not to be compared with mnist-static (Burda et al. 2015)",
         transforms.binarize,
         valid=400,
+        levels=2,
     ),
     "mnist-deq": _mnist(
         "(k + u) / 256, u ~ U[0, 1) fresh at every use; those of valid and test are drawn once",
@@ -236,6 +260,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         likelihood="discrete over 256 levels; its use is counting modes, of 1,000",
         source="MNIST, LeCun et al. 1998; as Lin et al. 2018 (PacGAN)",
         licence="CC BY-SA 3.0, as MNIST",
+        levels=256,
     ),
     "grid25": _points("grid25", "25 Gaussians at {-4, -2, 0, 2, 4}^2, sigma 0.05", "entropy 0.0653", _PACGAN),
     "ring8": _points("ring8", "8 Gaussians on the unit circle, sigma 0.01", "entropy -4.2930", _PACGAN),
@@ -253,6 +278,7 @@ PROTOCOLS: Mapping[str, Protocol] = {
         source="Free Spoken Digit Dataset 1.0.9, Jackson et al. 2018; indices 0-4 are test",
         licence="CC BY-SA 4.0",
         conditions=("label", "speaker", "length"),
+        levels=256,
     ),
     "cifar10": Protocol(
         read=lambda size=None: read_tfds("cifar10", size),
@@ -263,5 +289,6 @@ PROTOCOLS: Mapping[str, Protocol] = {
         likelihood="discrete over 256 levels: bits/dim = nats / (3072 log 2)",
         source="CIFAR-10, Krizhevsky 2009, through TFDS; any other of its image sets goes by its TFDS name",
         licence="none stated",
+        levels=256,
     ),
 }

@@ -8,7 +8,7 @@ permutation computed from (seed, epoch) and an example's noise is keyed by its p
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,8 +20,21 @@ from genjax_zoo.data.transforms import Array, Transform
 AT_ONCE = 4  # steps that Grain reads as one element: a fourth of its cost per element
 
 
-def _field() -> Any:
-    return dataclasses.field(metadata={"static": True})
+class Origin(NamedTuple):
+    """What `load` was asked for, so that another split of the same data can be loaded; see `data.reloaded`."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+    transform: Transform | None = None  # in place of the protocol's own
+
+    @property
+    def title(self) -> str:
+        """The name, with the options that are not the protocol's."""
+        return self.name + (f"({', '.join(f'{k}={v}' for k, v in self.options)})" if self.options else "")
+
+
+def _field(**default: Any) -> Any:
+    return dataclasses.field(metadata={"static": True}, **default)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,6 +53,7 @@ class _Indexed:
     batch_size: int = _field()
     seed: int = _field()
     train: bool = _field()
+    origin: Origin | None = _field(default=None)  # None of data built by hand
 
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))

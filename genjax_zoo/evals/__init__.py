@@ -19,6 +19,7 @@ from genjax_zoo.evals.frechet import kernel_distance as kernel_distance
 from genjax_zoo.evals.likelihood import bits_per_sample as bits_per_sample
 from genjax_zoo.evals.likelihood import iw_bound as iw_bound
 from genjax_zoo.evals.likelihood import likelihood as likelihood
+from genjax_zoo.evals.likelihood import nats_per_example as nats_per_example
 from genjax_zoo.evals.modes import mode_count as mode_count
 from genjax_zoo.evals.modes import mode_kl as mode_kl
 from genjax_zoo.evals.modes import stacked_labels as stacked_labels

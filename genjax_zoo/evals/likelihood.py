@@ -7,6 +7,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from genjax_zoo.core import (
     Array,
@@ -20,6 +21,7 @@ from genjax_zoo.core import (
     dimensions,
     likelihood_terms,
     require,
+    total,
 )
 
 
@@ -48,6 +50,20 @@ def likelihood(data: Data, *, leave_out: tuple[str, ...] = ()) -> Eval:
         return {name: nats, "bits/dim": nats / (dimensions(model.spec) * math.log(2)), **means}
 
     return run
+
+
+def nats_per_example(model: Model, variables: Variables, key: Key, data: Data) -> np.ndarray:
+    """The likelihood of every example of a split, whose mean `likelihood` gives with the same key: nats [N].
+
+    Raises:
+        ValueError: a model without a likelihood.
+    """
+    nats_of = _totals(likelihood_terms(model)[1])
+    parts = []
+    for step in range(data.batches):
+        own = np.asarray(data.mask(step)) == 1
+        parts.append(np.asarray(nats_of(variables, data.at(step), jax.random.fold_in(key, step)))[own])
+    return np.concatenate(parts)
 
 
 def bits_per_sample(data: Data) -> Eval:
@@ -125,6 +141,11 @@ def _importance_weighted(log_weights: Callable[..., Array], k: int, chunk: int):
         return math.log(k) - (some(total, jnp.asarray(whole), rest) if rest else total)
 
     return run
+
+
+@functools.cache
+def _totals(terms_of: TermFn):
+    return jax.jit(lambda variables, batch, key: total(terms_of(variables, batch, key, False)[0]))
 
 
 @functools.cache

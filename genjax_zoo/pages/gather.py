@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from genjax_zoo import report
-from genjax_zoo.cards import card_of, flags_of, title_of
+from genjax_zoo.pages.cards import card_of, flags_of, title_of
+from genjax_zoo.pages.scoreboard import boards_of, protocol_of, scores_of
 from genjax_zoo.report import embed
 from genjax_zoo.report.page import Page, Panel, Picture, Run, Sound
 from genjax_zoo.run import CONFIG, read_config
-from genjax_zoo.scoreboard import boards_of, protocol_of, scores_of
 
 MOST = 2_850_000  # bytes of a page's runs; its own style and script are small
 MOST_FRAMES = 12  # of a slider

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from genjax_zoo.leaderboard import leaderboard, number
+from genjax_zoo.compare.leaderboard import leaderboard, number
 from genjax_zoo.report.page import Board, Score
 
 SHARES = ("precision", "recall", "coverage")  # between 0 and 1

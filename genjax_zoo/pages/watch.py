@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from genjax_zoo.pages import gather, state_of
+from genjax_zoo.pages.gather import gather, state_of
 from genjax_zoo.report.page import render
 
 LOOPBACK = "127.0.0.1"

@@ -1,0 +1,100 @@
+"""Whose features judge samples: the classifier that knows the data, Inception, a user's function, or x itself."""
+
+import functools
+import hashlib
+import importlib.util
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo import classifiers
+from genjax_zoo.classifiers import inception
+from genjax_zoo.core import Array, behaviour
+
+MOST = 1_024  # numbers of x that are features as they are; a covariance of more is too large
+GREY = ("mnist", "mnist-static", "mnist-dynamic", "mnist-deq")
+
+
+@behaviour
+class Judge:
+    """What makes features of x, and its name, which every score carries."""
+
+    name: str
+    features: Callable[[Array], Array]  # x [B, ...] -> [B, F]
+    classify: Callable[[Array], Array] | None = None  # x -> logits [B, classes]
+
+
+def judge_of(data: str, shape: tuple[int, ...]) -> Judge:
+    """The judge that knows a protocol's data best, of those that are shipped.
+
+    Args:
+        data: the protocol's name.
+        shape: of one x.
+    """
+    if data in GREY:
+        return Judge(name="mnist-cnn", features=classifiers.mnist().features, classify=classifiers.mnist().classify)
+    if data == "stacked-mnist":
+        return Judge(name="mnist-cnn of each colour", features=_each_colour)
+    if data == "spoken-digit" and shape == (4_096, 1):
+        known = classifiers.spoken_digit()
+        return Judge(name=known.name, features=known.features, classify=known.classify)
+    if math.prod(shape) <= MOST:
+        return Judge(name={1: "points", 3: "pixels"}.get(len(shape), "numbers"), features=_as_they_are)
+    small = (16, 16, shape[-1]) if len(shape) == 3 else (512, *shape[1:])
+    return Judge(
+        name=f"{'pixels' if len(shape) == 3 else 'numbers'} of {'x'.join(map(str, small))}",
+        features=jax.jit(lambda x: _as_they_are(jax.image.resize(x, (len(x), *small), "linear"))),
+    )
+
+
+def judge_of_file(path: Path, shape: tuple[int, ...]) -> Judge:
+    """A user's own: a Python file with a function `features`, x [B, ...] -> [B, F].
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it has no such function, or one that gives another shape.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no features file {path}.")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if path.suffix != ".py" or spec is None or spec.loader is None:
+        raise ValueError(f"The features file {path} must be Python (.py), with a function features(x) -> [B, F].")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    function: Callable[[Array], Array] | None = getattr(module, "features", None)
+    if not callable(function):
+        raise ValueError(f"The features file {path} has no function 'features'; write one of x [B, ...] -> [B, F].")
+    given = jnp.shape(function(jnp.zeros((3, *shape))))
+    if len(given) != 2 or given[0] != 3:
+        raise ValueError(
+            f"The features file {path} gives the shape {given} for 3 examples of {shape}; it must give [3, F]."
+        )
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]  # another text is another judge
+    return Judge(name=f"{path.stem}@{digest}", features=function)
+
+
+def judge_of_inception(path: Path, x: Array) -> Judge:
+    """Inception with the published weights of FID, whose Fréchet distance alone may be called that.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it holds other weights; or x [B, ...], some real examples, are no images in [0, 1].
+    """
+    if x.ndim != 4 or x.shape[-1] not in (1, 3) or not bool(jnp.all((x >= 0) & (x <= 1))):
+        raise ValueError(
+            f"Inception sees images [H, W, 1 or 3] in [0, 1], but x has the shape {x.shape[1:]} and goes from "
+            f"{float(x.min()):.3g} to {float(x.max()):.3g}; leave out --inception-weights."
+        )
+    return Judge(name=inception.NAME, features=functools.partial(inception.features, inception.read(path)))
+
+
+def _as_they_are(x: Array) -> Array:
+    return x.reshape(len(x), -1)
+
+
+def _each_colour(x: Array) -> Array:
+    """The features of the three digits, one behind the other."""
+    return jnp.concatenate([classifiers.mnist().features(x[..., colour, None]) for colour in range(3)], axis=1)

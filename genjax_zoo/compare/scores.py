@@ -1,0 +1,130 @@
+"""What `genjax-zoo compare` measures of one run, and keeps as RUN/scores.json: every column of the leaderboard."""
+
+import ast
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from genjax_zoo import data, models
+from genjax_zoo import run as runs
+from genjax_zoo.compare import speed
+from genjax_zoo.compare.cells import Cell, absent, found
+from genjax_zoo.compare.leaderboard import COLUMNS
+from genjax_zoo.compare.measures import PAPERS_MODES, Protocol, likelihood, modes, of_samples, subject_of
+from genjax_zoo.compare.published import PUBLISHED
+from genjax_zoo.train import eval_variables
+
+SCORES = "scores.json"
+FAMILIES = {"vae": "VAE", "flow": "flow", "autoregressive": "autoregressive", "gan": "GAN"}  # by the folder of a model
+
+
+def data_of(folder: Path) -> str:
+    """What a run is compared on, without measuring it, such as "digits/test".
+
+    Raises:
+        FileNotFoundError: no run.
+        ValueError: its data are of no protocol, or have no test split.
+    """
+    config = runs.read_config(folder)
+    experiment = runs.build(runs.load_experiment(folder / "experiment.py"), config["flags"])
+    try:
+        return f"{data.reloaded(experiment.data, 'test', batch_size=1).origin.title}/test"  # type: ignore[union-attr]
+    except ValueError as error:
+        raise ValueError(f"{folder} cannot be compared. {error}") from None
+
+
+def score(folder: Path, asked: Protocol, *, checkpoint: str = "latest", fresh: bool = False) -> Mapping[str, Any]:
+    """A run's scores: those that it keeps, where they are of this step, commit and protocol, else measured and kept.
+
+    Args:
+        folder: of the run.
+        asked: how to measure.
+        checkpoint: "latest", "best", or a step.
+        fresh: measures again.
+
+    Raises:
+        FileNotFoundError: no run, or no checkpoint.
+        ValueError: no such checkpoint, data of no protocol, or fewer samples than neighbours.
+    """
+    config = runs.read_config(folder)
+    experiment, state = runs.restore(folder, checkpoint=checkpoint)
+    subject = subject_of(experiment, eval_variables(state), asked)
+    name, family = model_of((folder / "experiment.py").read_text())
+    about: dict[str, Any] = {
+        "run": name_of(folder),
+        "model": name or Path(config["experiment"]).stem,
+        "family": family,
+        "step": int(state.step),
+        "data": f"{subject.origin.title}/test",
+        "commit": code_commit(),
+        "machine": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+        "protocol": {"n": subject.n, "k": asked.k, "features": subject.judge.name, "seed": asked.seed},
+    }
+    if subject.origin.name in PAPERS_MODES:
+        about["protocol"]["mode_samples"] = asked.mode_samples or PAPERS_MODES[subject.origin.name]
+    if not fresh and (kept := _kept(folder / SCORES, about)):
+        return kept
+    nats, notes = likelihood(subject)
+    batch = subject.test.batch_size  # as many as were drawn at a time before: its program is compiled
+    cells = {
+        **nats,
+        **of_samples(subject),
+        **modes(subject),
+        "samples_per_s": speed.samples_per_s(
+            subject.model, subject.variables, subject.key, subject.given(batch), batch
+        ),
+        "examples_per_s": speed.examples_per_s(folder / "metrics.jsonl"),
+        "parameters": found(sum(x.size for x in jax.tree.leaves(state.variables["params"]))),
+        **speed.train_step(runs.in_precision(experiment, config["flags"].get("precision", "float32")), state),
+        "reported": _reported(name, subject.origin.name),
+    }
+    row = {**about, "cells": {key: cells[key] for key in COLUMNS}, "notes": notes}
+    unfinished = folder / "scores.tmp"
+    unfinished.write_text(json.dumps(row, indent=2, allow_nan=False) + "\n")
+    unfinished.replace(folder / SCORES)
+    return row
+
+
+def name_of(folder: Path) -> str:
+    """The folder's name, behind the sweep's where it is a member of one."""
+    folder = folder.resolve()
+    return f"{folder.parent.name}/{folder.name}" if (folder.parent / "sweep.json").exists() else folder.name
+
+
+def code_commit() -> str:
+    """The commit of this package's code, which ends in "-dirty" where files differ from it; else its version."""
+    return runs.provenance(Path(__file__))["commit"] or importlib.metadata.version("genjax-zoo")
+
+
+def model_of(source: str) -> tuple[str | None, str]:
+    """The model that an experiment's text names, or None; and its family."""
+    named = {
+        node.attr: models.MODELS[node.attr].__module__.split(".")[2]
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Attribute) and node.attr in models.MODELS and getattr(node.value, "id", "") == "models"
+    }
+    families = {FAMILIES[folder] for folder in named.values()}
+    return " or ".join(named) or None, families.pop() if len(families) == 1 else "own"
+
+
+def _kept(path: Path, about: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """A file's scores where they are of the same step, commit and protocol; code that is not committed has none."""
+    if not path.exists() or about["commit"].endswith("-dirty"):
+        return None
+    try:
+        row = json.loads(path.read_text())
+    except json.JSONDecodeError:
+        return None
+    same = all(row.get(name) == value for name, value in about.items())
+    return row if same and set(row.get("cells", ())) == set(COLUMNS) else None
+
+
+def _reported(model: str | None, name: str) -> Cell:
+    known = PUBLISHED.get((model or "", name))
+    if known is None:
+        return absent("none known here for this model and these data")
+    return found(known.value, kind="reported", source=f"{known.of}; {known.source}")

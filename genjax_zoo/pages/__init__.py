@@ -1,0 +1,1 @@
+"""Pages about runs: what `genjax-zoo report` and `watch` gather from run folders, draw where it lacks, and serve."""
