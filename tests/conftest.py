@@ -13,9 +13,6 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))  # for the proces
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-# Compiling takes most of the time here, and the laws are of our programs, not of what XLA makes faster in them.
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")  # for the processes that tests start
-jax.config.update("jax_disable_most_optimizations", os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] == "true")
 
 
 def pytest_collection_modifyitems(items):
@@ -35,6 +32,17 @@ def _compiled_programs_end_with_their_module():
     """Each holds memory maps, of which a process has 65,530: a thousand tests in one process would run out of them."""
     yield
     jax.clear_caches()
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """Compiles without expensive passes, which takes half the time; for laws of one device.
+
+    Collectives between virtual devices, compiled so, have ended the process now and then.
+    """
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ import pytest
 from genjax_zoo import data, evals, losses, math, models, wrap
 from genjax_zoo.conformance import randomised
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 FLOAT = jnp.float32
 

@@ -12,6 +12,8 @@ from genjax_zoo import conformance, data, evals, models, wrap
 from genjax_zoo.linen import half_precision
 from genjax_zoo.math import gaussian_mixture, rational_quadratic
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 FLAT = {
     "nice": {"hidden": (8,)},
     "real_nvp": {"layers": 3, "hidden": (8,)},

@@ -13,6 +13,8 @@ from cases import ADAM, CASES
 from genjax_zoo import conformance, models
 from genjax_zoo.conformance import training
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 LAWS = [*conformance.EVERY, *conformance.BY_CAPABILITY.values()]
 
 

@@ -16,6 +16,8 @@ from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logis
 from genjax_zoo.math.convolve import convolve_by_matmul
 from genjax_zoo.nn import Streams, shifted
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 KEY = jax.random.key(0)
 TINY = {"features": 2, "blocks": 1, "scales": 2, "components": 2}
 
