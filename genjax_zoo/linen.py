@@ -17,6 +17,7 @@ The attributes set in `setup` are the networks: their names key parameters, stat
 Keys are arguments, and state goes in and comes out.
 """
 
+import functools
 from typing import Any
 
 import chex
@@ -53,16 +54,25 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         ValueError: from any of the model's functions, for a batch that does not fit `spec`, or the likelihood.
     """
 
-    @jax.jit
     def initialise(key: Key, batch: Batch) -> Variables:
         k_params, k_call = jax.random.split(key)
         return module.init({"params": k_params}, batch, k_call, True)
 
+    traced = jax.jit(initialise)
+
+    @functools.cache
+    def run_once():
+        """On CPU, a program that runs once is compiled without the passes that take most of the time."""
+        hasty = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+        return jax.jit(initialise, compiler_options=hasty if jax.default_backend() == "cpu" else None)
+
     def init(key: Key, batch: Batch) -> Variables:
         check_batch(spec, batch)
-        if hasattr(module, "likelihood") and not isinstance(batch["x"], Tracer):
+        if any(isinstance(x, Tracer) for x in jax.tree.leaves((key, batch))):
+            return traced(key, batch)
+        if hasattr(module, "likelihood"):
             module.likelihood.check(np.asarray(batch["x"]))
-        return initialise(key, batch)
+        return run_once()(key, batch)
 
     def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False, **more: Any):
         keyed: dict[str, Any] = more if key is None else {**more, "key": key}

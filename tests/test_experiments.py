@@ -1,13 +1,17 @@
-"""Every experiment, at tiny flags, trains two steps, evaluates, draws and restores."""
+"""Every experiment, at tiny flags, trains two steps, evaluates, draws and restores; slowly those that need files."""
 
 import os
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import pytest
 
 from genjax_zoo import cli, restore
 from genjax_zoo.data import Resident
+from genjax_zoo.flags import parse_experiment
+from genjax_zoo.run import build, check, create_state_of
+from genjax_zoo.train import make_step
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
@@ -50,25 +54,46 @@ TINY = {
 }
 
 
-STEMS = {path.stem for path in EXPERIMENTS}
+def of_files(path):
+    return path.stem.endswith(("mnist", "spoken_digit"))
 
 
-def marks(stem):
-    """Slow are those that read 300 MB of triples, and MNIST's twin of an experiment on the embedded digits."""
-    twin = f"{stem.removesuffix('_mnist')}_digits" in STEMS and stem.endswith("_mnist")
-    return [pytest.mark.slow] if twin or stem.endswith("stacked_mnist") else []
+def flags(path):
+    return ["--steps", "2", "--batch-size", "16", "--log-every", "1", *TINY.get(path.stem, [])]
 
 
-@pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=marks(path.stem)) for path in EXPERIMENTS])
-def test_experiment(path, tmp_path, monkeypatch):
-    if path.stem.endswith(("mnist", "spoken_digit")) and not os.environ.get("GENJAX_ZOO_DATA"):
+def skip_without_files():
+    if not os.environ.get("GENJAX_ZOO_DATA"):
         pytest.skip("GENJAX_ZOO_DATA names no folder with mnist/ and spoken_digit/: real files are needed")
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] * of_files(p)) for p in EXPERIMENTS]
+)
+def test_experiment(path, tmp_path, monkeypatch):
+    if of_files(path):
+        skip_without_files()
     monkeypatch.setattr(Resident, "batches", 1)  # an evaluation walks over one batch, not over all test images
     run = str(tmp_path / "run")
-    tiny = ["--steps", "2", "--batch-size", "16", "--log-every", "1", *TINY.get(path.stem, [])]
-    cli.console(["train", str(path), "--workdir", run, *tiny])
+    cli.console(["train", str(path), "--workdir", run, *flags(path)])
     experiment, state = restore(run)
     assert int(state.step) == 2
     assert list(tmp_path.glob("run/*.png"))  # samples, or a map of them
     assert experiment.data.at(0)["x"].shape[0] == 16
     assert all(x.is_fully_replicated for x in jax.tree.leaves(state.variables))
+
+
+@pytest.mark.parametrize(
+    "path", [pytest.param(p, id=p.stem) for p in EXPERIMENTS if of_files(p) and "stacked" not in p.stem]
+)
+def test_an_experiment_of_files_fits_together(path):
+    """Data, model, players and a step, in shapes and types; `pytest -m slow` trains them, too."""
+    skip_without_files()
+    make, given, run = parse_experiment(path, flags(path))
+    experiment = build(make, {**given, "steps": run.steps})
+    check(experiment)
+    state = jax.eval_shape(lambda: create_state_of(experiment))
+    batch = {name: jax.ShapeDtypeStruct((16, *one.shape), one.dtype) for name, one in experiment.data.spec.items()}
+    after, metrics = jax.eval_shape(make_step(experiment.players), state, batch)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+    assert all(value.shape == () for value in metrics.values())

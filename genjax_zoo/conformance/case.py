@@ -10,7 +10,7 @@ import numpy as np
 import optax
 
 from genjax_zoo.core import Batch, Model, Player, PyTree, TrainState, behaviour
-from genjax_zoo.train.step import create_state
+from genjax_zoo.train.step import create_state, owned
 
 
 @behaviour
@@ -22,14 +22,21 @@ class Case:
     batch: Batch
 
     @functools.cached_property
+    def state(self) -> TrainState:
+        """The state before the first step."""
+        return create_state(self.model, self.players, jax.random.key(0), self.batch)
+
+    @functools.cached_property
     def recorded(self) -> Mapping[str, Player]:
         """The players, whose optimizers keep their last gradients: one compiled turn serves several laws."""
         return {n: dataclasses.replace(p, tx=optax.chain(_record, p.tx)) for n, p in self.players.items()}
 
     @functools.cached_property
-    def state(self) -> TrainState:
+    def recorded_state(self) -> TrainState:
         """The state of the recorded players before the first step."""
-        return create_state(self.model, self.recorded, jax.random.key(0), self.batch)
+        params = self.state.variables["params"]
+        mine = {n: {of: params[of] for of in owned(p, self.state.variables)} for n, p in self.recorded.items()}
+        return self.state._replace(opt_state={n: p.tx.init(mine[n]) for n, p in self.recorded.items()})
 
 
 _record = optax.GradientTransformation(

@@ -41,7 +41,7 @@ def same_key_same_terms(case: Case) -> None:
 def second_step_does_not_recompile(case: Case) -> None:
     """The state that leaves a step has the types of the one that came in."""
     step = _step(tuple(case.recorded.items()))
-    before = jax.eval_shape(lambda state: state, case.state)
+    before = jax.eval_shape(lambda state: state, case.recorded_state)
     after, _ = jax.eval_shape(step, before, case.batch)
     assert jax.tree.structure(before) == jax.tree.structure(after), "the second step compiles again: its state differs"
     for (path, a), b in zip(jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after)):
@@ -52,7 +52,10 @@ def second_step_does_not_recompile(case: Case) -> None:
 def a_turn_changes_only_what_it_owns(case: Case) -> None:
     """Networks of other players keep every bit, batch statistics included."""
     for name, player in case.recorded.items():
-        before, after = case.state.variables, _alone(name, player)(case.state, case.batch)[0].variables
+        before, after = (
+            case.recorded_state.variables,
+            _alone(name, player)(case.recorded_state, case.batch)[0].variables,
+        )
         for collection, network in itertools.product(before, networks(before)):
             if network in owned(player, before) or network not in before[collection]:
                 continue
@@ -62,7 +65,7 @@ def a_turn_changes_only_what_it_owns(case: Case) -> None:
 
 def every_owned_leaf_gets_a_gradient(case: Case) -> None:
     """No parameter is left out of its owner's losses, at randomised parameters."""
-    state = case.state._replace(variables=randomised(case.state.variables))
+    state = case.recorded_state._replace(variables=randomised(case.recorded_state.variables))
     for name, player in case.recorded.items():
         gradients = _alone(name, player)(state, case.batch)[0].opt_state[name][0]  # type: ignore[index]
         sizes = jax.tree.map(lambda x: float(np.max(np.abs(x))), gradients)
@@ -75,9 +78,11 @@ def every_owned_leaf_gets_a_gradient(case: Case) -> None:
 def thirty_turns_lower_the_loss(case: Case) -> None:
     """Each player alone, on one batch with one key, lowers its own loss."""
     for name, player in case.recorded.items():
-        state, losses = case.state, []
+        state, losses = case.recorded_state, []
         for _ in range(30):
-            state, metrics = _alone(name, player)(state._replace(step=case.state.step), case.batch)  # fixes the key
+            state, metrics = _alone(name, player)(
+                state._replace(step=case.recorded_state.step), case.batch
+            )  # fixes the key
             losses.append(metrics[f"{name}/loss"])
         assert losses[-1] < losses[0], f"30 turns of '{name}' raise its loss from {losses[0]:.4g} to {losses[-1]:.4g}"
 
