@@ -68,11 +68,10 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
 
     def init(key: Key, batch: Batch) -> Variables:
         check_batch(spec, batch)
-        if any(isinstance(x, Tracer) for x in jax.tree.leaves((key, batch))):
-            return traced(key, batch)
-        if hasattr(module, "likelihood"):
+        if hasattr(module, "likelihood") and not isinstance(batch["x"], Tracer):
             module.likelihood.check(np.asarray(batch["x"]))
-        return run_once()(key, batch)
+        once = not any(isinstance(x, Tracer) for x in jax.tree.leaves((key, batch)))
+        return (run_once() if once else traced)(key, batch)
 
     def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False, **more: Any):
         keyed: dict[str, Any] = more if key is None else {**more, "key": key}

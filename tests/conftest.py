@@ -36,10 +36,7 @@ def _compiled_programs_end_with_their_module():
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """Compiles without expensive passes, which takes half the time; for laws of one device.
-
-    Collectives between virtual devices, compiled so, have ended the process now and then.
-    """
+    """Compiles without expensive passes, which takes half the time: laws are of our programs, not of XLA's passes."""
     jax.config.update("jax_disable_most_optimizations", True)
     yield
     jax.config.update("jax_disable_most_optimizations", False)

@@ -2,7 +2,8 @@
 
 XLA's CPU convolution is many times slower inside a scan, where training steps run; there it becomes one matrix product
 of shifted slices, exactly the same sums in another order. Everywhere else `lax.conv` is right. Both are traced, for
-whichever platform comes; under a jit of its own, only once for all layers of one shape.
+whichever platform comes; under a jit of its own, only once for all layers of one shape. That jit is inlined: as calls
+of one function, the layers made XLA's CPU programs end the process once they came from the compilation cache.
 """
 
 import functools
@@ -15,7 +16,7 @@ Array = jax.Array
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
 
-@functools.partial(jax.jit, static_argnames=("padding", "stride", "groups"))
+@functools.partial(jax.jit, static_argnames=("padding", "stride", "groups"), inline=True)
 def convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1, groups: int = 1) -> Array:
     """X [B, H, W, C], kernel [h, w, C / groups, F], zeros added around rows and columns -> [B, H', W', F]."""
 
@@ -45,7 +46,7 @@ def convolve_by_matmul(x: Array, kernel: Array, padding: Padding, stride: int = 
     return out.reshape(*out.shape[:3], features)
 
 
-@functools.partial(jax.jit, static_argnames="dilation")
+@functools.partial(jax.jit, static_argnames="dilation", inline=True)
 def convolve_causal(x: Array, kernel: Array, dilation: int) -> Array:
     """X [B, T, C] and its own past, `dilation` steps apart, times kernel [size, C, F], the latest last -> [B, T, F]."""
     size, channels, features = kernel.shape

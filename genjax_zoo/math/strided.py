@@ -4,6 +4,8 @@ XLA's CPU convolution is slow for small images, and slower still inside a scan; 
 matrix product, exactly the same sums in another order. Everywhere else `lax.conv` is right. Each shape is traced once.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -12,13 +14,13 @@ Array = jax.Array
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-@jax.jit
+@functools.partial(jax.jit, inline=True)
 def halve(x: Array, kernel: Array) -> Array:
     """Convolution with stride 2 and SAME padding: x [B, H, W, C], kernel [4, 4, C, F] -> [B, H / 2, W / 2, F]."""
     return lax.platform_dependent(x, kernel, cpu=halve_by_matmul, default=halve_by_conv)
 
 
-@jax.jit
+@functools.partial(jax.jit, inline=True)
 def double(x: Array, kernel: Array) -> Array:
     """Its transpose, with stride 2 and SAME padding: x [B, H, W, C], kernel [4, 4, C, F] -> [B, 2 H, 2 W, F]."""
     return lax.platform_dependent(x, kernel, cpu=double_by_matmul, default=double_by_conv)
