@@ -124,7 +124,7 @@ def conditionals_see_what_came_before(case: Case) -> None:
     variables = randomised(case.state.variables)
     with jax.enable_x64(True):
         variables, batch = double_precision(variables), double_precision(dict(case.batch))
-        sees_what_it_claims(case.model, variables, {name: value[:1] for name, value in batch.items()})
+        sees_what_it_claims(case.model, variables, {name: value[::5] for name, value in batch.items()})
         nll_is_the_sum_of_conditionals(case.model, variables, batch)
 
 

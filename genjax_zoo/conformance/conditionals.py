@@ -28,14 +28,17 @@ def influence(model: Model, variables: Variables, one: Batch) -> np.ndarray:
     return np.asarray(jnp.max(jnp.abs(logits[1:] - logits[0]), axis=-1)).T
 
 
-def sees_what_it_claims(model: Model, variables: Variables, one: Batch) -> None:
-    """Logits depend on every number before that the model claims to see, and on no other.
+def sees_what_it_claims(model: Model, variables: Variables, batch: Batch) -> None:
+    """Logits depend on every number before that the model claims to see, in one of the examples, and on no other.
+
+    A few examples, because a rectifier may be shut in one of them.
 
     Raises:
         AssertionError: a leak, or a blind spot.
     """
     (views,) = require(model, "conditionals")
-    moved, count = influence(model, variables, one), dimensions(model.spec)
+    ones = [{name: value[i : i + 1] for name, value in batch.items()} for i in range(len(batch["x"]))]
+    moved, count = np.max([influence(model, variables, one) for one in ones], axis=0), dimensions(model.spec)
     before = np.tril(np.ones((count, count), bool), -1)
     leaks = np.argwhere((moved > TINY) & ~before)
     assert not len(leaks), f"the logits of number {leaks[0][0]} see number {leaks[0][1]}"
