@@ -14,6 +14,7 @@ import inspect
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -212,6 +213,12 @@ def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: boo
     config = {"experiment": source.name, "flags": dict(flags), "history": [*history, provenance(source)]}
     (folder / "config.tmp").write_text(json.dumps(config, indent=2) + "\n")
     (folder / "config.tmp").replace(folder / CONFIG)
+
+
+def name_of(folder: Path) -> str:
+    """A run's name: its folder's, behind the sweep's where it is a member of one (seed=0, say)."""
+    folder = folder.resolve()
+    return f"{folder.parent.name}/{folder.name}" if re.match(r"\w+=", folder.name) else folder.name
 
 
 def read_config(folder: Path) -> Mapping[str, Any]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 Row = Mapping[str, Any]
+SCORES = "scores.json"  # in a run folder
 INCEPTION = "inception-2015"  # the extractor whose Fréchet distance is FID
 
 

@@ -13,12 +13,11 @@ from genjax_zoo import data, models
 from genjax_zoo import run as runs
 from genjax_zoo.compare import speed
 from genjax_zoo.compare.cells import Cell, absent, found
-from genjax_zoo.compare.leaderboard import COLUMNS
+from genjax_zoo.compare.leaderboard import COLUMNS, SCORES
 from genjax_zoo.compare.measures import PAPERS_MODES, Protocol, likelihood, modes, of_samples, subject_of
 from genjax_zoo.compare.published import PUBLISHED
 from genjax_zoo.train import eval_variables
 
-SCORES = "scores.json"
 FAMILIES = {"vae": "VAE", "flow": "flow", "autoregressive": "autoregressive", "gan": "GAN"}  # by the folder of a model
 
 
@@ -55,7 +54,7 @@ def score(folder: Path, asked: Protocol, *, checkpoint: str = "latest", fresh: b
     subject = subject_of(experiment, eval_variables(state), asked)
     name, family = model_of((folder / "experiment.py").read_text())
     about: dict[str, Any] = {
-        "run": name_of(folder),
+        "run": runs.name_of(folder),
         "model": name or Path(config["experiment"]).stem,
         "family": family,
         "step": int(state.step),
@@ -87,12 +86,6 @@ def score(folder: Path, asked: Protocol, *, checkpoint: str = "latest", fresh: b
     unfinished.write_text(json.dumps(row, indent=2, allow_nan=False) + "\n")
     unfinished.replace(folder / SCORES)
     return row
-
-
-def name_of(folder: Path) -> str:
-    """The folder's name, behind the sweep's where it is a member of one."""
-    folder = folder.resolve()
-    return f"{folder.parent.name}/{folder.name}" if (folder.parent / "sweep.json").exists() else folder.name
 
 
 def code_commit() -> str:

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from genjax_zoo.compare.leaderboard import COLUMNS, leaderboard, number
 from genjax_zoo.compare.measures import Protocol
-from genjax_zoo.compare.scores import data_of, name_of, score
-from genjax_zoo.run import CONFIG
+from genjax_zoo.compare.scores import data_of, score
+from genjax_zoo.run import CONFIG, name_of
 
 NARROWEST = 15  # characters of a run's column
 OTHERS = 31  # of the titles' and the real data's

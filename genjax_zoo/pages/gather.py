@@ -12,18 +12,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from genjax_zoo import report
+from genjax_zoo.compare.leaderboard import SCORES
 from genjax_zoo.pages.cards import card_of, flags_of, title_of
 from genjax_zoo.pages.scoreboard import boards_of, protocol_of, scores_of
 from genjax_zoo.report import embed
 from genjax_zoo.report.page import Page, Panel, Picture, Run, Sound
-from genjax_zoo.run import CONFIG, read_config
+from genjax_zoo.run import CONFIG, name_of, read_config
 
 MOST = 2_850_000  # bytes of a page's runs; its own style and script are small
 MOST_FRAMES = 12  # of a slider
 MOST_SOUNDS = 8
 MOST_WARNINGS = 20
 POINT = 32  # bytes of a point of a curve, as drawn and as data
-SCORES = "scores.json"
 KNOWN = {  # in the order of the page
     "samples": ("Samples", "What the model draws, from the same noise at every step."),
     "density": ("Density", "Where the model's probability is."),
@@ -78,10 +78,10 @@ def gather(
 
 
 def names_of(folders: Sequence[Path]) -> list[str]:
-    """The runs' names: their folders', with the parent's where two are alike, or where it is a sweep's."""
-    short = [folder.resolve().name for folder in folders]
+    """The runs' names, with the parent folder's where two are alike."""
+    names = [name_of(folder) for folder in folders]
     whole = [f"{folder.resolve().parent.name}/{folder.resolve().name}" for folder in folders]
-    return [two if short.count(one) > 1 or re.match(r"\w+=", one) else one for one, two in zip(short, whole)]
+    return [two if names.count(one) > 1 else one for one, two in zip(names, whole)]
 
 
 def is_empty(folder: Path) -> bool:
