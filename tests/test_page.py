@@ -1,20 +1,13 @@
-"""The page about runs: text stays text, everything is inside, it stays small, and only this machine may watch."""
+"""The page about runs: text stays text, everything is inside, and it stays small."""
 
 import base64
-import html.parser
-import http.client
 import io
 import json
 import math
 import os
-import re
 import shlex
 import shutil
-import signal
 import socket
-import subprocess
-import sys
-import threading
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +16,7 @@ import pytest
 import run_folders
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from page_elements import Elements, foreign
 from PIL import Image
 from scipy.io import wavfile
 
@@ -32,41 +26,11 @@ from genjax_zoo.pages import computed
 from genjax_zoo.pages import gather as pages
 from genjax_zoo.pages.cards import command_of
 from genjax_zoo.pages.scoreboard import boards_of
-from genjax_zoo.pages.watch import port_of, server_of
 from genjax_zoo.report import read_curves, save_curves, thinned
 from genjax_zoo.report.page import Panel, plot, render, short, ticks
 from genjax_zoo.run import read_config
 
 EVIL = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"'&"
-
-
-class Elements(html.parser.HTMLParser):
-    """Every element's name and attributes, and all text."""
-
-    def __init__(self, page):
-        super().__init__()
-        self.found, self.text = [], ""
-        self.feed(page)
-
-    def handle_starttag(self, tag, attrs):
-        self.found.append((tag, dict(attrs)))
-
-    def handle_data(self, data):
-        self.text += data
-
-    def attributes(self, *names):
-        return [attrs[name] for _, attrs in self.found for name in names if name in attrs]
-
-
-def foreign(page):
-    """What is not of the template: scripts besides its two, handlers, and what is loaded from anywhere."""
-    elements = Elements(page)
-    scripts = [attrs for tag, attrs in elements.found if tag == "script"]
-    handlers = [name for _, attrs in elements.found for name in attrs if name.startswith("on")]
-    loaded = elements.attributes("src", "href", "srcset", "poster", "data", "action", "xlink:href")
-    loaded = [url for url in loaded if not url.startswith(("data:", "#"))]
-    styles = re.findall(r"@import|url\(", re.sub(r"data:[^\"]*", "", page))
-    return scripts[2:] + handlers + loaded + styles
 
 
 def page_of(*folders):
@@ -349,80 +313,3 @@ def test_sounds_of_a_model_that_is_small(tmp_path, monkeypatch):
     monkeypatch.setattr(computed, "CHEAP", 1.0)
     shutil.rmtree(folder / "page")
     assert "genjax-zoo sample" in computed.sounds(experiment, variables, folder, 7)[0]
-
-
-# watch
-
-
-@pytest.fixture
-def served(run):
-    with server_of(run) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
-def ask(server, path="/", method="GET", host=None):
-    connection = http.client.HTTPConnection("127.0.0.1", port_of(server), timeout=10)
-    try:
-        connection.putrequest(method, path, skip_host=True)
-        if host != "":
-            connection.putheader("Host", host or f"127.0.0.1:{port_of(server)}")
-        connection.endheaders()
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode(), answer.headers
-    finally:
-        connection.close()
-
-
-def test_watch_serves_the_page(served, run):
-    status, text, headers = ask(served)
-    assert status == 200 and foreign(text) == [] and 'data-watched="' in text
-    assert headers["Cache-Control"] == "no-store" and headers["X-Content-Type-Options"] == "nosniff"
-    assert ask(served, method="HEAD")[:2] == (200, "")
-    assert ask(served, host=f"LOCALHOST:{port_of(served)}")[0] == 200
-    _, version, _ = ask(served, "/version")
-    assert ask(served, "/version")[1] == version and f'data-watched="{version}"' in text
-    run_folders.log(run, step=777, **{"vae/loss": 1.0})
-    assert ask(served, "/version")[1] != version and "step 777" in ask(served)[1]
-    shutil.rmtree(run)
-    assert ask(served)[0] == 500 and "holds no run" in ask(served)[1]
-
-
-@pytest.mark.parametrize("path", ["/config.json", "/../config.json", "/%2e%2e/config.json", "/?a", "/version/", "*"])
-def test_watch_has_no_other_address(served, path):
-    status, text, _ = ask(served, path)
-    assert status == 404 and "model_digits" not in text
-
-
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "NONSENSE"])
-def test_watch_is_read_only(served, method):
-    assert ask(served, method=method)[0] in (405, 501)
-
-
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1", "localhost:1", ""])
-def test_watch_answers_to_its_own_name_only(served, host):
-    assert ask(served, host=host)[0] == 403 and ask(served, "/version", host=host)[0] == 403
-
-
-def test_watch_is_on_loopback_only(served):
-    assert served.server_address[0] == "127.0.0.1"
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.2", port_of(served)), timeout=5).close()
-
-
-def test_watch_waits_and_ends(tmp_path):
-    folder = run_folders.start(tmp_path / "new")
-    command = [sys.executable, "-m", "genjax_zoo.cli", "watch", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])  # type: ignore[index]
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", "/")
-    assert b"Waiting for the first numbers" in connection.getresponse().read()
-    connection.close()
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
-    assert (process.returncode, error) == (0, "")
