@@ -26,6 +26,7 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.files import whole
 from genjax_zoo.linen import half_precision
 from genjax_zoo.report import Pictures
 from genjax_zoo.train.checkpoint import Checkpoints
@@ -208,11 +209,11 @@ def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: boo
     elif folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no run; name another --workdir.")
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(source, folder / "experiment.tmp")
-    (folder / "experiment.tmp").replace(folder / "experiment.py")
+    with whole(folder / "experiment.py") as unfinished:
+        shutil.copyfile(source, unfinished)
     config = {"experiment": source.name, "flags": dict(flags), "history": [*history, provenance(source)]}
-    (folder / "config.tmp").write_text(json.dumps(config, indent=2) + "\n")
-    (folder / "config.tmp").replace(folder / CONFIG)
+    with whole(folder / CONFIG) as unfinished:
+        unfinished.write_text(json.dumps(config, indent=2) + "\n")
 
 
 def name_of(folder: Path) -> str:

@@ -1,11 +1,11 @@
 """The commands that show runs: compare, report and watch. Like `cli`, this imports no jax before a command runs."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
+from genjax_zoo.files import whole
 from genjax_zoo.flags import use_compilation_cache
 
 LARGEST = 3_000_000  # bytes of a page
@@ -90,10 +90,8 @@ def report(
     html = render(pages.gather(runs, notes=notes)).encode()
     if len(html) > LARGEST:
         raise ValueError(f"The page of {len(runs)} runs would have {len(html):,} bytes; name fewer runs.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.tmp")
-    unfinished.write_bytes(html)
-    os.replace(unfinished, path)
+    with whole(path) as unfinished:
+        unfinished.write_bytes(html)
     print(f"{path}  {len(html) / 1e3:,.0f} kB")
 
 

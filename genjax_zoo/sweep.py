@@ -20,6 +20,7 @@ import numpy as np
 
 from genjax_zoo import run as runs
 from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.files import whole
 from genjax_zoo.report import Pictures
 from genjax_zoo.train.checkpoint import Checkpoints
 from genjax_zoo.train.log import JsonLines, Sink
@@ -241,8 +242,8 @@ def print_table(console: Any, rows: Sequence[Row]) -> None:
 def save_table(folder: Path, rows: Sequence[Row]) -> Path:
     """Writes sweep.json."""
     path = folder / "sweep.json"
-    (folder / "sweep.tmp").write_text(json.dumps(rows, indent=2) + "\n")
-    (folder / "sweep.tmp").replace(path)
+    with whole(path) as unfinished:
+        unfinished.write_text(json.dumps(rows, indent=2) + "\n")
     return path
 
 

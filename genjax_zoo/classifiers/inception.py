@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array
+from genjax_zoo.files import whole
 
 NAME = "inception-2015"  # of the extractor
 SHA256 = "6726825d"  # what the published file's begins with, as its name says
@@ -254,9 +255,9 @@ def convert(path: Path, out: Path) -> None:
     Raises:
         ValueError: the file is another, or PyTorch is not installed.
     """
-    arrays, unfinished = _read_pth(path), out.with_suffix(".tmp.npz")
-    np.savez(unfinished, sha256=np.array(_sha256(path)), **arrays)  # type: ignore[arg-type]
-    unfinished.replace(out)
+    arrays = _read_pth(path)
+    with whole(out) as unfinished:
+        np.savez(unfinished, sha256=np.array(_sha256(path)), **arrays)  # type: ignore[arg-type]
 
 
 def _read_pth(path: Path) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from genjax_zoo.compare.cells import Cell, absent, found
 from genjax_zoo.compare.leaderboard import COLUMNS, SCORES
 from genjax_zoo.compare.measures import PAPERS_MODES, Protocol, likelihood, modes, of_samples, subject_of
 from genjax_zoo.compare.published import PUBLISHED
+from genjax_zoo.files import whole
 from genjax_zoo.train import eval_variables
 
 FAMILIES = {"vae": "VAE", "flow": "flow", "autoregressive": "autoregressive", "gan": "GAN"}  # by the folder of a model
@@ -82,9 +83,8 @@ def score(folder: Path, asked: Protocol, *, checkpoint: str = "latest", fresh: b
         "reported": _reported(name, subject.origin.name),
     }
     row = {**about, "cells": {key: cells[key] for key in COLUMNS}, "notes": notes}
-    unfinished = folder / "scores.tmp"
-    unfinished.write_text(json.dumps(row, indent=2, allow_nan=False) + "\n")
-    unfinished.replace(folder / SCORES)
+    with whole(folder / SCORES) as unfinished:
+        unfinished.write_text(json.dumps(row, indent=2, allow_nan=False) + "\n")
     return row
 
 

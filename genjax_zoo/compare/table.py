@@ -14,6 +14,7 @@ from rich.text import Text
 from genjax_zoo.compare.leaderboard import COLUMNS, leaderboard, number
 from genjax_zoo.compare.measures import Protocol
 from genjax_zoo.compare.scores import data_of, score
+from genjax_zoo.files import whole
 from genjax_zoo.run import CONFIG, name_of
 
 NARROWEST = 15  # characters of a run's column
@@ -52,9 +53,8 @@ def compare_runs(
         path = out or Path(os.path.commonpath([folder.resolve().parent for folder in folders])) / "leaderboard.json"
         if len(groups) > 1:
             path = path.with_stem(f"{path.stem}-{data.partition('/')[0]}")
-        unfinished = path.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(board, indent=2, allow_nan=False) + "\n")
-        unfinished.replace(path)
+        with whole(path) as unfinished:
+            unfinished.write_text(json.dumps(board, indent=2, allow_nan=False) + "\n")
         console.print(str(path), highlight=False, markup=False, soft_wrap=True)
         files.append(path)
     return files

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from genjax_zoo.files import whole
+
 SKIPPED = ("step", "steps/s", "examples/s", "warning")
 
 Points = list[tuple[int, float]]  # (step, value), in the order of the file
@@ -70,6 +72,5 @@ def save_curves(metrics: Path, path: Path) -> None:
         axis.legend(fontsize=8, frameon=False)
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    unfinished = path.with_suffix(".tmp")
-    figure.savefig(unfinished, format="png", dpi=90)
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=90)

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from genjax_zoo.files import whole
+
 
 def save_map(path: Path, points: Any, labels: Any | None = None) -> None:
     """Draws points [N, 2] as a PNG, each label [N] in a colour of its own."""
@@ -23,7 +25,5 @@ def save_map(path: Path, points: Any, labels: Any | None = None) -> None:
         axis.legend(markerscale=3, fontsize=8, frameon=False)
     axis.set_aspect("equal", adjustable="datalim")
     axis.tick_params(labelsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    figure.savefig(unfinished, format="png", dpi=100)
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=100)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from genjax_zoo.files import whole
 from genjax_zoo.report.curves import save_curves
 from genjax_zoo.report.maps import save_map
 from genjax_zoo.report.sound import is_sound, save_spectrograms
@@ -40,10 +41,8 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
 def save_grid(path: Path, images: Any, columns: int | None = None) -> None:
     """Writes images [n, H, W, C] in [0, 1] as one PNG."""
     pixels = grid(np.asarray(images), columns)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(unfinished, format="PNG")
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(unfinished, format="PNG")
 
 
 def save_samples(path: Path, x: Any) -> None:

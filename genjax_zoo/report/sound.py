@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from genjax_zoo.files import whole
 from genjax_zoo.math import mu_law, mu_law_inverse, spectrogram
 
 RATE = 8_000  # samples per second
@@ -30,10 +31,8 @@ def save_sound(path: Path, x: Any) -> None:
     from scipy.io import wavfile
 
     samples = np.clip(np.round(waveform(x) * 2**15), -(2**15), 2**15 - 1).astype(np.int16)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    wavfile.write(unfinished, RATE, samples)
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        wavfile.write(unfinished, RATE, samples)
 
 
 def read_sound(path: Path) -> np.ndarray:
@@ -73,7 +72,5 @@ def save_spectrograms(path: Path, x: Any) -> None:
         axis.tick_params(labelsize=7)
     axes[-1, 0].set_xlabel("s", fontsize=8)
     axes[-1, 0].set_ylabel("kHz", fontsize=8)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".tmp")
-    figure.savefig(unfinished, format="png", dpi=100)
-    unfinished.replace(path)
+    with whole(path) as unfinished:
+        figure.savefig(unfinished, format="png", dpi=100)

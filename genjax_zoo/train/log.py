@@ -10,6 +10,8 @@ import rich.progress
 from rich.console import Console
 from rich.table import Column
 
+from genjax_zoo.files import whole
+
 Numbers = Mapping[str, float]
 
 
@@ -45,9 +47,8 @@ class JsonLines:
         """
         if path.exists():
             kept = [line for line in path.read_text().splitlines() if _step(line) <= start]
-            unfinished = path.with_suffix(".tmp")
-            unfinished.write_text("".join(line + "\n" for line in kept))
-            unfinished.replace(path)
+            with whole(path) as unfinished:
+                unfinished.write_text("".join(line + "\n" for line in kept))
         self._file = path.open("a")
 
     def log(self, step: int, metrics: Numbers) -> None:
