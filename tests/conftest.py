@@ -4,6 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # read at NumPy's import: two workers' threads wait for each other
+
 import jax
 import pytest
 

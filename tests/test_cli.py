@@ -243,22 +243,26 @@ def bits(folder):
     return [np.asarray(x).tobytes() for x in jax.tree.leaves(restore(folder)[1]._replace(key=jax.numpy.zeros(())))]
 
 
+def last_saved(folder):
+    return max((int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit()), default=0)
+
+
 def test_killed_and_gone_on_ends_bit_equal(tmp_path):
-    """Kill or stop at a random moment, run the same command: the state is that of an unbroken run."""
-    with start(tmp_path / "unbroken", tmp_path / "log") as unbroken:
-        pass
-    assert unbroken.returncode == 0, (tmp_path / "log").read_text()
-    for how, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 130)):
-        folder, log = tmp_path / how.name, tmp_path / f"{how.name}.log"
-        with start(folder, log) as broken:
-            deadline = time.monotonic() + 120
-            while not any(path.name.isdigit() for path in (folder / "checkpoints").glob("*")):
-                assert time.monotonic() < deadline and broken.poll() is None, log.read_text()
-                time.sleep(0.02)
-            time.sleep(0.2 * random.random())
-            broken.send_signal(how)
-        assert broken.returncode == status, log.read_text()
-        with start(folder, log) as again:
+    """Killed at a random moment, gone on, stopped, gone on by one command: the state is that of an unbroken run."""
+    folder, logs = tmp_path / "broken", iter(tmp_path / f"{i}.log" for i in range(4))
+    with start(tmp_path / "unbroken", next(logs)) as unbroken:
+        for how, status in ((signal.SIGKILL, -9), (signal.SIGTERM, 130)):
+            before, log = last_saved(folder), next(logs)
+            with start(folder, log) as broken:
+                deadline = time.monotonic() + 120
+                while last_saved(folder) == before:
+                    assert time.monotonic() < deadline and broken.poll() is None, log.read_text()
+                    time.sleep(0.02)
+                time.sleep(0.2 * random.random())
+                broken.send_signal(how)
+            assert broken.returncode == status and ("Going on with" in log.read_text()) == bool(before), log.read_text()
+        with start(folder, log := next(logs)) as again:
             pass
         assert again.returncode == 0 and "Going on with" in log.read_text(), log.read_text()
-        assert bits(folder) == bits(tmp_path / "unbroken")
+    assert unbroken.returncode == 0, (tmp_path / "0.log").read_text()
+    assert bits(folder) == bits(tmp_path / "unbroken")

@@ -55,6 +55,10 @@ def test_frechet_of_gaussians():
     far = normal(500, mean=1e3)
     assert frechet(far, far).value == pytest.approx(0, abs=1e-6)
     assert frechet(far, far + np.float32(2)).value == pytest.approx(4 * 6, rel=1e-5)
+    narrow, other = normal(50), normal(40, seed=1, std=2.0)
+    wide = [np.pad(x, ((0, 0), (0, 60))) @ ortho_group.rvs(66, random_state=2) for x in (narrow, other)]
+    for one, two in zip(frechet(narrow, other), frechet(*wide)):  # fewer examples than features
+        assert one == pytest.approx(two, rel=1e-4)
 
 
 def test_frechet_control():

@@ -17,8 +17,9 @@ AT_ONCE = 2**22  # numbers of a pairwise matrix in memory at a time, whatever th
 def frechet(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100) -> Estimate:
     """The squared Fréchet distance of the Gaussians with the features' moments (Dowson & Landau 1982).
 
-    |m - m'|^2 + tr(S + S' - 2 (S^1/2 S' S^1/2)^1/2), in float64. It is biased upwards, the more the fewer the examples:
-    compare it at one n only, and with its floor.
+    |m - m'|^2 + tr(S) + tr(S') - 2 tr((S^1/2 S' S^1/2)^1/2), in float64. The last trace is the sum of the singular
+    values of R R'^T for any roots S = R^T R and S' = R'^T R', which need no more rows than there are examples. It is
+    biased upwards, the more the fewer the examples: compare it at one n only, and with its floor.
 
     Args:
         real: [n, F].
@@ -29,27 +30,27 @@ def frechet(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100) -> Esti
         ValueError: features of another shape, fewer than 2 of them, or not finite.
     """
     real, fake = checked(real=real, fake=fake)
-    weights = (resampled(len(x), resamples, seed) for seed, x in enumerate((real, fake)))
-    moments = [_moments(x, w) for x, w in zip((real, fake), weights)]
-    values = [_between(*one, *other) for one, other in zip(*(zip(*pair) for pair in moments))]
+    weights = [resampled(len(x), resamples, seed) for seed, x in enumerate((real, fake))]
+    values = [_between(real, one, fake, other) for one, other in zip(*weights)]
     return estimate(np.array(values), len(fake))
 
 
+def _between(real: np.ndarray, weights: np.ndarray, fake: np.ndarray, other_weights: np.ndarray) -> float:
+    mean, root = _moments(real, weights)
+    other, other_root = _moments(fake, other_weights)
+    cross = np.linalg.svd(root @ other_root.T, compute_uv=False).sum()
+    return float(np.sum((mean - other) ** 2) + np.sum(root**2) + np.sum(other_root**2) - 2 * cross)
+
+
 def _moments(x: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Means [R, F] and covariances [R, F, F] of weighted examples."""
-    y, n = x.astype(np.float64), len(x)
-    centre = y.mean(axis=0)
-    y -= centre  # so that a mean far from 0 costs no digits
-    means = weights @ y / n
-    squares = np.stack([(y.T * row) @ y for row in weights])
-    return centre + means, (squares - n * means[:, :, None] * means[:, None, :]) / (n - 1)
-
-
-def _between(mean: np.ndarray, covariance: np.ndarray, other: np.ndarray, other_covariance: np.ndarray) -> float:
-    values, vectors = np.linalg.eigh(covariance)
-    root = vectors * np.sqrt(np.maximum(values, 0)) @ vectors.T
-    cross = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ other_covariance @ root), 0)).sum()
-    return float(np.sum((mean - other) ** 2) + np.trace(covariance) + np.trace(other_covariance) - 2 * cross)
+    """The mean [F] of weighted examples, and a root [r, F] of their covariance, r at most n and F."""
+    x, weights = x[weights > 0].astype(np.float64), weights[weights > 0].astype(np.float64)
+    mean = weights @ x / weights.sum()
+    root = (x - mean) * np.sqrt(weights / (weights.sum() - 1))[:, None]
+    if len(root) > root.shape[1]:
+        values, vectors = np.linalg.eigh(root.T @ root)
+        root = np.sqrt(np.maximum(values, 0))[:, None] * vectors.T
+    return mean, root
 
 
 def kernel_distance(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100, at_once: int = AT_ONCE) -> Estimate:
