@@ -8,8 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genjax_zoo import math
-from genjax_zoo.math import strided
-from genjax_zoo.math.convolve import convolve, convolve_by_matmul
 
 KEY = jax.random.key(0)
 
@@ -57,49 +55,3 @@ def test_gradients_survive_extreme_parameters():
         for x in (0.0, 0.5, 1.0):
             gradients = jax.grad(loss, (0, 1))(jnp.full((1, 1), mean), jnp.full((1, 1), -7.0), jnp.full((1, 1), x))
             assert all(jnp.isfinite(g).all() for g in gradients)
-
-
-SHAPES = [(2, 4, 4, 1, 3), (3, 8, 6, 3, 2), (1, 2, 2, 5, 4)]
-
-
-@pytest.mark.parametrize(
-    "by_conv, by_matmul",
-    [
-        (strided.halve_by_conv, strided.halve_by_matmul),
-        (strided.double_by_conv, strided.double_by_matmul),
-    ],
-    ids=("halve", "double"),
-)
-@pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_both_lowerings_are_the_same_convolution(by_conv, by_matmul, shape):
-    b, h, w, c, f = shape
-    x, kernel = jax.random.normal(KEY, (b, h, w, c)), jax.random.normal(jax.random.key(1), (4, 4, c, f))
-    reference, fast = by_conv(x, kernel), by_matmul(x, kernel)
-    np.testing.assert_allclose(fast, reference, atol=1e-5)
-    weights = jax.random.normal(jax.random.key(2), reference.shape)
-    slow, quick = (
-        jax.grad(lambda x, k, run=run: jnp.sum(weights * run(x, k)), (0, 1))(x, kernel) for run in (by_conv, by_matmul)
-    )
-    for a, b in zip(slow, quick):
-        np.testing.assert_allclose(a, b, atol=2e-5)
-    assert (
-        np.abs(by_matmul(x, kernel[::-1]) - reference).max() > 0.1
-    )  # control: a flipped kernel is another convolution
-
-
-@pytest.mark.parametrize(
-    "size, padding", [((3, 3), ((1, 1), (1, 1))), ((2, 5), ((1, 0), (2, 2))), ((1, 2), ((0, 0), (1, 0)))]
-)
-def test_convolutions_are_lax_convolutions(size, padding):
-    """Values and both gradients; a kernel turned around is noticed."""
-    x, kernel = jax.random.normal(jax.random.key(0), (2, 5, 6, 3)), jax.random.normal(jax.random.key(1), (*size, 3, 4))
-    names = ("NHWC", "HWIO", "NHWC")
-
-    def reference(x, kernel):
-        return jax.lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=names)
-
-    for ours in (lambda x, k: convolve_by_matmul(x, k, padding), lambda x, k: convolve(x, k, padding)):
-        np.testing.assert_allclose(ours(x, kernel), reference(x, kernel), atol=1e-5)
-        slopes = [jax.grad(lambda *a, f=f: jnp.sum(jnp.sin(f(*a))), (0, 1))(x, kernel) for f in (ours, reference)]
-        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-4), *slopes)
-    assert np.abs(convolve_by_matmul(x, kernel[:, ::-1], padding) - reference(x, kernel)).max() > 0.1

@@ -13,7 +13,6 @@ from scipy import special, stats
 from genjax_zoo import models
 from genjax_zoo.conformance import conditionals, double_precision
 from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
-from genjax_zoo.math.convolve import convolve_by_matmul
 from genjax_zoo.nn import Streams, shifted
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -183,15 +182,6 @@ def test_control_a_strided_convolution_that_looks_ahead(monkeypatch):
     monkeypatch.setattr(shifted, "convolve", ahead)
     with pytest.raises(AssertionError, match="see number"):
         sees_what_it_claims()
-
-
-def test_strided_convolution_is_laxs():
-    rng = np.random.default_rng(0)
-    x, kernel = jnp.asarray(rng.normal(size=(2, 6, 8, 3))), jnp.asarray(rng.normal(size=(2, 3, 3, 5)))
-    wanted = jax.lax.conv_general_dilated(
-        x, kernel, (2, 2), ((1, 0), (1, 1)), dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    np.testing.assert_allclose(convolve_by_matmul(x, kernel, ((1, 0), (1, 1)), 2), wanted, atol=1e-5)
 
 
 def test_doubling_is_a_transposed_convolution():

@@ -1,63 +1,163 @@
 """Convolutions, lowered as what each platform does best.
 
-XLA's CPU convolution is many times slower inside a scan, where training steps run; there it becomes one matrix product
-of shifted slices, exactly the same sums in another order. Everywhere else `lax.conv` is right. Both are traced, for
-whichever platform comes; under a jit of its own, only once for all layers of one shape. That jit is inlined: as calls
-of one function, the layers made XLA's CPU programs end the process once they came from the compilation cache.
+Everywhere but on CPU that is `lax.conv`. XLA's CPU convolution is as fast as a matrix product of that size, but only
+in one form; it brings the convolutions of gradients into that form outside of loops, and not inside, where training
+steps run: there they take a hundred times as long. So here a convolution, its transpose and its gradients are written
+in that form, as a primitive that knows its derivatives; a kernel's gradient is a matrix product for each of its places.
+
+Both are traced, for whichever platform comes; under a jit of its own, only once for all layers of one shape. That jit
+is inlined: as calls of one function, the layers made XLA's CPU programs end the process once they came from the
+compilation cache.
 """
 
 import functools
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
 
 Array = jax.Array
-Padding = tuple[tuple[int, int], tuple[int, int]]
+Shape = tuple[int, ...]
+Pair = tuple[int, int]  # of rows and columns
+Padding = tuple[Pair, Pair]  # before and after the rows, and the columns
+ONE = (1, 1)
+FEW = 16  # channels: below, one matrix product of all places side by side is faster than one each
+
+
+class Places(NamedTuple):
+    """Which places of x, over which `apart` - 1 zeros were put between two and `padding` around, a kernel meets."""
+
+    padding: Padding
+    strides: Pair = ONE
+    apart: Pair = ONE
+    dilation: Pair = ONE  # of the kernel
 
 
 @functools.partial(jax.jit, static_argnames=("padding", "stride", "groups"), inline=True)
 def convolve(x: Array, kernel: Array, padding: Padding, stride: int = 1, groups: int = 1) -> Array:
     """X [B, H, W, C], kernel [h, w, C / groups, F], zeros added around rows and columns -> [B, H', W', F]."""
-
-    def by_matmul(x: Array, kernel: Array) -> Array:
-        return convolve_by_matmul(x, kernel, padding, stride, groups)
-
-    def by_conv(x: Array, kernel: Array) -> Array:
-        names, strides = ("NHWC", "HWIO", "NHWC"), (stride, stride)
-        return lax.conv_general_dilated(
-            x, kernel, strides, padding, dimension_numbers=names, feature_group_count=groups
-        )
-
-    return lax.platform_dependent(x, kernel, cpu=by_matmul, default=by_conv)
-
-
-def convolve_by_matmul(x: Array, kernel: Array, padding: Padding, stride: int = 1, groups: int = 1) -> Array:
-    """`convolve` as one matrix product per group: each output's window of x, as channels, times the flat kernel."""
-    height, width, channels, features = kernel.shape
-    x = jnp.pad(x, ((0, 0), *padding, (0, 0)))
-    rows, columns = x.shape[1] - height + 1, x.shape[2] - width + 1  # of the windows of stride 1
-    windows = [x[:, i : i + rows : stride, j : j + columns : stride] for i in range(height) for j in range(width)]
-    if groups == 1:
-        return jnp.concatenate(windows, axis=-1) @ kernel.reshape(height * width * channels, features)
-    grouped = jnp.concatenate([w.reshape(*w.shape[:3], groups, channels) for w in windows], axis=-1)
-    flat = kernel.reshape(height * width * channels, groups, features // groups)
-    out = jnp.einsum("bhwgk,kgf->bhwgf", grouped, flat)
-    return out.reshape(*out.shape[:3], features)
+    return _convolve(x, kernel, Places(padding, (stride, stride)), groups)
 
 
 @functools.partial(jax.jit, static_argnames="dilation", inline=True)
 def convolve_causal(x: Array, kernel: Array, dilation: int) -> Array:
     """X [B, T, C] and its own past, `dilation` steps apart, times kernel [size, C, F], the latest last -> [B, T, F]."""
-    size, channels, features = kernel.shape
+    places = Places(((0, 0), ((len(kernel) - 1) * dilation, 0)), dilation=(1, dilation))
+    return _convolve(x[:, None], kernel[None], places)[:, 0]
 
-    def by_matmul(x: Array, kernel: Array) -> Array:
-        past = [jnp.pad(x, ((0, 0), (back * dilation, 0), (0, 0)))[:, : x.shape[1]] for back in range(size)]
-        return jnp.concatenate(past[::-1], axis=-1) @ kernel.reshape(size * channels, features)
 
-    def by_conv(x: Array, kernel: Array) -> Array:
-        before = (((size - 1) * dilation, 0),)
-        names = ("NWC", "WIO", "NWC")
-        return lax.conv_general_dilated(x, kernel, (1,), before, rhs_dilation=(dilation,), dimension_numbers=names)
+@functools.partial(jax.jit, inline=True)
+def halve(x: Array, kernel: Array) -> Array:
+    """Convolution with stride 2 and SAME padding: x [B, H, W, C], kernel [4, 4, C, F] -> [B, H / 2, W / 2, F]."""
+    return _convolve(x, kernel, Places(((1, 1), (1, 1)), strides=(2, 2)))
 
-    return lax.platform_dependent(x, kernel, cpu=by_matmul, default=by_conv)
+
+@functools.partial(jax.jit, inline=True)
+def double(x: Array, kernel: Array) -> Array:
+    """Its transpose, with stride 2 and SAME padding: x [B, H, W, C], kernel [4, 4, C, F] -> [B, 2 H, 2 W, F]."""
+    return _convolve(x, kernel, Places(((2, 2), (2, 2)), apart=(2, 2)))
+
+
+def _convolve(x: Array, kernel: Array, places: Places, groups: int = 1) -> Array:
+    on_cpu = functools.partial(_on_cpu if groups == 1 else _by_groups, places=places)
+    by_conv = functools.partial(_by_conv, places=places, groups=groups)
+    return lax.platform_dependent(x, kernel, cpu=on_cpu, default=by_conv)
+
+
+def _by_conv(x: Array, kernel: Array, places: Places, groups: int = 1) -> Array:
+    padding, strides, apart, dilation = places
+    names = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, strides, padding, apart, dilation, names, groups)
+
+
+def _by_groups(x: Array, kernel: Array, places: Places) -> Array:
+    """One matrix product per group: each output's window of x, as channels, times the flat kernel."""
+    height, width, channels, features = kernel.shape
+    groups = x.shape[-1] // channels
+    windows = [w.reshape(*w.shape[:3], groups, channels) for w in _windows(x, (height, width), places)]
+    flat = kernel.reshape(height * width * channels, groups, features // groups)
+    out = jnp.einsum("bhwgk,kgf->bhwgf", jnp.concatenate(windows, axis=-1), flat)
+    return out.reshape(*out.shape[:3], features)
+
+
+def _windows(x: Array, size: Shape, places: Places) -> list[Array]:
+    """What each place of the kernel meets, [B, H', W', C] each; `apart` is 1."""
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *((*pair, 0) for pair in places.padding), (0, 0, 0)))
+    ends = [side - (n - 1) * d for side, n, d in zip(x.shape[1:3], size, places.dilation)]
+    (rows, columns), (row, column), (down, right) = ends, places.strides, places.dilation
+    return [
+        x[:, i * down : i * down + rows : row, j * right : j * right + columns : column]
+        for i in range(size[0])
+        for j in range(size[1])
+    ]
+
+
+# The CPU's primitive: bilinear, so that its transposes are all that differentiation needs
+
+
+def _on_cpu(x: Array, kernel: Array, places: Places) -> Array:
+    kernel = kernel + jnp.zeros_like(x, shape=kernel.shape)  # varies over the devices that x does
+    return _convolution.bind(x, kernel, places=places)
+
+
+def _shape(x: Any, kernel: Any, *, places: Places) -> Any:
+    return jax.make_jaxpr(functools.partial(_by_conv, places=places))(x, kernel).out_avals[0]
+
+
+def _reverse(x_shape: Shape, kernel_shape: Shape, y_shape: Shape, places: Places) -> Places:
+    """Where a flipped kernel meets the cotangent of y, for that of x."""
+    spread_x = [(side - 1) * apart + 1 for side, apart in zip(x_shape[1:3], places.apart)]
+    spread_y = [(side - 1) * stride + 1 for side, stride in zip(y_shape[1:3], places.strides)]
+    reach = [(side - 1) * dilation for side, dilation in zip(kernel_shape, places.dilation)]
+    rows, columns = (
+        (r - before, x - y + before) for r, (before, _), x, y in zip(reach, places.padding, spread_x, spread_y)
+    )
+    return Places((rows, columns), places.apart, places.strides, places.dilation)
+
+
+def _flipped(kernel: Array) -> Array:
+    return kernel[::-1, ::-1].swapaxes(2, 3)
+
+
+def _gradient_of_x(ct: Array, x: Any, kernel: Array, *, places: Places) -> Array:
+    return _convolution.bind(ct, _flipped(kernel), places=_reverse(x.aval.shape, kernel.shape, ct.shape, places))
+
+
+def _gradient_of_kernel(ct: Array, x: Array, kernel: Any, *, places: Places) -> Array:
+    return _by_places(ct, x, kernel.aval.shape, places)
+
+
+def _by_places(ct: Array, x: Array, shape: Shape, places: Places) -> Array:
+    """A kernel's gradient: what each of its places met, times what became of it."""
+    if places.apart != ONE:  # of a transpose, in whose sum ct and x have each other's part
+        back = _reverse(x.shape, shape, ct.shape, places)
+        return _flipped(_by_places(x, ct, (*shape[:2], shape[3], shape[2]), back))
+    flat, met = ct.reshape(-1, shape[3]), _windows(x, shape[:2], places)
+    if shape[2] < FEW:
+        met = [jnp.concatenate(met, axis=-1)]
+    return jnp.concatenate([w.reshape(-1, w.shape[-1]).T @ flat for w in met]).reshape(shape)
+
+
+def _over_batches(
+    arrays: tuple[Array, Array], axes: tuple[int | None, int | None], *, places: Places
+) -> tuple[Array, int]:
+    """Images of a batch are more images; kernels of a batch take turns, as XLA's CPU convolution has no such thing."""
+    x, kernel = (a if axis is None else jnp.moveaxis(a, axis, 0) for a, axis in zip(arrays, axes))
+    bind = functools.partial(_convolution.bind, places=places)
+    if axes[1] is None:
+        y = bind(x.reshape(-1, *x.shape[2:]), kernel)
+        return y.reshape(*x.shape[:2], *y.shape[1:]), 0
+    if axes[0] is None:
+        return lax.map(functools.partial(bind, x), kernel), 0
+    return lax.map(lambda both: bind(*both), (x, kernel)), 0
+
+
+_convolution = Primitive("cpu_convolution")
+_convolution.def_impl(jax.jit(_by_conv, static_argnames="places"))
+_convolution.def_abstract_eval(_shape)
+mlir.register_lowering(_convolution, mlir.lower_fun(_by_conv, multiple_results=False))
+ad.defbilinear(_convolution, _gradient_of_x, _gradient_of_kernel)
+batching.primitive_batchers[_convolution] = _over_batches

@@ -10,8 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax.linen.dtypes import promote_dtype
 
-from genjax_zoo.math.convolve import Padding, convolve
-from genjax_zoo.math.strided import double, halve
+from genjax_zoo.math.convolve import Padding, convolve, double, halve
 from genjax_zoo.nn.norm import Norm, no_norm
 
 INIT = nn.initializers.normal(0.02)  # Radford et al. 2015

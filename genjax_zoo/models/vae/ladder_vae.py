@@ -18,7 +18,7 @@ import numpy as np
 from genjax_zoo.core import Array, Batch, Key, Model, Terms
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Gaussian, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled
-from genjax_zoo.math.strided import double, halve
+from genjax_zoo.math.convolve import double, halve
 from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import Conv, GatedBlocks, Strided
 
