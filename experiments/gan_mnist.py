@@ -1,9 +1,10 @@
-"""The original GAN of dense layers on MNIST, and WGAN-GP, DRAGAN or LeCam by a flag.
+"""The original GAN's dense networks on MNIST, in the game of WGAN-GP; the original game, DRAGAN or LeCam by flags.
 
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/gan_mnist.py
-    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/gan_mnist.py --adversary wasserstein --wgan-gp 10
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/gan_mnist.py --adversary non_saturating --wgan-gp 0
 
-FOLDER/mnist holds MNIST's four files.
+FOLDER/mnist holds MNIST's four files. With these networks the original game, the second command, collapses to one digit
+within 10,000 steps; the penalised one does not.
 """
 
 import optax
@@ -13,15 +14,15 @@ from genjax_zoo import Experiment, Player, classifiers, data, evals, losses, mai
 
 def experiment(
     *,
-    adversary: str = "non_saturating",
-    wgan_gp: float = 0.0,
+    adversary: str = "wasserstein",
+    wgan_gp: float = 10.0,
     dragan: float = 0.0,
     lecam: float = 0.0,
     learning_rate: float = 2e-4,
     batch_size: int = 100,
-    steps: int = 60_000,
+    steps: int = 20_000,
 ) -> Experiment:
-    """GAN (Goodfellow et al. 2014).
+    """GAN (Goodfellow et al. 2014) and WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028).
 
     Args:
         adversary: the game: minimax, non_saturating, least_squares, hinge, wasserstein, relativistic, ...

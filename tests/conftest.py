@@ -17,6 +17,11 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def pytest_make_parametrize_id(val):
+    """Bytes are not a test's name: gzip's hold the time, and two processes would not collect the same tests."""
+    return f"{len(val)} bytes" if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items):
     """Two processes compile side by side; tests with programs in common stay together: a file's, or a model's laws."""
     for item in items:
