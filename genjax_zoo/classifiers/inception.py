@@ -174,10 +174,10 @@ def _layer(
     del channels, kernel  # the weights have them
     y = jax.lax.conv_general_dilated(
         x,
-        weights[f"{name}.conv.weight"],
+        weights[f"{name}.conv.weight"].transpose(2, 3, 1, 0),  # XLA on CPU is a hundred times slower without, in loops
         (stride, stride),
         [(pad[0], pad[0]), (pad[1], pad[1])],
-        dimension_numbers=("NHWC", "OIHW", "NHWC"),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
         precision=jax.lax.Precision.HIGHEST,
     )
     scale = weights[f"{name}.bn.weight"] / jnp.sqrt(weights[f"{name}.bn.running_var"] + 1e-3)
