@@ -2,6 +2,7 @@
 
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/gan_mnist.py
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/gan_mnist.py --adversary non_saturating --wgan-gp 0
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/gan_mnist.py --adversary non_saturating --wgan-gp 0 --dragan 10
 
 FOLDER/mnist holds MNIST's four files. With these networks the original game, the second command, collapses to one digit
 within 10,000 steps; the penalised one does not.
