@@ -3,7 +3,7 @@
 Everywhere but on CPU that is `lax.conv`. XLA's CPU convolution is as fast as a matrix product of that size, but only
 in one form; it brings the convolutions of gradients into that form outside of loops, and not inside, where training
 steps run: there they take three to a hundred times as long. So here a convolution, its transpose and its gradients are
-written in that form, as a primitive that knows its derivatives; a kernel's gradient is a product for each of its places.
+written in that form, as a primitive that knows its derivatives; a kernel's gradient is one product per place.
 
 Both are traced, for whichever platform comes; under a jit of its own, only once for all layers of one shape. That jit
 is inlined: as calls of one function, the layers made XLA's CPU programs end the process once they came from the
