@@ -40,6 +40,7 @@ def experiment(
         data=data.load("digits", "train", batch_size=batch_size),
         evals={"samples": evals.sample_grid(n=64)},
         steps=6_000,
+        steps_per_call=10,
     )
 
 

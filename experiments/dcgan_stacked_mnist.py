@@ -56,6 +56,7 @@ def experiment(
         },
         alarms=(train.critic_wins(), train.collapsed("health/coverage", below=0.2)),
         steps=steps,
+        steps_per_call=10,
         eval_every=max(1, steps // 5),
     )
 

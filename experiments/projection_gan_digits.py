@@ -38,6 +38,7 @@ def experiment(
         },
         alarms=(train.critic_wins(), train.collapsed("health/coverage")),
         steps=steps,
+        steps_per_call=10,
     )
 
 

@@ -47,6 +47,7 @@ def experiment(
         evals={"modes": evals.stacked_modes(mode_samples), "samples": evals.sample_grid(n=64)},
         alarms=(train.critic_wins(),),
         steps=steps,
+        steps_per_call=10,
         eval_every=max(1, steps // 5),
     )
 

@@ -41,6 +41,7 @@ def experiment(
             "reconstructions": evals.reconstructions(data.load("digits", "test", batch_size=250), n=32),
         },
         steps=4_000,
+        steps_per_call=10,
     )
 
 

@@ -45,6 +45,12 @@ CASES = {  # ours, lax's, the shapes of x and of the kernel
         (2, 7, 8, 3),
         (2, 3, 3, 5),
     ),
+    "blocks": (
+        lambda x, k: convolve(x, k, ((1, 2), (2, 1)), 2),
+        lambda x, k: reference(x, k, ((1, 2), (2, 1)), (2, 2)),
+        (2, 6, 7, 3),
+        (2, 4, 3, 5),
+    ),
     "groups": (
         lambda x, k: convolve(x, k, SAME, groups=3),
         lambda x, k: reference(x, k, SAME, groups=3),

@@ -3,7 +3,8 @@
 Everywhere but on CPU that is `lax.conv`. XLA's CPU convolution is as fast as a matrix product of that size, but only
 in one form; it brings the convolutions of gradients into that form outside of loops, and not inside, where training
 steps run: there they take three to a hundred times as long. So here a convolution, its transpose and its gradients are
-written in that form, as a primitive that knows its derivatives; a kernel's gradient is one product per place.
+written in that form, or as products where these are faster still, as a primitive that knows its derivatives: strides
+by blocks, a transpose by adding up what overlaps, a kernel's gradient as one product per place.
 
 Both are traced, for whichever platform comes; under a jit of its own, only once for all layers of one shape. That jit
 is inlined: as calls of one function, the layers made XLA's CPU programs end the process once they came from the
@@ -103,6 +104,81 @@ def _on_cpu(x: Array, kernel: Array, places: Places) -> Array:
     return _convolution.bind(x, kernel, places=places)
 
 
+def _by_form(x: Array, kernel: Array, *, places: Places) -> Array:
+    if places.strides == places.dilation == ONE != places.apart:
+        return _by_overlap(x, kernel, places)
+    return (_by_blocks if _has_blocks(kernel.shape, places) else _by_conv)(x, kernel, places)
+
+
+def _by_overlap(x: Array, kernel: Array, places: Places) -> Array:
+    """A transpose: each place of x times the whole kernel, and what falls on one place of the result is added up."""
+    height, width, channels, features = kernel.shape
+    flat = x.reshape(-1, channels) @ kernel.transpose(2, 0, 1, 3).reshape(channels, -1)
+    products = flat.reshape(*x.shape[:3], height, width, features)
+    ends = _results(x.shape, kernel.shape, places)
+    lengths = [-(-end // apart) for end, apart in zip(ends, places.apart)]
+
+    def meet(axis: int) -> list[list[tuple[int, int]]]:
+        """For results that lie `apart` from each other: places of the kernel, and how far off the x they meet is."""
+        apart, before = places.apart[axis], places.padding[axis][0]
+        reach = [[(k, *divmod(first + k - before, apart)) for k in range(kernel.shape[axis])] for first in range(apart)]
+        return [[(k, off) for k, off, rest in ks if not rest] for ks in reach]
+
+    def moved(product: Array, *offs: int) -> Array:
+        pads = [(-off, length - side + off, 0) for off, length, side in zip(offs, lengths, x.shape[1:3])]
+        return lax.pad(product, jnp.zeros((), x.dtype), ((0, 0, 0), *pads, (0, 0, 0)))
+
+    def added(rows: list[tuple[int, int]], columns: list[tuple[int, int]]) -> Array:
+        parts = [moved(products[:, :, :, i, j], down, right) for i, down in rows for j, right in columns]
+        return functools.reduce(jnp.add, parts, jnp.zeros((len(x), *lengths, features), x.dtype))
+
+    y = jnp.stack([jnp.stack([added(rows, columns) for columns in meet(1)], axis=3) for rows in meet(0)], axis=2)
+    rows, columns = (length * apart for length, apart in zip(lengths, places.apart))
+    return y.reshape(len(x), rows, columns, features)[:, : ends[0], : ends[1]]
+
+
+def _has_blocks(kernel: Shape, places: Places) -> bool:
+    _, strides, apart, dilation = places
+    return apart == dilation == ONE != strides and not any(n % stride for n, stride in zip(kernel, strides))
+
+
+def _by_blocks(x: Array, kernel: Array, places: Places) -> Array:
+    """Strides: blocks of x, as many places as a stride is wide and high, are the channels of a smaller convolution."""
+    met = _blocks(x, kernel.shape, places)
+    (rows, columns), (row, column) = kernel.shape[:2], places.strides
+    kernel = kernel.reshape(rows // row, row, columns // column, column, *kernel.shape[2:]).swapaxes(1, 2)
+    met = _together(met)
+    products = [_flat(w) @ k for w, k in zip(met, kernel.reshape(len(met), -1, kernel.shape[-1]))]
+    return functools.reduce(jnp.add, products).reshape(*met[0].shape[:3], -1)
+
+
+def _blocks(x: Array, kernel: Shape, places: Places) -> list[Array]:
+    """What each block of the kernel meets, [B, H', W', places of a block * C] each."""
+    size, strides = [n // stride for n, stride in zip(kernel, places.strides)], places.strides
+    counts = [n + k - 1 for n, k in zip(_results(x.shape, kernel, places), size)]
+    ends = zip(places.padding, counts, strides, x.shape[1:3])
+    pads = [(before, count * stride - side - before, 0) for (before, _), count, stride, side in ends]
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *pads, (0, 0, 0)))
+    x = x.reshape(len(x), counts[0], strides[0], counts[1], strides[1], x.shape[3]).swapaxes(2, 3)
+    return _windows(x.reshape(*x.shape[:3], -1), (size[0], size[1]), Places(((0, 0), (0, 0))))
+
+
+def _together(met: list[Array]) -> list[Array]:
+    """Side by side where few channels are met, for one product instead of one each."""
+    return [jnp.concatenate(met, axis=-1)] if met[0].shape[-1] < FEW else met
+
+
+def _flat(x: Array) -> Array:
+    return x.reshape(-1, x.shape[-1])
+
+
+def _results(x: Shape, kernel: Shape, places: Places) -> list[int]:
+    """How many rows and columns come out."""
+    spread = [(side - 1) * apart + 1 + sum(pair) for side, apart, pair in zip(x[1:3], places.apart, places.padding)]
+    kernel_spread = [(side - 1) * dilation for side, dilation in zip(kernel, places.dilation)]
+    return [(a - b - 1) // stride + 1 for a, b, stride in zip(spread, kernel_spread, places.strides)]
+
+
 def _shape(x: Any, kernel: Any, *, places: Places) -> Any:
     return jax.make_jaxpr(functools.partial(_by_conv, places=places))(x, kernel).out_avals[0]
 
@@ -135,10 +211,13 @@ def _by_places(ct: Array, x: Array, shape: Shape, places: Places) -> Array:
     if places.apart != ONE:  # of a transpose, in whose sum ct and x have each other's part
         back = _reverse(x.shape, shape, ct.shape, places)
         return _flipped(_by_places(x, ct, (*shape[:2], shape[3], shape[2]), back))
-    flat, met = ct.reshape(-1, shape[3]), _windows(x, shape[:2], places)
-    if shape[2] < FEW:
-        met = [jnp.concatenate(met, axis=-1)]
-    return jnp.concatenate([w.reshape(-1, w.shape[-1]).T @ flat for w in met]).reshape(shape)
+    in_blocks = _has_blocks(shape, places)
+    met = _blocks(x, shape, places) if in_blocks else _windows(x, shape[:2], places)
+    gradient = jnp.concatenate([_flat(w).T @ _flat(ct) for w in _together(met)])
+    if in_blocks:
+        (row, column), (rows, columns) = places.strides, shape[:2]
+        gradient = gradient.reshape(rows // row, columns // column, row, column, *shape[2:]).swapaxes(1, 2)
+    return gradient.reshape(shape)
 
 
 def _over_batches(
@@ -156,8 +235,8 @@ def _over_batches(
 
 
 _convolution = Primitive("cpu_convolution")
-_convolution.def_impl(jax.jit(_by_conv, static_argnames="places"))
+_convolution.def_impl(jax.jit(_by_form, static_argnames="places"))
 _convolution.def_abstract_eval(_shape)
-mlir.register_lowering(_convolution, mlir.lower_fun(_by_conv, multiple_results=False))
+mlir.register_lowering(_convolution, mlir.lower_fun(_by_form, multiple_results=False))
 ad.defbilinear(_convolution, _gradient_of_x, _gradient_of_kernel)
 batching.primitive_batchers[_convolution] = _over_batches
