@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import json
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -24,7 +25,7 @@ from genjax_zoo.files import whole
 from genjax_zoo.report import Pictures
 from genjax_zoo.train.checkpoint import Checkpoints
 from genjax_zoo.train.log import JsonLines, Sink
-from genjax_zoo.train.loop import Diverged, check_finite, evaluate, means_over_steps, sound_alarms
+from genjax_zoo.train.loop import Diverged, Interrupts, check_finite, evaluate, means_over_steps, sound_alarms
 from genjax_zoo.train.parallel import member_mesh
 from genjax_zoo.train.step import leaf_names
 from genjax_zoo.train.sweep import create_states, member, stacked, sweep_program
@@ -92,6 +93,7 @@ def sweep(make: runs.Make, members: Sequence[Member], *, show: Callable[[str], N
 
     Raises:
         ValueError: a swept number that decides the program's shapes, or data that do not fit the model.
+        KeyboardInterrupt: SIGINT or SIGTERM came; all members are saved first.
     """
     first, names = members[0].experiment, list(members[0].numbers)
     mesh = member_mesh(len(members))
@@ -115,7 +117,11 @@ def sweep(make: runs.Make, members: Sequence[Member], *, show: Callable[[str], N
             )
             states = stacked([m.checkpoints.restore(start, target) for m in members], mesh)
             show(f"Going on at step {start:,}.")
-        _train(members, program, numbers, states, data, start, show)
+        with Interrupts() as interrupted:
+            states = _train(members, program, numbers, states, data, start, show, interrupted)
+        for index, m in enumerate(members):
+            if not (m.failed or m.results):  # nothing was left to train
+                m.results = evaluate(m.experiment, _one(states, index), m.sinks)
     return table(members)
 
 
@@ -127,7 +133,8 @@ def _train(
     data: Sequence[Any],
     step: int,
     show: Callable[[str], None],
-) -> None:
+    interrupted: threading.Event,
+) -> TrainState:
     first = members[0].experiment
     stream = None if first.data.resident else first.data.stream(step, first.steps)
     pending: list[tuple[int, Any]] = []
@@ -139,8 +146,9 @@ def _train(
         states, metrics = program(numbers, states, source, count)
         pending.append((step, metrics))
         step += count
+        stop = interrupted.is_set()
         log, evaluation, save = (
-            step == first.steps or step // every > before // every
+            stop or step == first.steps or step // every > before // every
             for every in (first.log_every, first.eval_every, first.save_every)
         )
         if not (log or evaluation or save):
@@ -158,12 +166,15 @@ def _train(
         for index, m in enumerate(members):
             if m.failed or not (evaluation or save):
                 continue
-            state = jax.device_put(member(states, index), _alone())
-            if evaluation:
+            state = _one(states, index)
+            if evaluation and not stop:
                 m.results = evaluate(m.experiment, state, m.sinks)
             if save or (evaluation and m.experiment.best in m.results):
-                m.checkpoints.save(step, state, m.results if evaluation else {})
+                m.checkpoints.save(step, state, m.results if evaluation and not stop else {})
+        if stop:
+            raise KeyboardInterrupt(f"stopped at step {step}")
         clock, counted = time.perf_counter(), step
+    return states
 
 
 def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
@@ -249,6 +260,10 @@ def save_table(folder: Path, rows: Sequence[Row]) -> Path:
 
 def _read(stream: Any, count: int) -> Any:
     return jax.tree.map(lambda *parts: np.stack(parts), *(next(stream) for _ in range(count)))
+
+
+def _one(states: TrainState, index: int) -> TrainState:
+    return jax.device_put(member(states, index), _alone())
 
 
 def _alone() -> Any:

@@ -1,6 +1,7 @@
 """A sweep's members are the runs that `train` makes, whatever the family, however many devices; and it goes on."""
 
 import json
+import signal
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from genjax_zoo import Experiment, Player, cli, data, evals, fit, losses, models, restore, wrap
 from genjax_zoo import run as runs
+from genjax_zoo import sweep as sweeps
 from genjax_zoo.train.parallel import member_mesh
 
 FILE = """
@@ -112,6 +114,7 @@ def test_a_sweep_goes_on_and_tells_mean_and_error(file, tmp_path, capsys):
     swept(file, tmp_path / "parts", "--seeds", "3", "--steps", "4")
     parts = swept(file, tmp_path / "parts", "--seeds", "3", "--steps", "8")
     assert parts == whole and "Going on at step 4" in capsys.readouterr().out
+    assert swept(file, tmp_path / "parts", "--seeds", "3", "--steps", "8") == whole  # nothing left to train
     one = tmp_path / "parts" / "seed=1"
     cli.console(["train", str(file), "--workdir", str(one), "--seed", "1", "--steps", "10"])  # a run like any other
     assert int(restore(one)[1].step) == 10
@@ -123,6 +126,17 @@ def test_a_sweep_goes_on_and_tells_mean_and_error(file, tmp_path, capsys):
     assert row["seeds"] == 3 and row["failed"] == {} and len(found["values"]) == 3
     np.testing.assert_allclose(found["mean"], np.mean(found["values"]))
     np.testing.assert_allclose(found["standard_error"], np.std(found["values"], ddof=1) / 3**0.5)
+
+
+def test_a_stopped_sweep_loses_no_step(file, tmp_path, capsys, monkeypatch):
+    flags = ("--seeds", "2", "--steps", "8", "--log-every", "2", "--save-every", "8")
+    whole = swept(file, tmp_path / "whole", *flags)
+    signals = iter([signal.SIGTERM])
+    with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
+        patch.setattr(sweeps, "sound_alarms", lambda *_: [signal.raise_signal(number) for number in signals])
+        swept(file, tmp_path / "parts", *flags)
+    assert stopped.value.code == 130 and "Stopped at step 4" in capsys.readouterr().err
+    assert swept(file, tmp_path / "parts", *flags) == whole and "Going on at step 4" in capsys.readouterr().out
 
 
 def test_a_member_that_breaks_leaves_the_others(file, tmp_path, capsys):

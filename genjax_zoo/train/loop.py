@@ -73,7 +73,7 @@ def run_steps(
     step = int(state.step)
     results: Mapping[str, float] = {}
     numbers: dict[str, float] = {}
-    with _Interrupts() as interrupted:
+    with Interrupts() as interrupted:
         while step < experiment.steps:
             before = step
             state, step = loop.call(state, step)
@@ -257,7 +257,7 @@ def check_finite(start: int, metrics: Mapping[str, Any], leaves: Mapping[str, Se
         )
 
 
-class _Interrupts:
+class Interrupts:
     """Turns SIGINT and SIGTERM into an event for the time of a `with`; a second signal acts at once."""
 
     def __enter__(self) -> threading.Event:
