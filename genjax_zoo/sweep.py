@@ -2,6 +2,7 @@
 
 FOLDER/sweep.json         the table: each setting's numbers, mean and standard error over its seeds
 FOLDER/seed=0,.../        a run folder like any other: sample, eval, latent and train take it
+FOLDER/seed=0,.../left    why this member left the sweep, if it did
 """
 
 import contextlib
@@ -32,6 +33,7 @@ from genjax_zoo.train.sweep import create_states, member, stacked, sweep_program
 
 Flags = Mapping[str, Any]
 Row = dict[str, Any]
+LEFT = "left"
 
 
 @dataclasses.dataclass
@@ -115,7 +117,11 @@ def sweep(make: runs.Make, members: Sequence[Member], *, show: Callable[[str], N
             target = jax.tree.map(
                 lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_alone()), member(states, 0)
             )
-            states = stacked([m.checkpoints.restore(start, target) for m in members], mesh)
+            restored = [
+                _one(states, index) if m.failed else m.checkpoints.restore(start, target)
+                for index, m in enumerate(members)
+            ]
+            states = stacked(restored, mesh)
             show(f"Going on at step {start:,}.")
         with Interrupts() as interrupted:
             states = _train(members, program, numbers, states, data, start, show, interrupted)
@@ -139,7 +145,7 @@ def _train(
     stream = None if first.data.resident else first.data.stream(step, first.steps)
     pending: list[tuple[int, Any]] = []
     clock, counted = time.perf_counter(), step
-    while step < first.steps:
+    while step < first.steps and not all(m.failed for m in members):
         before, k = step, first.steps_per_call
         count = min(k - step % k, first.steps - step)
         source = tuple(data) if stream is None else _read(stream, count)
@@ -178,12 +184,14 @@ def _train(
 
 
 def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
-    """Opens folders and logs; the latest step that every member has saved, or 0."""
+    """Opens folders and logs; the latest step that every member has saved that has not left, or 0."""
     for m in members:
+        m.failed = (m.folder / LEFT).read_text() if (m.folder / LEFT).exists() else ""
+    staying = [m for m in members if not m.failed]
+    for m in staying:
         m.checkpoints = opened.enter_context(Checkpoints(m.folder / "checkpoints", best=m.experiment.best))
-    common = set.intersection(*(set(m.checkpoints.steps) for m in members))
-    start = max(common, default=0)
-    for m in members:
+    start = max(set.intersection(*(set(m.checkpoints.steps) for m in staying)) if staying else (), default=0)
+    for m in staying:
         later = [step for step in m.checkpoints.steps if step > start]
         if later:
             raise ValueError(
@@ -204,6 +212,8 @@ def _log(m: Member, step: int, fetched: Sequence[tuple[int, Any]], rate: float, 
             check_finite(at, metrics, leaves)
     except Diverged as error:
         m.failed, m.results = str(error), {}
+        with whole(m.folder / LEFT) as unfinished:
+            unfinished.write_text(m.failed)
         for sink in m.sinks:
             sink.warn(step, m.failed)
         return

@@ -140,11 +140,15 @@ def test_a_stopped_sweep_loses_no_step(file, tmp_path, capsys, monkeypatch):
 
 
 def test_a_member_that_breaks_leaves_the_others(file, tmp_path, capsys):
-    rows = swept(file, tmp_path / "sweep", "--seeds", "1", "--learning-rate", "0.01,1e30", "--steps", "6")
+    flags = ("--learning-rate", "0.01,1e30", "--steps")
+    swept(file, tmp_path / "parts", *flags, "4")
+    rows = swept(file, tmp_path / "sweep", *flags, "6")
+    assert swept(file, tmp_path / "parts", *flags, "6") == rows  # who left does not keep the others from going on
     good, bad = rows
     assert good["failed"] == {} and np.isfinite(good["results"]["test/nelbo"]["mean"])
     assert bad["results"] == {} and "of player 'vae' is not finite" in bad["failed"]["learning_rate=1e+30,seed=0"]
-    assert "left the sweep" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "left the sweep" in out and "Going on at step 4" in out
 
 
 @pytest.mark.parametrize(
