@@ -52,7 +52,7 @@ def experiment(
             "health": evals.held_out_coverage(test, classifiers.mnist().features),
             "samples": evals.sample_grid(n=64),
         },
-        alarms=(train.critic_wins(), train.collapsed("health/coverage")),
+        alarms=(train.collapsed("health/coverage"), *(() if adversary == "wasserstein" else (train.critic_wins(),))),
         steps=steps,
         steps_per_call=10,
     )

@@ -25,6 +25,11 @@ def causal(x, kernel, dilation):
     return reference(x[:, None], kernel[None], padding, dilation=(1, dilation))[:, 0]
 
 
+def back(f, ct, side):
+    """The gradient of x, an image [B, side, side, 2]."""
+    return jax.vjp(f, jnp.zeros_like(ct, shape=(len(ct), side, side, 2)))[1](ct)[0]
+
+
 CASES = {  # ours, lax's, the shapes of x and of the kernel
     "same": (lambda x, k: convolve(x, k, SAME), lambda x, k: reference(x, k, SAME), (2, 5, 6, 3), (3, 3, 3, 4)),
     "many channels": (
@@ -63,6 +68,12 @@ CASES = {  # ours, lax's, the shapes of x and of the kernel
         lambda x, k: lax.conv_transpose(x, k, (2, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")),
         (2, 6, 5, 3),
         (4, 4, 3, 2),
+    ),
+    "wider apart than the kernel": (
+        lambda x, k: back(lambda y: convolve(y, k, SAME, 4), x, 9),
+        lambda x, k: back(lambda y: reference(y, k, SAME, (4, 4)), x, 9),
+        (2, 3, 3, 3),
+        (3, 3, 2, 3),
     ),
     "past": (lambda x, k: convolve_causal(x, k, 4), lambda x, k: causal(x, k, 4), (2, 11, 3), (2, 3, 4)),
     "past before all": (lambda x, k: convolve_causal(x, k, 20), lambda x, k: causal(x, k, 20), (2, 11, 3), (3, 3, 4)),

@@ -130,7 +130,7 @@ def _by_overlap(x: Array, kernel: Array, places: Places) -> Array:
 
     def added(rows: list[tuple[int, int]], columns: list[tuple[int, int]]) -> Array:
         parts = [moved(products[:, :, :, i, j], down, right) for i, down in rows for j, right in columns]
-        return functools.reduce(jnp.add, parts, jnp.zeros((len(x), *lengths, features), x.dtype))
+        return functools.reduce(jnp.add, parts or [jnp.zeros((len(x), *lengths, features), x.dtype)])
 
     y = jnp.stack([jnp.stack([added(rows, columns) for columns in meet(1)], axis=3) for rows in meet(0)], axis=2)
     rows, columns = (length * apart for length, apart in zip(lengths, places.apart))
@@ -144,10 +144,9 @@ def _has_blocks(kernel: Shape, places: Places) -> bool:
 
 def _by_blocks(x: Array, kernel: Array, places: Places) -> Array:
     """Strides: blocks of x, as many places as a stride is wide and high, are the channels of a smaller convolution."""
-    met = _blocks(x, kernel.shape, places)
+    met = _together(_blocks(x, kernel.shape, places))
     (rows, columns), (row, column) = kernel.shape[:2], places.strides
     kernel = kernel.reshape(rows // row, row, columns // column, column, *kernel.shape[2:]).swapaxes(1, 2)
-    met = _together(met)
     products = [_flat(w) @ k for w, k in zip(met, kernel.reshape(len(met), -1, kernel.shape[-1]))]
     return functools.reduce(jnp.add, products).reshape(*met[0].shape[:3], -1)
 

@@ -10,7 +10,10 @@ from genjax_zoo.core import Alarm
 
 
 def critic_wins(player: str = "critic", above: float = 0.99) -> Alarm:
-    """The critic tells nearly all fakes: what the generator learns from it may fade, or the game be lost."""
+    """The critic tells nearly all fakes: what the generator learns from it may fade, or the game be lost.
+
+    No alarm for the Wasserstein game, whose critic is to be trained to its optimum.
+    """
 
     def alarm(numbers: Mapping[str, float]) -> str | None:
         accuracy = numbers.get(f"{player}/accuracy", 0.0)
