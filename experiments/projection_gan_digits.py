@@ -34,7 +34,7 @@ def experiment(
         data=data.load("digits", "train", batch_size=batch_size, conditions=("label",)),
         evals={
             "health": evals.held_out_coverage(data.load("digits", "test", batch_size=250, conditions=("label",))),
-            "samples": evals.sample_grid(n=80, cond={"label": jnp.repeat(jnp.arange(10), 8)}),
+            "samples": evals.sample_grid(n=100, cond={"label": jnp.repeat(jnp.arange(10), 10)}),
         },
         alarms=(train.critic_wins(), train.collapsed("health/coverage")),
         steps=steps,

@@ -16,7 +16,8 @@ def experiment(
     points: str = "grid25",
     gamma: float = 0.3,
     hidden: int = 128,
-    learning_rate: float = 4e-3,
+    layers: int = 8,
+    learning_rate: float = 2e-3,
     batch_size: int = 256,
     steps: int = 20_000,
 ) -> Experiment:
@@ -25,12 +26,13 @@ def experiment(
     Args:
         points: the set, grid25 or ring8.
         gamma: of R1 and R2, whose weights are gamma / 2.
-        hidden: width of the networks' three layers.
+        hidden: width of the networks' layers.
+        layers: how many; what lies between modes are the places where the generator jumps, and deep ones jump shorter.
         learning_rate: Adam's step size at first, for both; it falls to zero by a cosine.
         batch_size: points per step, over all devices.
         steps: train up to this step.
     """
-    model = models.r3gan(shape=(2,), latent=2, hidden=(hidden,) * 3)
+    model = models.r3gan(shape=(2,), latent=2, hidden=(hidden,) * layers)
     critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.r1, r2=losses.r2)
     adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps), b1=0.0, b2=0.9)
     weights = {"adversarial": 1.0, "r1": gamma / 2, "r2": gamma / 2}
