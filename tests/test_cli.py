@@ -197,6 +197,7 @@ def test_debug_shows_the_traceback(tmp_path):
         run("train", file, "--shape", "16", "--debug")
 
 
+@pytest.mark.processes
 def test_help_is_quick_and_imports_no_jax():
     code = "import sys, genjax_zoo.cli as c\ntry: c.console(['--help'])\nfinally: print('jax' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -247,6 +248,7 @@ def last_saved(folder):
     return max((int(path.name) for path in (folder / "checkpoints").glob("*") if path.name.isdigit()), default=0)
 
 
+@pytest.mark.processes
 def test_killed_and_gone_on_ends_bit_equal(tmp_path):
     """Killed at a random moment, gone on, stopped, gone on by one command: the state is that of an unbroken run."""
     folder, logs = tmp_path / "broken", iter(tmp_path / f"{i}.log" for i in range(4))

@@ -219,7 +219,7 @@ def test_points_have_the_density_of_their_card(name, entropy):
 
 
 @pytest.mark.parametrize("train", (True, False))
-@pytest.mark.parametrize("workers", (0, pytest.param(2, marks=pytest.mark.slow)))
+@pytest.mark.parametrize("workers", (0, pytest.param(2, marks=(pytest.mark.slow, pytest.mark.processes))))
 def test_streamed_is_resident(train, workers):
     """Bit for bit, in every shard, from any step on, and whoever reads ahead."""
     split = "train" if train else "test"

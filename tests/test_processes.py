@@ -63,6 +63,7 @@ def free_address():
         return f"127.0.0.1:{probe.getsockname()[1]}"
 
 
+@pytest.mark.processes
 def test_two_processes_then_one(tmp_path):
     address = free_address()
     command = [sys.executable, "-c", CHILD]

@@ -1,9 +1,12 @@
 """What the README says can be done."""
 
+import itertools
 import re
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from genjax_zoo import cli, restore
 from genjax_zoo.run import load_experiment
@@ -28,6 +31,7 @@ def test_experiments_named_exist():
     assert {p.stem for p in (ROOT / "experiments").glob("*.py")} <= set(named)
 
 
+@pytest.mark.processes
 def test_commands_are_what_ci_runs():
     script = (ROOT / ".ci/run").read_text()
     assert "README.md" in script
@@ -36,3 +40,17 @@ def test_commands_are_what_ci_runs():
     )
     for command in re.findall(r"^    genjax-zoo (\w+)", README, re.M):
         assert command in done.stdout
+
+
+def test_every_test_is_run_whatever_its_marks():
+    """Once by .ci/run, or in the night; the expressions are Python's, too."""
+    script, night = ((ROOT / path).read_text() for path in (".ci/run", ".github/workflows/nightly.yml"))
+    steps = re.findall(r'tests "(.*)"', script)
+    nightly = re.findall(r"pytest -m (\w+)", night)
+    marks = ("slow", "mutants", "processes", "browser")
+    assert len(steps) == len(nightly) == 2
+    for has in itertools.product((False, True), repeat=len(marks)):
+        names = dict(zip(marks, has))
+        by_day, by_night = ([step for step in found if eval(step, {}, names)] for found in (steps, nightly))
+        assert by_day or by_night, f"nothing runs a test of {names}"
+        assert len(by_day) < 2, f"a test of {names} runs twice"

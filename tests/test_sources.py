@@ -183,6 +183,7 @@ def killed_half_way(*argv):
     process.communicate()
 
 
+@pytest.mark.processes
 def test_killed_while_tfds_prepares(own_folders):
     write_idx(own_folders / "mnist")
     killed_half_way()
@@ -194,6 +195,7 @@ def test_killed_while_tfds_prepares(own_folders):
     assert not list((own_folders / "mnist").glob("incomplete.*"))
 
 
+@pytest.mark.processes
 def test_two_prepare_at_once(own_folders):
     write_idx(own_folders / "mnist")
     both = [child() for _ in range(2)]
@@ -203,6 +205,7 @@ def test_two_prepare_at_once(own_folders):
     assert len(list((own_folders / "mnist").glob("*.*.*"))) == 1
 
 
+@pytest.mark.processes
 def test_killed_while_decoding(tmp_path):
     killed_half_way("store")
     folder = store.cache_folder()

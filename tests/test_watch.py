@@ -80,6 +80,7 @@ def test_watch_is_on_loopback_only(served):
         socket.create_connection(("127.0.0.2", port_of(served)), timeout=5).close()
 
 
+@pytest.mark.processes
 def test_watch_waits_and_ends(tmp_path):
     folder = run_folders.start(tmp_path / "new")
     command = [sys.executable, "-m", "genjax_zoo.cli", "watch", str(folder)]
