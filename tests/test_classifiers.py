@@ -64,7 +64,7 @@ def shifts_are_even(transform):
     place = np.asarray(moved == 9).reshape(3_000, -1)
     assert np.all(place.sum(axis=1) == 1)
     counts = place.sum(axis=0).reshape(5, 7)[1:4, 1:6]
-    assert counts.sum() == 3_000 and np.all(np.abs(counts - 200) < 5 * np.sqrt(200))
+    assert counts.sum() == 3_000 and np.all(np.abs(counts - 200) < 5 * np.sqrt(200)), "the shifts are not even"
     return moved
 
 
@@ -74,7 +74,7 @@ def test_shifts():
     row = data.shifted(lambda batch, keys: batch, (2,))({"x": jnp.arange(1, 6)[None, :, None]}, KEY[None])["x"][0, :, 0]
     padded = jnp.pad(jnp.arange(1, 6), 2)
     assert any(jnp.array_equal(row, padded[start : start + 5]) for start in range(5)), row
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="the shifts are not even"):
         shifts_are_even(data.shifted(lambda batch, keys: batch, (2, 1)))  # control
 
 

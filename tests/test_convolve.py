@@ -122,7 +122,7 @@ def same(case, use, ours=None):
     f, wanted, shape, kernel_shape = CASES[case]
     x, kernel = (jax.random.normal(jax.random.key(i), s) / 2 for i, s in enumerate((shape, kernel_shape)))
     pair = [jax.jit(USES[use](one))(x, kernel) for one in (ours or f, wanted)]
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4), *pair)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=2e-4, err_msg=f"{use} of {case}"), *pair)
 
 
 @pytest.mark.parametrize("use", USES)
@@ -133,7 +133,7 @@ def test_convolutions_are_laxs(case, use):
 
 def test_control_a_kernel_turned_around():
     for case, use in (("halve", "value"), ("same", "penalised"), ("past", "kernels")):
-        with pytest.raises(AssertionError):
+        with pytest.raises(AssertionError, match=f"\n{use} of {case}\n"):
             same(case, use, ours=lambda x, k, f=CASES[case][0]: f(x, k[::-1]))
 
 

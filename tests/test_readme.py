@@ -50,7 +50,7 @@ def test_every_test_is_run_whatever_its_marks():
     marks = ("slow", "mutants", "processes", "browser")
     assert len(steps) == len(nightly) == 2
     for has in itertools.product((False, True), repeat=len(marks)):
-        names = dict(zip(marks, has))
+        names: dict[str, object] = dict(zip(marks, has))
         by_day, by_night = ([step for step in found if eval(step, {}, names)] for found in (steps, nightly))
         assert by_day or by_night, f"nothing runs a test of {names}"
         assert len(by_day) < 2, f"a test of {names} runs twice"

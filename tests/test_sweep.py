@@ -103,10 +103,12 @@ def test_members_are_single_runs(family, file, tmp_path):
         for mine, its in zip(*(map(json.loads, lines) for lines in logs)):
             for entry in set(mine) - {"steps/s", "examples/s"}:
                 np.testing.assert_allclose(mine[entry], its[entry], rtol=1e-4, atol=1e-5, err_msg=entry)
-        with pytest.raises(AssertionError):  # control: another member's
+        with pytest.raises(AssertionError, match="another member"):  # control
             _, other = restore(folder / f"learning_rate={rate},seed={8 - seed}")
             other = jax.device_get(other.variables)
-            jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), other, theirs[0])
+            jax.tree.map(
+                lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, err_msg="another member"), other, theirs[0]
+            )
 
 
 def test_a_sweep_goes_on_and_tells_mean_and_error(file, tmp_path, capsys):
