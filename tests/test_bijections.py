@@ -196,9 +196,13 @@ def test_masks_leak_nothing_and_miss_nothing(dimensions, hidden, cond):
         assert np.all(np.any(by_cond != 0, axis=(0, 2))), "a number does not see the condition"
 
 
-def test_a_leaking_mask_is_noticed(monkeypatch):
+def test_a_leaking_and_a_missing_mask_are_noticed(monkeypatch):
+    call = MaskedMLP.__call__
+    with monkeypatch.context() as patch, pytest.raises(AssertionError, match="a later number leaks"):
+        patch.setattr(MaskedMLP, "__call__", lambda self, x, cond=None: call(self, jnp.roll(x, -1, axis=1), cond))
+        test_masks_leak_nothing_and_miss_nothing(5, (6,), False)
     monkeypatch.setattr(MaskedMLP, "_degrees", lambda self, width, cond: np.zeros(width, int))
-    with pytest.raises(AssertionError, match="a later number leaks"):
+    with pytest.raises(AssertionError, match="an earlier number is not seen"):
         test_masks_leak_nothing_and_miss_nothing(5, (6,), False)
 
 
