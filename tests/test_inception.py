@@ -4,9 +4,12 @@ The reference is the network block by block, as its authors' code says it, over 
 need nothing, on small images; and PyTorch's, where that is installed, with the resizing, on whole ones.
 """
 
+import functools
 import math
+import sys
 import types
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -127,12 +130,13 @@ def numpy_ops(**changed):
     return types.SimpleNamespace(**{**own, **changed})
 
 
+@pytest.mark.usefixtures("quick_compilation")
 def test_equals_the_network_written_out_in_numpy(weights):
-    x = np.random.Generator(np.random.PCG64(1)).uniform(-1, 1, (2, 107, 115, 3)).astype(np.float32)
-    ours = np.asarray(inception.network(weights, jnp.asarray(x)))
+    x = np.random.Generator(np.random.PCG64(1)).uniform(-1, 1, (1, 107, 79, 3)).astype(np.float32)
+    ours = np.asarray(jax.jit(inception.network)(weights, jnp.asarray(x)))
     image = np.moveaxis(x, -1, 1)
     theirs = reference(numpy_ops(), weights, image)
-    assert ours.shape == (2, 2_048) and np.isfinite(theirs).all() and theirs.std() > 0.1
+    assert ours.shape == (1, 2_048) and np.isfinite(theirs).all() and theirs.std() > 0.1
     np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * theirs.max())
     counting_padding = numpy_ops(mean=lambda x: windows(x, 3, 3, 1, (1, 1), 0).mean((4, 5)))
     mean_at_last = numpy_ops(last=numpy_ops().mean)
@@ -143,7 +147,7 @@ def test_equals_the_network_written_out_in_numpy(weights):
 
 @pytest.mark.slow
 def test_equals_the_network_written_out_in_torch(weights):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
     f = torch.nn.functional
     ops = types.SimpleNamespace(
         conv=lambda x, w, stride, pad: f.conv2d(x, w, stride=stride, padding=pad),
@@ -167,6 +171,30 @@ def test_equals_the_network_written_out_in_torch(weights):
         ours, expected = np.asarray(inception.features(weights, jnp.asarray(x))), theirs(image, False)
         np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-4 * expected.max())
         assert np.abs(ours - theirs(image, True)).max() > 1e-3 * expected.max()
+
+
+def between_centres(n, size):
+    """Bilinear weights [size, n]: place i lies (i + 1/2) n / size - 1/2 along the centres; edges go on outside."""
+    at = np.clip((np.arange(size) + 0.5) * n / size - 0.5, 0, n - 1)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(n)))
+
+
+@pytest.mark.parametrize("shape", [(2, 28, 31, 1), (1, 320, 310, 3)], ids=["enlarged", "made smaller"])
+def test_images_are_prepared_by_interpolation_from_minus_one_to_one(shape):
+    x = np.random.Generator(np.random.PCG64(2)).uniform(0, 1, shape).astype(np.float32)
+    rows, columns = (between_centres(n, 299) for n in shape[1:3])
+    np.testing.assert_allclose(rows.sum(1), 1)
+    expected = 2 * np.einsum("ih,bhwc,jw->bijc", rows, x, columns, optimize=True) - 1
+    np.testing.assert_allclose(inception.prepared(jnp.asarray(x)), expected, atol=2e-4)
+
+
+def test_features_are_of_each_image_in_three_colours(monkeypatch):
+    """More images than go through the network at a time."""
+    monkeypatch.setattr(inception, "network", lambda weights, x: weights["of"] * x[:, ::149, ::149].reshape(len(x), -1))
+    x = np.random.Generator(np.random.PCG64(2)).uniform(0, 1, (inception.PART + 3, 3, 3, 1)).astype(np.float32)
+    found = np.asarray(inception.features({"of": jnp.float32(2)}, jnp.asarray(x)))
+    corners = np.repeat(2 * (2 * x - 1), 3, axis=-1)  # of 3 x 3, what lies at places 0, 149 and 298 of 299
+    np.testing.assert_allclose(found, corners.reshape(len(x), -1), atol=1e-5)
 
 
 def test_has_the_published_parameters():
@@ -200,15 +228,47 @@ def test_files_are_read_and_other_files_refused(weights, tmp_path):
         inception.read(other)
 
 
-def test_the_published_file_is_converted_without_loss(weights, tmp_path, monkeypatch):
-    torch = pytest.importorskip("torch")
-    path, out = tmp_path / "pt.pth", tmp_path / "pt.npz"
+def saved_by_numpy(weights, path, monkeypatch):
+    """A file of arrays, and what stands for PyTorch: `load` alone, which gives tensors that know `numpy` alone."""
+
+    def load(path, *, weights_only):
+        assert weights_only, "a file from elsewhere may run anything when it is unpickled"
+        with np.load(path) as file:
+            return {name: types.SimpleNamespace(numpy=functools.partial(np.copy, file[name])) for name in file.files}
+
+    with path.open("wb") as file:
+        np.savez(file, **weights)
+    monkeypatch.setitem(sys.modules, "torch", types.SimpleNamespace(load=load))
+
+
+def saved_by_torch(weights, path, monkeypatch):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: pip install '.[peers]'")
     torch.save({name: torch.from_numpy(array) for name, array in weights.items()}, path)
+
+
+@pytest.mark.parametrize("save", [saved_by_numpy, saved_by_torch])
+def test_the_published_file_is_converted_without_loss(save, weights, tmp_path, monkeypatch):
+    path, out = tmp_path / "pt.pth", tmp_path / "pt.npz"
+    save(weights, path, monkeypatch)
     monkeypatch.setattr(inception, "SHA256", inception._sha256(path)[:8])
     inception.convert(path, out)
     one, other = inception.read(path), inception.read(out)
-    assert all(np.array_equal(one[name], other[name]) for name in one) and len(one) == 470
+    assert one.keys() == other.keys() == {name for name in weights if not name.startswith("fc.")}
+    for name, array in one.items():
+        np.testing.assert_array_equal(array, weights[name], err_msg=name)
+        np.testing.assert_array_equal(other[name], weights[name], err_msg=name)
     assert [file.name for file in sorted(tmp_path.iterdir())] == ["pt.npz", "pt.pth"]
+
+
+def test_without_torch_the_published_file_asks_for_it(tmp_path, monkeypatch):
+    path = tmp_path / "pt.pth"
+    path.write_bytes(b"weights")
+    monkeypatch.setattr(inception, "SHA256", inception._sha256(path)[:8])
+    monkeypatch.setitem(sys.modules, "torch", None)
+    for read in (inception.read, lambda path: inception.convert(path, tmp_path / "pt.npz")):
+        with pytest.raises(ValueError, match="pt.pth needs PyTorch .* convert it: 'python -m genjax_zoo.classifiers"):
+            read(path)
+    assert not (tmp_path / "pt.npz").exists()
 
 
 def test_a_judge_sees_images_only(tmp_path):
