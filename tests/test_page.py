@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -152,6 +153,29 @@ def test_a_steep_start_runs_off_the_plot_and_a_late_spike_does_not():
         points = [(step, 1e3 if step == spiked else value) for step, value in flat]
         heights = [float(point.split(",")[1]) for point in plot(Panel("loss", {"vae": points}))["lines"][0].split()]
         assert (min(heights) >= 0) == inside and (max(heights) - min(heights[60:]) > 50) != inside
+
+
+def test_numbers_of_a_run_are_those_in_its_files(tmp_path):
+    """How far it came, the end of each curve, and a score with its interval, its floor, and on how many."""
+    folder = run_folders.trained(tmp_path / "one", steps=1_400)
+    frechet = {"value": 9.5, "low": 9.0, "high": 10.25, "floor": 2.0, "n": 1_250}
+    run_folders.score(folder, nats=90.25, cells={"frechet": frechet, "recall": {"value": 0.75, "floor": 1.0}})
+    text = re.sub(r"\s+", " ", Elements(page_of(folder)).text)
+    assert "A model on digits · step 200 of 1,400" in text
+    assert "vae 0.5 test 0.55" in text and "vae 20 " in text  # 100 / step and 110 / step; step / 10
+    assert "likelihood [nats] 90.250 bound" in text
+    assert re.search("Fréchet ?9.500 ?9.000 to 10.25 ?2.000 ?1,250", text)
+    gauges = {score.title: score.gauge for score in pages.gather([folder]).runs[0].scores if score.gauge}
+    share = {"value": 9.5 / 10.25, "low": 9 / 10.25, "high": 1, "floor": 2 / 10.25}
+    assert gauges == {"Fréchet": pytest.approx(share), "recall": {"value": 0.75, "floor": 1.0}}
+
+
+def test_a_plot_has_later_steps_to_the_right_and_greater_values_higher():
+    """Margins of 2 and 5 % around 306 x 168 units: 0 lies at 0.2 / 10.4 of the width, 1 at 2.1 / 2.2 of the height."""
+    drawn = plot(Panel("loss", {"vae": [(0, 1.0), (10, 3.0)]}))
+    assert drawn["lines"] == ["5.9,160.4 300.1,7.6"]
+    assert drawn["y"][0] == (pytest.approx(168 * 2.1 / 2.2, abs=0.06), "1")
+    assert drawn["x"][-1] == (pytest.approx(306 * 10.2 / 10.4, abs=0.06), "10")
 
 
 def test_numbers_are_short():
