@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.signal import get_window
 
 from genjax_zoo import classifiers, data, evals, models
 from genjax_zoo.classifiers import trained
@@ -21,6 +22,49 @@ def tiny():
     model = classifiers.image_classifier(shape=(8, 8, 1), classes=3, widths=(4,), strides=(2,), features=5)
     batch = {"x": jax.random.uniform(KEY, (6, 8, 8, 1)), "label": jnp.arange(6) % 3}
     return model, randomised(model.init(KEY, batch)), batch
+
+
+def loudness(x):
+    """Decibels of Hann windows of 256 codes, from the floor of -80 on, over 80: [B, T, 1] -> [B, 129, windows, 1]."""
+    y = 2 * x[..., 0] - 1
+    sound, hann = np.sign(y) * (256 ** np.abs(y) - 1) / 255, np.asarray(get_window("hann", 256))
+    frames = np.lib.stride_tricks.sliding_window_view(sound, 256, axis=1)[:, ::64] * hann
+    power = np.abs(2 * np.fft.rfft(frames) / hann.sum()) ** 2
+    return (10 * np.log10(np.maximum(power, 1e-8)).swapaxes(1, 2)[..., None] + 80) / 80
+
+
+def layers_by_hand(variables, x, strides):
+    """Features and logits of images [B, H, W, C], with zeros around them."""
+    params, stats = (jax.tree.map(np.asarray, variables[kind]["classifier"]) for kind in ("params", "batch_stats"))
+    for index, stride in enumerate(strides):
+        x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        seen = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))[:, ::stride, ::stride]
+        y = np.einsum("bijchw,hwco->bijo", seen, params[f"conv_{index}"]["kernel"])
+        norm, found = params[f"BatchNorm_{index}"], stats[f"BatchNorm_{index}"]
+        x = np.maximum((y - found["mean"]) / np.sqrt(found["var"] + 1e-5) * norm["scale"] + norm["bias"], 0)
+    dense = params["features"]
+    features = np.maximum(x.reshape(len(x), -1) @ dense["kernel"] + dense["bias"], 0)
+    return features, features @ params["logits"]["kernel"] + params["logits"]["bias"]
+
+
+@pytest.mark.parametrize("kind", ["image", "sound"])
+def test_classifiers_are_their_layers_by_hand(kind):
+    settings = {"classes": 3, "widths": (3, 4), "strides": (2, 1), "features": 9}
+    random = np.random.Generator(np.random.PCG64(0))
+    if kind == "image":
+        model, x = classifiers.image_classifier(shape=(8, 7, 1), **settings), random.uniform(0, 1, (2, 8, 7, 1))
+    else:
+        model, x = classifiers.sound_classifier(length=400, **settings), random.integers(0, 256, (2, 400, 1)) / 255
+    batch = {"x": jnp.asarray(x, jnp.float32), "label": jnp.zeros(2, int)}
+    shapes = jax.eval_shape(model.init, KEY, batch)
+    params = jax.tree.map(lambda leaf: random.normal(0, 0.6, leaf.shape), shapes["params"])
+    stats = jax.tree.map(lambda leaf: random.uniform(0.5, 1.5, leaf.shape), shapes["batch_stats"])
+    variables = jax.tree.map(lambda leaf: leaf.astype(np.float32), {"params": params, "batch_stats": stats})
+    run = jax.jit(lambda variables, x: [model.apply(variables, name, x)[0] for name in ("features", "classify")])
+    expected = layers_by_hand(variables, x if kind == "image" else loudness(x), (2, 1))
+    for found, wanted in zip(run(variables, batch["x"]), expected):
+        assert np.ptp(wanted, axis=0).max() > 0.05
+        np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-4)
 
 
 def test_cross_entropy_is_that_of_the_logits():

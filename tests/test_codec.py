@@ -5,6 +5,7 @@ import math
 import os
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES
@@ -12,7 +13,7 @@ from cases import CASES
 from genjax_zoo import data, models
 from genjax_zoo.codec import compress, decompress
 from genjax_zoo.conformance import randomised
-from genjax_zoo.core import conditions, total
+from genjax_zoo.core import Conditionals, Model, conditions, total
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -56,6 +57,35 @@ def decompress_differs(case, variables, codes):
     except ValueError:
         return True
     return not np.array_equal(found, case.batch["x"])
+
+
+def test_bytes_are_as_many_as_a_likelihood_known_by_hand_says():
+    """Of two rows of 150 numbers with 8 levels each, likely to be near those above them."""
+    columns, scores = 150, -1.5 * np.abs(np.arange(8)[:, None] - np.arange(8))  # [above, own]
+    views = Conditionals(
+        grid=(2, columns, 1),
+        levels=8,
+        logits=lambda *_: jnp.zeros(0),
+        start=lambda v, n, cond: jnp.zeros((n, columns, 1), int),
+        begin_row=lambda v, cache, above, row: above,
+        step=lambda v, cache, previous, row, column: (cache[:, column, 0], cache),
+        choices=lambda v, h, levels, channel: jnp.asarray(scores)[h],
+    )
+    spec = {"x": jax.ShapeDtypeStruct((2, columns, 1), jnp.float32)}
+    model = Model(spec=spec, init=lambda *_: {}, apply=lambda *_: (None, {}), conditionals=views)
+    p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
+    random, above, rows, nats = np.random.Generator(np.random.PCG64(0)), np.zeros((3, columns), int), [], np.zeros(3)
+    for _ in range(2):
+        levels = (np.cumsum(p[above], axis=-1) < random.uniform(size=(3, columns, 1))).sum(-1).clip(max=7)
+        nats -= np.log(p[above, levels]).sum(axis=1)
+        rows.append(levels)
+        above = levels
+    x = np.stack(rows, axis=1)[..., None] / 7
+    codes = compress(model, {}, {"x": jnp.asarray(x)}, size=2)
+    np.testing.assert_allclose(decompress(model, {}, codes, size=2), x, atol=1e-6)
+    bits = np.array([8 * len(code) for code in codes])
+    np.testing.assert_array_less(np.abs(bits - nats / math.log(2)), 0.01 * bits + 32)  # and a word
+    assert np.all(bits > 300)
 
 
 @pytest.mark.slow
