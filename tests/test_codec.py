@@ -20,6 +20,7 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 KEY = jax.random.key(0)
 SCALE = 0.05  # a likelihood so wrong that it calls its data impossible costs no more than the coder's 24 bits a number
 AUTOREGRESSIVE = [name for name in CASES if models.MODELS[name].__module__.split(".")[2] == "autoregressive"]
+AUTOREGRESSIVE.remove("made")  # of the table: a density, which has no levels to code
 
 
 def nats_of(case, variables, batch):
@@ -36,8 +37,6 @@ def holds(codes, nats):
 @pytest.mark.parametrize("name", AUTOREGRESSIVE)
 def test_examples_come_back_in_as_many_bits_as_their_nll(name):
     case = CASES[name]()
-    if case.model.conditionals is None:
-        pytest.skip(f"{name} here is a density: it has no levels to code")
     variables = randomised(case.state.variables, scale=SCALE)
     codes = compress(case.model, variables, case.batch, size=6)  # 16 examples: the last part is not full
     np.testing.assert_array_equal(
