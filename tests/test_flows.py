@@ -111,6 +111,41 @@ def test_a_scale_of_real_nvp_is_three_checkerboards_a_squeeze_and_three_halves_o
     assert place == [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]  # those that left come first
 
 
+def rotation_at_the_start(model, x, places):
+    """What takes the standardised numbers of each place to their latents, before anything is learned."""
+    variables = model.init(jax.random.key(1), {"x": x})
+    z = jax.jit(lambda x: model.encode(variables, {"x": x}, jax.random.key(0)))(x)
+    y = places(np.asarray(x))
+    y = (y - y.mean(0)) / y.std(0)
+    linear, residual, *_ = np.linalg.lstsq(y, np.asarray(z).reshape(-1, y.shape[1]))
+    np.testing.assert_allclose(residual, 0, atol=1e-5)
+    return linear
+
+
+def is_a_rotation_of_all(linear):
+    np.testing.assert_allclose(linear.T @ linear, np.eye(len(linear)), atol=1e-4)
+    assert np.min(np.abs(linear)) > 1e-3, "a number stays out"
+
+
+def test_a_step_of_glow_normalises_rotates_and_then_halves_nearly_nothing():
+    """Kingma & Dhariwal 2018, sec. 3: the coupling starts at a scale of sigmoid(2) for the half it changes."""
+
+    def blocks(x):
+        return x.reshape(-1, 2, 2, 2, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 4)
+
+    x = 5 + 3 * jax.random.normal(jax.random.key(2), (16, 4, 4, 1))
+    linear = rotation_at_the_start(models.glow(shape=(4, 4, 1), levels=1, steps=1, width=2), x, blocks)
+    is_a_rotation_of_all(linear / np.array([1 / (1 + np.exp(-2.0))] * 2 + [1, 1]))
+
+
+@pytest.mark.parametrize("name", ["spline_coupling", "spline_autoregressive"])
+def test_splines_start_as_rotations(name):
+    """Durkan et al. 2019, sec. 3.2: a linear layer mixes the numbers before every spline, which starts as identity."""
+    x = 5 + 3 * jax.random.normal(jax.random.key(2), (16, 4))
+    model = models.MODELS[name](shape=(4,), layers=1, hidden=(4,), bins=2)
+    is_a_rotation_of_all(rotation_at_the_start(model, x, lambda x: x))
+
+
 MIXING = {
     "nice": {"hidden": (9,)},
     "real_nvp": {"layers": 3, "hidden": (9,)},
