@@ -250,7 +250,7 @@ class Scoring(nn.Module):
     @nn.compact
     def __call__(self, x, train):
         h = jnp.tanh(spectral_norm(functools.partial(nn.Dense, 8), x, train))
-        return spectral_norm(functools.partial(nn.Dense, 1), h, train)[:, 0]
+        return nn.Dense(1)(h)[:, 0]
 
 
 LABELLED = {**BATCH, "label": jnp.arange(16) * jnp.arange(16) % 3 % 2}  # devices have other shares of the labels
