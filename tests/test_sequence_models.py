@@ -62,7 +62,7 @@ def test_other_samples_are_noticed(name):
     model, variables = built(name)
     other = conformance.randomised(variables, seed=5)
     wrong = dataclasses.replace(model, sample=lambda v, key, n: model.sample(other, key, n))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="from the likelihood; chance is"):
         conformance.samples_follow_the_likelihood(wrong, variables)
 
 
