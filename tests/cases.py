@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from genjax_zoo import losses, models, nn, wrap
@@ -20,10 +21,15 @@ ADAM = optax.adam(1e-3)
 
 def images(n: int = 16, levels: int = 17, seed: int = 0) -> dict[str, jax.Array]:
     """Smooth blobs on the grey levels of [0, 1]: enough structure for a loss to fall."""
-    centre = jax.random.uniform(jax.random.key(seed), (n, 2, 1, 1), minval=1, maxval=6)
-    rows, columns = jnp.mgrid[:8, :8]
-    blob = jnp.exp(-0.3 * ((rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2))
-    return {"x": jnp.round(blob * (levels - 1))[..., None] / (levels - 1)}
+    centre = np.random.default_rng(seed).uniform(1, 6, (n, 2, 1, 1))  # NumPy's, which compiles nothing
+    rows, columns = np.mgrid[:8, :8]
+    blob = np.exp(-0.3 * ((rows - centre[:, 0]) ** 2 + (columns - centre[:, 1]) ** 2))
+    return {"x": jnp.asarray(np.round(blob * (levels - 1))[..., None] / (levels - 1), jnp.float32)}
+
+
+def labels(n: int) -> jax.Array:
+    """Sixteen labels below n."""
+    return jnp.asarray(np.arange(16) % n)
 
 
 def _vae(model: Model, levels: int) -> Case:
@@ -71,7 +77,7 @@ def sngan() -> Case:
 
 def projection_gan() -> Case:
     model = models.projection_gan(shape=SHAPE, classes=3, latent=3, features=4, pack=2)
-    return _game(model, "least_squares", {**images(), "label": jnp.arange(16) % 3})
+    return _game(model, "least_squares", {**images(), "label": labels(3)})
 
 
 def r3gan() -> Case:
@@ -93,7 +99,7 @@ def vae_gan() -> Case:
 
 def cvae() -> Case:
     case = _vae(models.cvae(shape=SHAPE, classes=3, latent=3, hidden=(16,)), levels=2)
-    return dataclasses.replace(case, batch={**case.batch, "label": jnp.arange(16) % 3})
+    return dataclasses.replace(case, batch={**case.batch, "label": labels(3)})
 
 
 def iwae() -> Case:
@@ -128,9 +134,10 @@ def ladder_vae() -> Case:
 
 def _flow(model: Model, terms: tuple[str, ...] = ("prior", "log_det"), **conditions: jax.Array) -> Case:
     """A flow's case, on blobs with the noise that makes them continuous."""
-    x = 4 * (images()["x"][:, 2:6, 2:6] + jax.random.uniform(jax.random.key(1), (16, *SMALL)) / 16) - 2
+    noise = np.random.default_rng(1).uniform(size=(16, *SMALL))
+    x = 4 * (np.asarray(images()["x"])[:, 2:6, 2:6] + noise / 16) - 2
     players = {"flow": Player(terms=model.nll, weights=dict.fromkeys(terms, 1.0), tx=ADAM)}
-    return Case(model=model, players=players, batch={"x": x, **conditions})
+    return Case(model=model, players=players, batch={"x": jnp.asarray(x, jnp.float32), **conditions})
 
 
 def nice() -> Case:
@@ -146,63 +153,63 @@ def multiscale_real_nvp() -> Case:
 
 
 def glow() -> Case:
-    return _flow(models.glow(shape=SMALL, levels=2, steps=2, width=4, classes=3), label=jnp.arange(16) % 3)
+    return _flow(models.glow(shape=SMALL, levels=2, steps=2, width=4, classes=3), label=labels(3))
 
 
 def _levels(model: Model, **conditions: jax.Array) -> Case:
     """An autoregressive model's case: levels of blobs that depend on their neighbours, in the model's own shape."""
     shape = model.spec["x"].shape
     height, width, channels = shape if len(shape) == 3 else model.conditionals.grid
-    blobs = images()["x"][:, 1 : 1 + height, :width]
+    blobs = np.asarray(images()["x"])[:, 1 : 1 + height, :width]
     top = model.conditionals.levels - 1
-    x = jnp.round(top * jnp.concatenate([blobs, 1 - blobs, blobs**2], axis=-1)[..., :channels]) / top
+    x = np.round(top * np.concatenate([blobs, 1 - blobs, blobs**2], axis=-1)[..., :channels]) / top
     players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=ADAM)}
-    return Case(model=model, players=players, batch={"x": x.reshape(-1, *shape), **conditions})
+    return Case(model=model, players=players, batch={"x": jnp.asarray(x.reshape(-1, *shape)), **conditions})
 
 
 def gated_pixel_cnn() -> Case:
     model = models.gated_pixel_cnn(shape=(3, 5, 2), levels=3, features=4, layers=4, size=3, classes=3)
-    return _levels(model, label=jnp.arange(16) % 3)
+    return _levels(model, label=labels(3))
 
 
 def wavenet() -> Case:
     given = {"label": 3, "speaker": 2}
     model = models.wavenet(length=19, levels=5, layers=5, block=3, features=4, gates=6, skip=7, conditions=given)
-    wave = jnp.sin(jnp.arange(19) * jnp.linspace(0.3, 1.2, 16)[:, None])
-    x = jnp.round(2 + 2 * wave)[..., None] / 4
+    wave = np.sin(np.arange(19) * np.linspace(0.3, 1.2, 16)[:, None])
+    x = jnp.asarray(np.round(2 + 2 * wave)[..., None] / 4, jnp.float32)
     players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=ADAM)}
-    batch = {"x": x, "label": jnp.arange(16) % 3, "speaker": jnp.arange(16) % 2}
+    batch = {"x": x, "label": labels(3), "speaker": labels(2)}
     return Case(model=model, players=players, batch=batch)
 
 
 def image_gpt() -> Case:
     model = models.image_gpt(shape=(3, 3, 2), levels=3, features=6, layers=2, heads=2, classes=3)
-    return _levels(model, label=jnp.arange(16) % 3)
+    return _levels(model, label=labels(3))
 
 
 def nade() -> Case:
-    return _levels(models.nade(shape=(3, 5, 1), hidden=7, classes=3), label=jnp.arange(16) % 3)
+    return _levels(models.nade(shape=(3, 5, 1), hidden=7, classes=3), label=labels(3))
 
 
 def pixel_cnn_pp() -> Case:
     settings = {"features": 4, "blocks": 1, "scales": 2, "components": 2}
     model = models.pixel_cnn_pp(shape=(4, 6, 3), levels=5, classes=3, **settings)
-    return _levels(model, label=jnp.arange(16) % 3)
+    return _levels(model, label=labels(3))
 
 
 def pixel_cnn() -> Case:
     model = models.pixel_cnn(shape=(4, 7, 2), levels=3, features=12, layers=2, size=5, head_features=12, classes=3)
-    return _levels(model, label=jnp.arange(16) % 3)
+    return _levels(model, label=labels(3))
 
 
 def row_lstm() -> Case:
     model = models.row_lstm(shape=(4, 7, 2), levels=3, features=6, layers=2, size=5, head_features=12, classes=3)
-    return _levels(model, label=jnp.arange(16) % 3)
+    return _levels(model, label=labels(3))
 
 
 def diagonal_bilstm() -> Case:
     model = models.diagonal_bilstm(shape=(4, 7, 2), levels=3, features=6, layers=2, size=5, head_features=12, classes=3)
-    return _levels(model, label=jnp.arange(16) % 3)
+    return _levels(model, label=labels(3))
 
 
 def made() -> Case:
@@ -210,7 +217,7 @@ def made() -> Case:
 
 
 def maf() -> Case:
-    return _flow(models.maf(shape=SMALL, layers=2, hidden=(24,), classes=3), label=jnp.arange(16) % 3)
+    return _flow(models.maf(shape=SMALL, layers=2, hidden=(24,), classes=3), label=labels(3))
 
 
 def iaf() -> Case:

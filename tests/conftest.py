@@ -15,6 +15,9 @@ os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(CACHE))  # for the proces
 jax.config.update("jax_compilation_cache_dir", os.environ["JAX_COMPILATION_CACHE_DIR"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+# without expensive passes, compiling takes half the time: the tests are of our programs, not of XLA's passes
+jax.config.update("jax_disable_most_optimizations", True)
+MAPS = 65_530  # of one process
 
 
 def pytest_make_parametrize_id(val):
@@ -34,19 +37,31 @@ def pytest_collection_modifyitems(items):
         item.add_marker(pytest.mark.xdist_group(group))
 
 
+def memory_maps():
+    """How many maps this process holds; each compiled program takes some, and Linux allows 65,530."""
+    maps = Path("/proc/self/maps")
+    return maps.read_text().count("\n") if maps.exists() else 0
+
+
 @pytest.fixture(autouse=True, scope="module")
-def _compiled_programs_end_with_their_module():
-    """Each holds memory maps, of which a process has 65,530: a thousand tests in one process would run out of them."""
+def _programs_are_kept_while_there_is_room():
+    """What the next module needs again is not compiled again, until half of the maps are taken."""
     yield
-    jax.clear_caches()
+    if memory_maps() > MAPS // 2:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="module")
 def quick_compilation():
-    """Compiles without expensive passes, which takes half the time: laws are of our programs, not of XLA's passes."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
+    """Stands here until the last file does without."""
+
+
+@pytest.fixture(scope="module")
+def thorough_compilation():
+    """Compiles with all of XLA's passes, for tests that compute for longer than they compile."""
     jax.config.update("jax_disable_most_optimizations", False)
+    yield
+    jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture

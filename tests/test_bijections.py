@@ -165,15 +165,42 @@ MUTANTS = {
 
 @pytest.mark.parametrize("name", MUTANTS)
 def test_mutants_are_noticed(name):
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=r"Not equal to tolerance rtol=0, atol=1e-10"):
         check(MUTANTS[name](affine(), MLP((8,), 6, jnp.tanh)), (5,))
 
 
 def test_actnorm_without_places_is_noticed(monkeypatch):
     """One scale acts at every place of an image; counting it once is the classic mistake."""
     monkeypatch.setattr("genjax_zoo.nn.bijections.over_places", lambda x, s: no_log_det(x) + jnp.sum(s))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match=r"Not equal to tolerance rtol=0, atol=1e-10"):
         check(ActNorm(), IMAGE)
+
+
+class Total(nn.Module):
+    """The sum of each channel of what it is given, at every place."""
+
+    @nn.compact
+    def __call__(self, x, train=False):
+        return jnp.broadcast_to(jnp.sum(x, axis=(1, 2, 3), keepdims=True), (*x.shape[:3], 1))
+
+
+def test_a_checkerboard_keeps_one_colour_and_moves_the_other_by_what_it_kept():
+    """The network sees the kept pixels and how many there are, and none of the others (Dinh et al. 2016, eq. 9)."""
+    x = jnp.arange(12.0).reshape(1, 3, 4, 1)
+    black, white = 0 + 2 + 5 + 7 + 8 + 10, 1 + 3 + 4 + 6 + 9 + 11
+    for odd, moved in ((False, [[0, 1, 0, 1], [1, 0, 1, 0]] * 2), (True, [[1, 0, 1, 0], [0, 1, 0, 1]] * 2)):
+        y, _ = Checkerboard(additive, Total(), odd).bind({}).forward(x)
+        by = (white if odd else black) + 6
+        close(y[0, ..., 0] - x[0, ..., 0], by * np.array(moved[:3]), atol=1e-5)
+
+
+def test_orders():
+    """What goes where, by hand."""
+    row = jnp.arange(5.0)[None]
+    for layer, wanted in ((EvenOdd(), [0, 2, 4, 1, 3]), (Reverse(), [4, 3, 2, 1, 0])):
+        np.testing.assert_array_equal(layer.forward(row)[0][0], wanted)
+    blocks = Squeeze().forward(jnp.arange(16.0).reshape(1, 4, 4, 1))[0]
+    np.testing.assert_array_equal(blocks[0], [[[0, 1, 4, 5], [2, 3, 6, 7]], [[8, 9, 12, 13], [10, 11, 14, 15]]])
 
 
 @pytest.mark.parametrize(
@@ -197,8 +224,15 @@ def test_masks_leak_nothing_and_miss_nothing(dimensions, hidden, cond):
 
 
 def test_a_leaking_mask_is_noticed(monkeypatch):
+    right = MaskedMLP.__call__
+    monkeypatch.setattr(MaskedMLP, "__call__", lambda self, x, cond=None: right(self, x[:, ::-1], cond))
+    with pytest.raises(AssertionError, match="a later number leaks"):
+        test_masks_leak_nothing_and_miss_nothing(5, (6,), False)
+
+
+def test_a_mask_of_nothing_is_noticed(monkeypatch):
     monkeypatch.setattr(MaskedMLP, "_degrees", lambda self, width, cond: np.zeros(width, int))
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="an earlier number is not seen"):
         test_masks_leak_nothing_and_miss_nothing(5, (6,), False)
 
 
@@ -290,11 +324,29 @@ def test_batch_norm_of_shards_is_that_of_the_batch():
     jax.tree.map(lambda a, b: close(a[0], b, atol=1e-5), part_stats, stats)
 
 
+def test_batch_norm_follows_batches_by_a_twentieth():
+    """Momentum 0.95: from mean 2 and variance 1 of the first batch, by one batch of mean 22 and variance 9."""
+    first, second = jnp.array([[1.0], [3.0]]), jnp.array([[19.0], [25.0]])
+    norm = BatchNorm(epsilon=0.0)
+    variables = norm.init(jax.random.key(0), first, None, True, method="forward")
+    moved: Any = norm.apply(variables, second, None, True, method="forward", mutable=["batch_stats"])
+    (y, log_det), stats = moved
+    close(y[:, 0], [-1, 1], atol=1e-6)  # by the batch's own statistics
+    close(log_det, -math.log(3), atol=1e-6)
+    close(stats["batch_stats"]["mean"], 3, atol=1e-6)
+    close(stats["batch_stats"]["var"], 1.4, atol=1e-6)
+    evaluated: Any = norm.apply({**variables, **stats}, second, method="forward")
+    close(evaluated[0][:, 0], np.array([16, 22]) / math.sqrt(1.4), atol=1e-5)
+
+
 def test_actnorm_starts_at_mean_zero_and_variance_one():
-    x = jax.random.normal(jax.random.key(0), (64, 4, 4, 2)) * 3 + 5
-    (y, _), _ = ActNorm().init_with_output(jax.random.key(1), x, method="forward")
-    close(y.mean((0, 1, 2)), 0, atol=1e-4)
-    close(y.std((0, 1, 2)), 1, atol=1e-4)
+    """By the first batch, per channel, over all places; later ones are mapped as that one was."""
+    x = jnp.array([[1.0, 0], [3, 8]]).reshape(1, 2, 1, 2)  # means 2 and 4, deviations 1 and 4
+    (y, log_det), variables = ActNorm().init_with_output(jax.random.key(1), x, method="forward")
+    close(y.ravel(), [-1, -1, 1, 1], atol=1e-5)
+    close(log_det, -2 * math.log(4), atol=1e-5)
+    later: Any = ActNorm().apply(variables, jnp.full((1, 1, 1, 2), 12.0), method="forward")
+    close(later[0].ravel(), [10, 2], atol=1e-4)
 
 
 @pytest.mark.parametrize("kernel, sentence", [(np.ones((2, 2)), "singular"), (np.eye(3), "square")])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 
 import jax
 import jax.numpy as jnp
@@ -11,6 +12,7 @@ import pytest
 from genjax_zoo import conformance, data, evals, models, wrap
 from genjax_zoo.linen import half_precision
 from genjax_zoo.math import gaussian_mixture, rational_quadratic
+from genjax_zoo.nn import Chain
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -59,8 +61,138 @@ def test_a_lost_log_determinant_is_noticed(law):
         terms, v = model.nll(v, batch, key, train)
         return {"prior": terms["prior"], "log_det": 0.8 * terms["log_det"] + 0.05}, v
 
-    with pytest.raises(AssertionError):
+    said = "density integrates to" if law is conformance.density_integrates_to_one else "from the likelihood"
+    with pytest.raises(AssertionError, match=said):
         law(dataclasses.replace(model, nll=nll), variables, bound=20.0)
+
+
+def layer_by_layer(model):
+    """Which numbers of x each layer changes, as ".X" in raster order, and which number of x each latent is.
+
+    With parameters of zero a flow of couplings only reorders x; one layer at a time gets a shift, or a scale.
+    """
+    shape = model.spec["x"].shape
+    x = jnp.arange(1.0, 1 + np.prod(shape)).reshape(1, *shape)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), {"x": x})
+    paths, tree = jax.tree_util.tree_flatten_with_path(shapes)
+    zero = [np.zeros(leaf.shape, np.float32) for _, leaf in paths]
+    variants = [zero]
+    for index, (path, leaf) in enumerate(paths):
+        name = jax.tree_util.keystr(path, simple=True, separator="/")
+        if name.endswith(("network/out/bias", "log_scale")):
+            for one in range(leaf.shape[0]) if leaf.ndim == 2 else [...]:
+                moved = zero[index].copy()
+                moved[one] = 1.0
+                variants.append([*zero[:index], moved, *zero[index + 1 :]])
+    all_at_once = tree.unflatten([np.stack(leaves) for leaves in zip(*variants)])
+    encode = jax.vmap(lambda variables: model.encode(variables, {"x": x}, jax.random.key(0))[0])
+    z = np.asarray(jax.jit(encode)(all_at_once))
+    place = z[0].astype(int) - 1
+    changed = (z[1:] != z[0])[:, np.argsort(place)]
+    return ["".join(".X"[number] for number in row) for row in changed.astype(int)], place.tolist()
+
+
+def test_couplings_change_odd_and_even_places_in_turn():
+    """NICE, sec. 3.2, whose last layer scales all; Real NVP without its norms."""
+    changed, _ = layer_by_layer(models.nice(shape=(6,), hidden=(), layers=4))
+    assert changed == [".X.X.X", "X.X.X.", ".X.X.X", "X.X.X.", "XXXXXX"]
+    changed, _ = layer_by_layer(models.real_nvp(shape=(6,), hidden=(), layers=3, norm=None))
+    assert changed == [".X.X.X", "X.X.X.", ".X.X.X"]
+
+
+def test_a_scale_of_real_nvp_is_three_checkerboards_a_squeeze_and_three_halves_of_the_channels():
+    """Dinh et al. 2016, sec. 3.4 to 3.6: colours and halves take turns; then half leaves, and the rest goes on."""
+    model = models.multiscale_real_nvp(shape=(4, 4, 1), scales=2, width=2, blocks=1, norm=lambda: Chain(()))
+    changed, place = layer_by_layer(model)
+    dark, light = ".X.XX.X..X.XX.X.", "X.X..X.XX.X..X.X"
+    lower, upper = "....XXXX....XXXX", "XXXX....XXXX...."  # channels of a squeezed 2x2 block
+    one, other = "......XX....XX..", "....XX........XX"  # a checkerboard of the 2x2 blocks left
+    assert changed == [dark, light, dark, lower, upper, lower, one, other, one, other]
+    assert place == [0, 1, 2, 3, 8, 9, 10, 11, 4, 5, 6, 7, 12, 13, 14, 15]  # those that left come first
+
+
+def rotation_at_the_start(model, x, places):
+    """What takes the standardised numbers of each place to their latents, before anything is learned."""
+    variables = model.init(jax.random.key(1), {"x": x})
+    z = jax.jit(lambda x: model.encode(variables, {"x": x}, jax.random.key(0)))(x)
+    y = places(np.asarray(x))
+    y = (y - y.mean(0)) / y.std(0)
+    linear, residual, *_ = np.linalg.lstsq(y, np.asarray(z).reshape(-1, y.shape[1]))
+    np.testing.assert_allclose(residual, 0, atol=1e-5)
+    return linear
+
+
+def is_a_rotation_of_all(linear):
+    np.testing.assert_allclose(linear.T @ linear, np.eye(len(linear)), atol=1e-4)
+    assert np.min(np.abs(linear)) > 1e-3, "a number stays out"
+
+
+def test_a_step_of_glow_normalises_rotates_and_then_halves_nearly_nothing():
+    """Kingma & Dhariwal 2018, sec. 3: the coupling starts at a scale of sigmoid(2) for the half it changes."""
+
+    def blocks(x):
+        return x.reshape(-1, 2, 2, 2, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 4)
+
+    x = 5 + 3 * jax.random.normal(jax.random.key(2), (16, 4, 4, 1))
+    linear = rotation_at_the_start(models.glow(shape=(4, 4, 1), levels=1, steps=1, width=2), x, blocks)
+    is_a_rotation_of_all(linear / np.array([1 / (1 + np.exp(-2.0))] * 2 + [1, 1]))
+
+
+@pytest.mark.parametrize("name", ["spline_coupling", "spline_autoregressive"])
+def test_splines_start_as_rotations(name):
+    """Durkan et al. 2019, sec. 3.2: a linear layer mixes the numbers before every spline, which starts as identity."""
+    x = 5 + 3 * jax.random.normal(jax.random.key(2), (16, 4))
+    model = models.MODELS[name](shape=(4,), layers=1, hidden=(4,), bins=2)
+    is_a_rotation_of_all(rotation_at_the_start(model, x, lambda x: x))
+
+
+MIXING = {
+    "nice": {"hidden": (9,)},
+    "real_nvp": {"layers": 3, "hidden": (9,)},
+    "maf": {"layers": 2, "hidden": (9,)},
+    "iaf": {"layers": 2, "hidden": (9,)},
+}
+
+
+def seen_by_latents(name, **settings):
+    model = models.MODELS[name](shape=(4,), **{**MIXING[name], **settings})
+    batch = {"x": jax.random.normal(jax.random.key(0), (16, 4))}
+    variables = conformance.randomised(model.init(jax.random.key(1), batch))
+    one = lambda x: model.encode(variables, {"x": x[None]}, jax.random.key(0))[0]  # noqa: E731
+    return np.any(np.asarray(jax.jit(jax.vmap(jax.jacfwd(one)))(batch["x"])) != 0, axis=0)
+
+
+@pytest.mark.parametrize("name", MIXING)
+def test_every_latent_sees_every_number(name):
+    """Between layers the order is reversed, or the halves take turns."""
+    assert np.all(seen_by_latents(name))
+
+
+def test_one_layer_alone_sees_those_before():
+    """And gives them in reversed order, for the next."""
+    np.testing.assert_array_equal(seen_by_latents("maf", layers=1), np.tri(4, dtype=bool)[::-1])
+
+
+@pytest.mark.parametrize("name", ["nice", "iaf", "made"])
+def test_every_density_depends_on_its_label(name):
+    model, variables = built(name, classes=3)
+    x = jax.random.normal(jax.random.key(3), (5, 2))
+
+    @jax.jit
+    def nll(label):
+        terms, _ = model.nll(variables, {"x": x, "label": label}, jax.random.key(0), False)
+        return sum(terms.values())
+
+    found = np.stack([nll(jnp.full(5, label)) for label in range(3)])
+    assert np.min(np.abs(found - np.roll(found, 1, axis=0))) > 1e-4
+
+
+def test_classes_ask_for_a_label():
+    for name in models.MODELS:
+        build = models.MODELS[name]
+        if "classes" in inspect.signature(build).parameters:
+            shape = (2,) if name in FLAT else (8, 8, 1)
+            assert "label" in build(shape=shape, classes=3).spec, name
 
 
 def test_temperature_scales_the_latent():

@@ -1,6 +1,7 @@
 """Games of critic and generator: penalties in closed form, convergence, packing, augmentation, and what is refused."""
 
 import functools
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -12,6 +13,7 @@ import scipy.stats
 from cases import CASES, images
 
 from genjax_zoo import data, evals, losses, models, wrap
+from genjax_zoo import nn as nn_zoo
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Player
 from genjax_zoo.linen import from_linen
@@ -39,7 +41,7 @@ def test_penalties_of_a_linear_critic(pack):
         found = PENALTIES[name].of(round)
         assert found.shape == (8 // pack,)
         np.testing.assert_allclose(found, wanted, rtol=1e-4)
-    with pytest.raises(AssertionError):  # control: the norm over one axis only
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):  # control: the norm over one axis only
         wrong = jnp.sqrt(jnp.sum(weights**2, axis=0)).mean() ** 2
         np.testing.assert_allclose(PENALTIES["r1"].of(round), wrong, rtol=1e-4)
 
@@ -57,8 +59,40 @@ def test_where_penalties_look():
 
     assert even(norms)
     assert not even(3 * jnp.sqrt(jnp.sum(jax.random.uniform(KEY, (2_000, 16)) ** 2, axis=1)))  # control: per pixel
-    near = losses.dragan.of(a_round(round.score, real + jnp.arange(4), fake))
-    assert jnp.all(near > (12 - 1) ** 2)  # noise is added to the data, never taken from it
+
+
+def test_dragan_looks_above_the_data_by_up_to_half_their_deviation():
+    """As in the authors' code, x + u * 0.5 * std * v with u and v uniform: at a quarter of 0.5 * std in the mean."""
+    real = jnp.repeat(jnp.array([8.0, 12.0]), 2_000)[:, None]  # of deviation 2
+    near = jnp.sqrt(losses.dragan.of(a_round(lambda x: 0.5 * jnp.sum(x**2, axis=1), real, real))) + 1
+    above = np.asarray(near - real[:, 0])
+    assert above.min() > -1e-4 and 0.9 < above.max() < 1.0001
+    product = lambda t: t - t * np.log(t)  # noqa: E731  # P(u v < t)
+    assert scipy.stats.kstest(np.clip(above, 1e-9, 1), product).pvalue > 1e-3
+
+
+def test_penalties_go_through_the_augmentation():
+    """Of the critic w x behind x -> 3 x the slope is 3 w; R1's is that of the very scores of the turn."""
+    critic, generator = losses.adversarial(DIRAC, augment=lambda key, x: 3 * x, **PENALTIES)
+    batch, variables = {"x": jnp.array([1.0, -2.0])}, dirac_at(5.0, 7.0)
+    terms = jax.jit(critic, static_argnums=3)(variables, batch, KEY, True)[0]
+    np.testing.assert_allclose(terms["real_score"], [21, -42])
+    np.testing.assert_allclose(terms["fake_score"], 105)
+    for name in ("r1", "r2"):
+        np.testing.assert_allclose(terms[name], 21**2, rtol=1e-5)
+    for name in ("wgan_gp", "dragan"):
+        np.testing.assert_allclose(terms[name], 20**2, rtol=1e-5)
+
+    def fooled(variables):
+        return generator(variables, batch, KEY, True)[0]["adversarial"].mean()
+
+    slope = jax.jit(jax.grad(fooled))(dirac_at(0.0, 7.0))["params"]["generator"]["value"]
+    np.testing.assert_allclose(slope, -0.5 * 21, rtol=1e-5)  # of softplus(-3 w x) at x = 0
+
+    random, _ = losses.adversarial(DIRAC, augment=lambda key, x: jax.random.uniform(key) * x, r1=losses.r1)
+    terms = jax.jit(random, static_argnums=3)(variables, batch, KEY, True)[0]
+    np.testing.assert_allclose(terms["r1"], (terms["real_score"] / batch["x"]) ** 2, rtol=1e-5)
+    assert jnp.abs(terms["fake_score"] / 5 - terms["real_score"][0]).min() > 1e-3  # each side draws its own
 
 
 class Dirac(nn.Module):
@@ -84,9 +118,17 @@ class Number(nn.Module):
         return self.param("value", nn.initializers.ones, ())
 
 
+DIRAC = from_linen(Dirac(), {"x": jax.ShapeDtypeStruct((), jnp.float32)})
+
+
+def dirac_at(generator, critic):
+    values = {"generator": generator, "discriminator": critic}
+    return {"params": {name: {"value": jnp.asarray(value)} for name, value in values.items()}}
+
+
 def distance_after(game, steps=4_000, **penalties):
     """Of generator and critic from the equilibrium, which is zero for both; at the start it is 1.4."""
-    model = from_linen(Dirac(), {"x": jax.ShapeDtypeStruct((), jnp.float32)})
+    model = DIRAC
     critic, generator = losses.adversarial(model, losses.adversary(game), **penalties)
     sgd, weights = optax.sgd(0.02), {"adversarial": 1.0, **dict.fromkeys(penalties, 0.5)}
     players = {
@@ -140,6 +182,79 @@ def test_spectrally_normalised_weights_have_a_largest_singular_value_of_one():
     assert len(sigmas) == len(kernels) == 3
     np.testing.assert_allclose(divided, 1, atol=1e-2)
     assert min(abs(s - 1) for s in singular) > 0.1  # control: the weights themselves have others
+
+
+class Normed(nn.Module):
+    """One layer under a norm, of vectors or of images."""
+
+    norm: Callable
+    layer: Callable
+
+    @nn.compact
+    def __call__(self, x, train):
+        return self.norm(functools.partial(self.layer, 5), x, train)
+
+
+@pytest.mark.parametrize("layer", [nn.Dense, nn_zoo.Conv], ids=["dense", "conv"])
+def test_what_a_spectrally_normalised_layer_does_has_a_largest_singular_value_of_one(layer):
+    """Read off its outputs at unit vectors: of a convolution by its kernel as a matrix [h w C, F], as in the paper."""
+    module = Normed(nn_zoo.spectral_norm, functools.partial(layer, use_bias=False))
+    unit = jnp.eye(4) if layer is nn.Dense else jnp.zeros((4, 3, 3, 4)).at[jnp.arange(4), 1, 1, jnp.arange(4)].set(1)
+    variables = module.init(KEY, unit, True)
+
+    @jax.jit
+    def after_many(variables):
+        def once(variables, _):
+            return {**variables, **module.apply(variables, unit, True, mutable=["batch_stats"])[1]}, None
+
+        return module.apply(jax.lax.scan(once, variables, length=100)[0], unit, False)
+
+    kernel = np.asarray(after_many(jax.tree.map(lambda x: 3 * x, variables))).reshape(-1, 5)
+    assert np.linalg.svd(kernel)[1].max() == pytest.approx(1, abs=1e-3)
+    assert np.linalg.svd(np.asarray(jax.tree.leaves(variables["params"])[0]).reshape(-1, 5))[1].max() != pytest.approx(
+        1, abs=1e-1
+    )  # control
+
+
+@pytest.mark.parametrize("conditional", [False, True])
+def test_batch_norm_follows_batches_by_a_tenth(conditional):
+    """From mean 0 and variance 1, by one batch of mean 20 and variance 9; evaluation is by these numbers."""
+    x, label = jnp.array([[17.0], [23.0]]), jnp.array([0, 1])
+    if conditional:
+        module = nn_zoo.Normalised(classes=2)
+        before = (x, label)
+    else:
+        module = Normed(nn_zoo.batch_norm, lambda *args, **more: lambda x: x)  # type: ignore[arg-type]
+        before = (x,)
+    variables = module.init(KEY, *before, True)
+
+    @jax.jit
+    def once(variables):
+        y, stats = module.apply(variables, *before, True, mutable=["batch_stats"])
+        return y, stats, module.apply({**variables, **stats}, *before, False)
+
+    y, stats, evaluated = once(variables)
+    statistics = {str(path[-1].key): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(stats)}
+    np.testing.assert_allclose(y[:, 0], [-1, 1], rtol=1e-4)
+    np.testing.assert_allclose(statistics["mean"], 2, rtol=1e-5)
+    np.testing.assert_allclose(statistics["var"], 1.8, rtol=1e-4)
+    np.testing.assert_allclose(evaluated[:, 0], np.array([15, 21]) / np.sqrt(1.8), rtol=1e-4)
+
+
+def test_a_projection_gan_sees_its_labels():
+    """The generator's image changes with its label; a pack's score with the label of each of its examples."""
+    case, variables = played("projection_gan")
+    z = case.model.sample_prior(variables, KEY, 16, {"label": jnp.zeros(16, int)})
+
+    @jax.jit
+    def both(label, others):
+        x = case.model.decode(variables, z, {"label": label})
+        return x, case.model.apply(variables, "discriminate", case.batch["x"], {"label": others})[0]
+
+    same = jnp.zeros(16, int)
+    (x, scores), (x_other, scores_other) = both(same, same), both(same + 1, same.at[3].set(2))
+    assert jnp.all(jnp.max(jnp.abs(x - x_other), axis=(1, 2, 3)) > 1e-3)
+    assert list(np.flatnonzero(np.abs(scores - scores_other) > 1e-3)) == [1]  # packs of two
 
 
 def test_lazy_penalties_and_lecam_remember():

@@ -130,7 +130,6 @@ def numpy_ops(**changed):
     return types.SimpleNamespace(**{**own, **changed})
 
 
-@pytest.mark.usefixtures("quick_compilation")
 def test_equals_the_network_written_out_in_numpy(weights):
     x = np.random.Generator(np.random.PCG64(1)).uniform(-1, 1, (1, 107, 79, 3)).astype(np.float32)
     ours = np.asarray(jax.jit(inception.network)(weights, jnp.asarray(x)))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from genjax_zoo import losses
+from genjax_zoo.core import Model
 
 GAMES = losses.ADVERSARIES
 REAL, FAKE = jnp.array([2.0, -1.0, 0.3]), jnp.array([-0.5, 1.5, 0.0])
@@ -38,7 +39,10 @@ def test_closed_forms():
     np.testing.assert_allclose(losses.non_saturating.generator(REAL, FAKE), -jnp.log(d_fake), rtol=1e-5)
     np.testing.assert_allclose(losses.hinge.critic(REAL, FAKE), [0.5, 4.5, 1.7], rtol=1e-5)
     np.testing.assert_allclose(losses.least_squares.critic(REAL, FAKE), [0.625, 3.125, 0.245], rtol=1e-5)
+    np.testing.assert_allclose(losses.least_squares.generator(REAL, FAKE), [1.125, 0.125, 0.5], rtol=1e-5)
     np.testing.assert_allclose(losses.wasserstein.critic(REAL, FAKE), [-2.5, 2.5, -0.3], rtol=1e-5)
+    for game in (losses.hinge, losses.wasserstein):
+        np.testing.assert_allclose(game.generator(REAL, FAKE), [0.5, -1.5, 0.0], rtol=1e-5)
     paired = losses.relativistic(losses.non_saturating)
     np.testing.assert_allclose(paired.critic(REAL, FAKE), jax.nn.softplus(FAKE - REAL), rtol=1e-5)
     np.testing.assert_allclose(paired.generator(REAL, FAKE), jax.nn.softplus(REAL - FAKE), rtol=1e-5)
@@ -68,7 +72,7 @@ def test_the_best_critic_of_two_gaussians(name):
         return p * real(d, d) + q * fake(d, d)
 
     np.testing.assert_allclose(pull(BEST[name]), 0, atol=1e-6)
-    with pytest.raises(AssertionError):
+    with pytest.raises(AssertionError, match="Not equal to tolerance"):
         np.testing.assert_allclose(pull(BEST[name] + 0.1), 0, atol=1e-6)
 
 
@@ -82,9 +86,46 @@ def test_minimax_is_zero_sum_in_the_fake_score():
         jax.grad(lambda f, s=s: jnp.sum(s(REAL, f)))(FAKE) for s in (losses.minimax.critic, losses.minimax.generator)
     )
     np.testing.assert_allclose(critic, -generator)
-    with pytest.raises(AssertionError):  # control: the non-saturating generator plays another game
+    with pytest.raises(
+        AssertionError, match="Not equal to tolerance"
+    ):  # control: the non-saturating generator plays another game
         other = jax.grad(lambda f: jnp.sum(losses.non_saturating.generator(REAL, f)))(FAKE)
         np.testing.assert_allclose(critic, -other)
+
+
+def test_the_terms_of_a_vae_gan_by_hand():
+    """Larsen et al. 2016, eq. 5 to 9, of networks that give these numbers: an encoding and a sample are both fakes."""
+    x = jnp.array([[1.0, 2.0], [3.0, 5.0]])
+    images = {"real": x, "rebuilt": jnp.array([[1.0, 4.0], [2.0, 5.0]]), "sampled": jnp.array([[0.0, 1.0], [1.0, 1.0]])}
+    scores = {"real": [0.5, 2.0], "rebuilt": [0.25, -1.0], "sampled": [-0.5, 1.0]}
+
+    def discriminate(image):
+        (name,) = (name for name, one in images.items() if np.array_equal(image, one))
+        return jnp.array(scores[name]), 2 * image[:, None, :]
+
+    methods = {
+        "posterior": lambda image: (image + 10, jnp.array([0.75, 1.5])),
+        "decode": lambda z, cond: images["rebuilt"] if np.array_equal(z, x + 10) else None,
+        "sample": lambda key, n, cond: images["sampled"][:n],
+        "discriminate": discriminate,
+    }
+
+    def apply(variables, method, *args, key=None, train=False):
+        assert train
+        return methods[method](*args), {"passes": variables["passes"] + 1}
+
+    model = Model(spec={}, init=lambda key, batch: {}, apply=apply)
+    terms, after = losses.vae_gan_terms(model, losses.least_squares)({"passes": 0}, {"x": x}, jax.random.key(0), True)
+    assert after == {"passes": 6}  # each pass goes on from the state of the one before
+    wanted = {
+        "distortion": [0.5 * (0 + 4**2), 0.5 * (2**2 + 0)],  # features differ by twice the image
+        "rate": [0.75, 1.5],
+        "critic": [0.25 * (2 * 0.5**2 + 0.25**2 + 0.5**2), 0.25 * (2 * 1 + 1 + 1)],
+        "fool": [0.25 * (0.75**2 + 1.5**2), 0.25 * (2**2 + 0)],
+    }
+    assert terms.keys() == wanted.keys()
+    for name, value in wanted.items():
+        np.testing.assert_allclose(terms[name], value, rtol=1e-6, err_msg=name)
 
 
 def test_merge():

@@ -12,10 +12,10 @@ import pytest
 from cases import CASES
 from jax.sharding import PartitionSpec as P
 
-from genjax_zoo import data
-from genjax_zoo.core import Player
+from genjax_zoo import data, losses, wrap
+from genjax_zoo.core import Model, Player
 from genjax_zoo.linen import from_linen
-from genjax_zoo.nn import batch_norm, spectral_norm
+from genjax_zoo.nn import BatchNorm, Normalised, Quantizer, batch_norm, spectral_norm
 from genjax_zoo.train import create_state, make_step, make_steps, parallelize, place, step
 from genjax_zoo.train.parallel import data_mesh, place_batch, replicate
 
@@ -219,3 +219,119 @@ def test_steps_in_one_call(backend):
 def test_uneven_batch_is_refused():
     with pytest.raises(ValueError, match="A batch of 12 does not divide over 8 devices; use 16"):
         place_batch(data_mesh(), {"x": np.zeros((12, 2))})
+
+
+class Everything(nn.Module):
+    """A game whose state is of every kind: see `KEPT`. Its noise comes with the batch, as a condition."""
+
+    def setup(self):
+        self.generator, self.discriminator = Generating(), Scoring()
+
+    def __call__(self, batch, key, train):
+        return self.discriminate(self.sample(key, len(batch["x"]), batch, train), batch, train)
+
+    def sample(self, key, n, cond, train=False):
+        return self.generator(cond["noise"], cond["label"], train)
+
+    def discriminate(self, x, cond, train=False):
+        return self.discriminator(x, train)
+
+
+class Generating(nn.Module):
+    @nn.compact
+    def __call__(self, z, label, train):
+        codes, _, _ = Quantizer(6, 4, decay=0.9, restart_below=0.9, name="codes")(z[:, None, None], train)
+        h = batch_norm(functools.partial(nn.Dense, 8), codes[:, 0, 0], train)
+        h, _ = BatchNorm(name="flow").forward(jnp.tanh(h), None, train)
+        return nn.Dense(6)(jnp.tanh(Normalised(classes=2, name="by_label")(h, label, train)))
+
+
+class Scoring(nn.Module):
+    @nn.compact
+    def __call__(self, x, train):
+        h = jnp.tanh(spectral_norm(functools.partial(nn.Dense, 8), x, train))
+        return nn.Dense(1)(h)[:, 0]
+
+
+LABELLED = {**BATCH, "label": jnp.arange(16) * jnp.arange(16) % 3 % 2}  # devices have other shares of the labels
+KEPT = {
+    "batch_stats": {"mean", "var", "u", "sigma"},  # batch norm as a layer, by label and as a bijection; spectral norm
+    "code_book": {"share", "total", "updates"},
+    "memory": {"turns", "real_score", "fake_score"},
+}
+
+
+@functools.cache
+def everything():
+    spec = {**SPEC, "label": jax.ShapeDtypeStruct((), jnp.int32)}
+    model = wrap.with_memory(from_linen(Everything(), spec))
+    critic, generator = losses.adversarial(model, losses.hinge, lecam=losses.lecam, r1=losses.lazy(losses.r1, 2))
+    sgd = optax.sgd(0.1)
+    weights = {"adversarial": 1.0, "lecam": 0.3, "r1": 0.5}
+    players = {
+        "critic": Player(terms=critic, weights=weights, tx=sgd, owns=("discriminator",)),
+        "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=sgd, owns=("generator",), ema=0.9),
+    }
+    return model, players
+
+
+def three(run, state, batch):
+    """The state and the metrics after three steps."""
+    for _ in range(2):
+        state, _ = run(state, batch)
+    return run(state, batch)
+
+
+@functools.cache
+def on_one_device():
+    """The state before, and state and metrics after three steps on the full batch."""
+    model, players = everything()
+    before = create_state(model, players, jax.random.key(0), LABELLED)
+    return before, *three(jax.jit(make_step(players)), before, LABELLED)
+
+
+@pytest.mark.usefixtures("quick_compilation")
+@pytest.mark.parametrize("backend", ("shard_map", "pmap", "jit"))
+def test_every_kind_of_state_is_that_of_one_device(backend):
+    before, expected, metrics = on_one_device()
+    moved = {}
+    for path, start in jax.tree_util.tree_leaves_with_path(before.variables):
+        after = functools.reduce(lambda tree, key: tree[key.key], path, expected.variables)
+        assert path[0].key == "params" or np.any(after != start), f"{path} does not move, so it shows nothing"
+        moved.setdefault(path[0].key, set()).add(str(path[-1].key).split("/")[-1])
+    assert {name: leaves for name, leaves in moved.items() if name != "params"} == KEPT
+    mesh, make = data_mesh(), functools.partial(make_step, everything()[1])
+    fresh = place(mesh, jax.tree.map(jnp.copy, before), LABELLED)  # which is donated
+    found = three(parallelize(make, mesh, backend=backend), *fresh)
+    wanted = expected.variables, expected.ema, metrics
+    for (path, a), b in zip(
+        jax.tree_util.tree_leaves_with_path(wanted), jax.tree.leaves((found[0].variables, found[0].ema, found[1]))
+    ):
+        np.testing.assert_allclose(b, a, rtol=2e-5, atol=2e-5, err_msg=jax.tree_util.keystr(path))
+
+
+def test_every_example_player_and_step_has_noise_of_its_own():
+    """The gradient of sum_i noise_i w_i is the noise, so that w says what was drawn for each example."""
+
+    def terms_of(network):
+        def terms(variables, batch, key, train):
+            each = batch["x"] @ variables["params"][network]["w"]  # w_i for example i
+            return {"noise": jax.random.normal(key, (len(each),)) * each}, variables
+
+        return terms
+
+    sgd = optax.sgd(1.0)
+    players = {n: Player(terms=terms_of(n), weights={"noise": 16.0}, tx=sgd, owns=(n,)) for n in ("a", "b")}
+    start = {"params": {name: {"w": jnp.zeros(16)} for name in players}}
+    model = Model(spec={}, init=lambda key, batch: start, apply=lambda *args, **more: (None, {}))
+    mesh, drawn, before = data_mesh(), [], np.zeros((2, 16))
+    state, batch = place(mesh, create_state(model, players, jax.random.key(0), {"x": jnp.eye(16)}), {"x": jnp.eye(16)})
+    run = parallelize(functools.partial(make_step, players), mesh)
+    for _ in range(2):
+        state, _ = run(state, batch)
+        now = np.stack([state.variables["params"][name]["w"] for name in players])
+        drawn.append(before - now)
+        before = now
+    drawn = np.concatenate(drawn).ravel()
+    assert np.abs(drawn).max() < 5 and 0.5 < drawn.std() < 1.5
+    assert len(np.unique(drawn.round(4))) == 2 * 2 * 16

@@ -56,6 +56,16 @@ see = functools.partial(in_float64, of_one)
 agree = functools.partial(in_float64, views_agree, classes=2)
 
 
+@pytest.mark.parametrize("name", TINY)
+def test_every_image_is_as_likely_as_its_label_makes_it(name):
+    model = models.MODELS[name](shape=(3, 4, 1), classes=2, **TINY[name])
+    x = jax.random.bernoulli(jax.random.key(1), 0.5, (3, 3, 4, 1)).astype(jnp.float32)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), {"x": x, "label": jnp.zeros(3, jnp.int32)})
+    variables = conformance.randomised(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes))
+    nll = jax.jit(lambda label: model.nll(variables, {"x": x, "label": label}, jax.random.key(0), False)[0]["nll"])
+    assert np.min(np.abs(nll(jnp.zeros(3, jnp.int32)) - nll(jnp.ones(3, jnp.int32)))) > 1e-3
+
+
 @pytest.mark.parametrize("name", LAYERS)
 def test_mask_b_in_the_first_layer_is_a_leak(name, monkeypatch):
     """A pixel that sees itself."""

@@ -64,6 +64,22 @@ def test_each_vector_gets_its_nearest_code():
     np.testing.assert_allclose(run(module, variables, quantized, method="snap"), quantized, rtol=1e-4, atol=1e-5)
 
 
+def test_vectors_are_drawn_to_their_codes_and_not_the_codes_to_them():
+    """The commitment's slope is 2 (z - code) at the vectors; the codes move by their averages alone."""
+    module, variables, x = quantizer()
+
+    @jax.jit
+    @functools.partial(jax.grad, has_aux=True)
+    def slope_and_codes(x):
+        quantized, _, commitment = run(module, variables, x)
+        return commitment.sum(), quantized
+
+    slope, quantized = slope_and_codes(x)
+    kernel, bias = (np.asarray(variables["params"]["project"][name]) for name in ("kernel", "bias"))
+    wanted = 2 * (np.asarray(x) @ kernel + bias - np.asarray(quantized)) @ kernel.T
+    np.testing.assert_allclose(slope, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_codes_follow_their_vectors_in_closed_form():
     """n updates on vectors that keep their codes: decay^n of the start, the rest the batch's own means."""
     module, variables, x = quantizer(codes=2, decay=0.9, restart_below=0.0)

@@ -126,6 +126,39 @@ def test_conditional_rate_is_the_divergence_from_the_conditional_prior():
     assert jnp.abs(case.model.nelbo(variables, other, KEY, False)[0]["rate"] - terms["rate"]).min() > 1e-3
 
 
+def test_a_label_moves_the_prior_and_is_seen_by_encoder_and_decoder():
+    """A CVAE without hidden layers, in numpy: every network is one matrix."""
+    model = models.cvae(shape=(1, 1, 2), classes=2, latent=1, hidden=())
+    batch = {"x": jnp.array([[0.0, 1], [1, 1], [0, 1]]).reshape(3, 1, 1, 2), "label": jnp.array([0, 1, 1])}
+    shapes = jax.eval_shape(model.init, KEY, batch)
+    variables = randomised(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes))
+    params = jax.tree.map(np.asarray, variables["params"])
+    z, y = np.array([[-0.5], [0.25], [1.0]]), np.eye(2)[np.array([0, 1, 1])]
+
+    def dense(name, *inputs):
+        return np.hstack(inputs) @ params[name]["out"]["kernel"] + params[name]["out"]["bias"]
+
+    centre, log_scale = dense("prior", y).T[..., None]
+    decode = jax.jit(lambda z, label: model.decode(variables, z, {"label": label}))
+    seen = dense("decoder", centre + np.exp(log_scale) * z, y)
+    np.testing.assert_allclose(decode(z, batch["label"]).reshape(3, 2), 1 / (1 + np.exp(-seen)), rtol=1e-5)
+    mean = dense("encoder", np.asarray(batch["x"]).reshape(3, 2), y)[:, :1]
+    found = jax.jit(lambda batch: model.encode(variables, batch, KEY))(batch)
+    np.testing.assert_allclose(found, (mean - centre) / np.exp(log_scale), rtol=1e-4)
+
+
+def test_a_vae_gan_draws_from_the_posterior_that_its_rate_is_of():
+    """An encoder whose mean is 1 and whose deviation is e^-1, everywhere: 3 * (1 + e^-2 / 2) nats."""
+    model = models.vae_gan(shape=SHAPE, latent=3, widths=(1,))
+    x = jnp.zeros((1_000, *SHAPE))
+    encoder = jax.eval_shape(model.init, KEY, {"x": x})["params"]["encoder"]
+    variables = {"params": {"encoder": jax.tree.map(lambda leaf: jnp.zeros(leaf.shape), encoder)}}
+    variables["params"]["encoder"]["out"]["bias"] = jnp.repeat(jnp.array([1.0, -1.0]), 3)
+    z, rate = jax.jit(lambda v: model.apply(v, "posterior", x, key=KEY)[0])(variables)
+    np.testing.assert_allclose(rate, 3 * (1 + np.exp(-2) / 2), rtol=1e-5)
+    np.testing.assert_allclose([jnp.mean(z), jnp.std(z)], [1, np.exp(-1)], atol=0.03)
+
+
 def test_latents_of_layers_are_noise():
     """`decode` of `encode` takes the same way as the posterior means themselves."""
     case = CASES["iwae"]()

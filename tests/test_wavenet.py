@@ -65,6 +65,26 @@ def test_the_law_notices(tiny, broken):
         conformance.cached_view_is_the_network(dataclasses.replace(case, model=model))
 
 
+@pytest.mark.parametrize("layers, block, reach", [(4, 2, 7), (5, 3, 11)])
+def test_a_sample_depends_on_as_many_before_as_the_dilations_reach(layers, block, reach):
+    """1 + 1 + 2 + 1 + 2 and 1 + 1 + 2 + 4 + 1 + 2: one for the shift, and every dilation."""
+    settings = {"features": 4, "gates": 4, "skip": 8, "levels": 3, "conditions": {}}
+    model = models.wavenet(length=14, layers=layers, block=block, **settings)
+    x = jnp.tile(jnp.array([0.0, 1.0]), 7)[:, None]
+    variables = randomised(model.init(KEY, {"x": x[None]}), scale=0.7)
+    others = jnp.concatenate([x[None], jnp.abs(x - jnp.eye(14)[:, :, None])])  # the last 14 each have one changed
+    logits = jax.jit(lambda x: model.conditionals.logits(variables, {"x": x})[:, 0, -1])(others)
+    changes = np.any(np.asarray(logits[1:] != logits[0]).reshape(14, -1), axis=1)
+    wanted = [13 - reach <= place < 13 for place in range(14)]
+    assert list(changes) == wanted == list(model.conditionals.sees[-1])
+
+
+def test_the_papers_blocks_reach_1024_samples_each():
+    """van den Oord et al. 2016, sec. 2.1: dilations of 1 ... 512; every block more adds 1,023."""
+    for layers, reach in ((10, 1_024), (20, 2_047)):
+        assert models.wavenet(length=2_100, layers=layers).conditionals.sees[-1].sum() == reach
+
+
 def test_padding_does_not_count(tiny):
     """The nll of the first samples is that of a model of just their length, whatever follows them."""
     case, variables = tiny

@@ -24,9 +24,11 @@ from genjax_zoo.conformance.distributions import density_integrates_to_one as de
 from genjax_zoo.conformance.distributions import probabilities_sum_to_one as probabilities_sum_to_one
 from genjax_zoo.conformance.distributions import samples_follow_the_density as samples_follow_the_density
 from genjax_zoo.conformance.distributions import samples_follow_the_likelihood as samples_follow_the_likelihood
+from genjax_zoo.conformance.purity import evaluation_leaves_state_alone as evaluation_leaves_state_alone
+from genjax_zoo.conformance.purity import no_key_is_used_twice as no_key_is_used_twice
+from genjax_zoo.conformance.purity import same_key_same_terms as same_key_same_terms
 from genjax_zoo.conformance.training import a_turn_changes_only_what_it_owns as a_turn_changes_only_what_it_owns
 from genjax_zoo.conformance.training import every_owned_leaf_gets_a_gradient as every_owned_leaf_gets_a_gradient
-from genjax_zoo.conformance.training import same_key_same_terms as same_key_same_terms
 from genjax_zoo.conformance.training import second_step_does_not_recompile as second_step_does_not_recompile
 from genjax_zoo.conformance.training import terms_are_finite_per_example as terms_are_finite_per_example
 from genjax_zoo.conformance.training import thirty_turns_lower_the_loss as thirty_turns_lower_the_loss
@@ -53,6 +55,8 @@ def laws(case: Case) -> Mapping[str, Law]:
 EVERY: tuple[Law, ...] = (
     terms_are_finite_per_example,
     same_key_same_terms,
+    no_key_is_used_twice,
+    evaluation_leaves_state_alone,
     second_step_does_not_recompile,
     a_turn_changes_only_what_it_owns,
     every_owned_leaf_gets_a_gradient,

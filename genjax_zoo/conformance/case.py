@@ -2,14 +2,15 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-from genjax_zoo.core import Batch, Model, Player, PyTree, TrainState, behaviour
+from genjax_zoo.core import Batch, Key, Model, Player, PyTree, TermFn, TrainState, behaviour
 from genjax_zoo.train.step import create_state, owned
 
 
@@ -22,21 +23,41 @@ class Case:
     batch: Batch
 
     @functools.cached_property
-    def state(self) -> TrainState:
-        """The state before the first step."""
-        return create_state(self.model, self.players, jax.random.key(0), self.batch)
-
-    @functools.cached_property
     def recorded(self) -> Mapping[str, Player]:
         """The players, whose optimizers keep their last gradients: one compiled turn serves several laws."""
         return {n: dataclasses.replace(p, tx=optax.chain(_record, p.tx)) for n, p in self.players.items()}
 
     @functools.cached_property
+    def _states(self) -> tuple[TrainState, TrainState]:
+        def create(key: Key, batch: Batch) -> tuple[TrainState, TrainState]:
+            state = create_state(self.model, self.players, key, batch)
+            params = state.variables["params"]
+            mine = {n: {of: params[of] for of in owned(p, state.variables)} for n, p in self.recorded.items()}
+            return state, state._replace(opt_state={n: p.tx.init(mine[n]) for n, p in self.recorded.items()})
+
+        return jax.jit(create)(jax.random.key(0), self.batch)  # one program, where it would be one per shape
+
+    @property
+    def state(self) -> TrainState:
+        """The state before the first step."""
+        return self._states[0]
+
+    @property
     def recorded_state(self) -> TrainState:
         """The state of the recorded players before the first step."""
-        params = self.state.variables["params"]
-        mine = {n: {of: params[of] for of in owned(p, self.state.variables)} for n, p in self.recorded.items()}
-        return self.state._replace(opt_state={n: p.tx.init(mine[n]) for n, p in self.recorded.items()})
+        return self._states[1]
+
+    @functools.cached_property
+    def probes(self) -> Mapping[str, Callable[..., Any]]:
+        """Each player's terms in training and in evaluation, by one program that serves several laws.
+
+        (variables, batch, key) -> {train: (terms, variables)}.
+        """
+
+        def both(terms: TermFn) -> Callable[..., Any]:
+            return jax.jit(lambda v, batch, key: {train: terms(v, batch, key, train) for train in (True, False)})
+
+        return {name: both(player.terms) for name, player in self.players.items()}
 
 
 _record = optax.GradientTransformation(

@@ -1,10 +1,11 @@
 """Whether conditionals see what came before and nothing else, and whether a model's two views are one."""
 
+from typing import Any
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Batch, Conditionals, Model, Variables, conditions, dimensions, require, total
+from genjax_zoo.core import Batch, Model, Variables, conditions, dimensions, require, total
 from genjax_zoo.sampling import cached, drawn, levels_of, log_probabilities, naive, stepped_logits
 
 TINY = 1e-12  # in float64: below it nothing has moved
@@ -20,12 +21,12 @@ def influence(model: Model, variables: Variables, one: Batch) -> np.ndarray:
     """
     (views,) = require(model, "conditionals")
     count = dimensions(model.spec)
-    levels = levels_of(views, one["x"]).reshape(1, -1)
-    moved = jnp.concatenate([levels, (levels + jnp.eye(count, dtype=levels.dtype)) % views.levels])
-    batch = {name: jnp.repeat(value, count + 1, axis=0) for name, value in one.items()}
+    levels = np.asarray(levels_of(views, one["x"])).reshape(1, -1)
+    moved = np.concatenate([levels, (levels + np.eye(count, dtype=levels.dtype)) % views.levels])
+    batch = {name: np.repeat(value, count + 1, axis=0) for name, value in one.items()}
     batch["x"] = (moved / (views.levels - 1)).reshape(-1, *one["x"].shape[1:])
-    logits = jax.jit(views.logits)(variables, batch).reshape(count + 1, count, views.levels)
-    return np.asarray(jnp.max(jnp.abs(logits[1:] - logits[0]), axis=-1)).T
+    logits = np.asarray(jax.jit(views.logits)(variables, batch)).reshape(count + 1, count, views.levels)
+    return np.max(np.abs(logits[1:] - logits[0]), axis=-1).T
 
 
 def sees_what_it_claims(model: Model, variables: Variables, batch: Batch) -> None:
@@ -37,7 +38,8 @@ def sees_what_it_claims(model: Model, variables: Variables, batch: Batch) -> Non
         AssertionError: a leak, or a blind spot.
     """
     (views,) = require(model, "conditionals")
-    ones = [{name: value[i : i + 1] for name, value in batch.items()} for i in range(len(batch["x"]))]
+    examples: dict[str, Any] = {name: np.asarray(value) for name, value in batch.items()}
+    ones = [{name: value[i : i + 1] for name, value in examples.items()} for i in range(len(batch["x"]))]
     moved, count = np.max([influence(model, variables, one) for one in ones], axis=0), dimensions(model.spec)
     before = np.tril(np.ones((count, count), bool), -1)
     leaks = np.argwhere((moved > TINY) & ~before)
@@ -52,17 +54,26 @@ def sees_what_it_claims(model: Model, variables: Variables, batch: Batch) -> Non
 def nll_is_the_sum_of_conditionals(model: Model, variables: Variables, batch: Batch) -> None:
     """All terms of `nll` sum to minus the log-probabilities that the logits give x."""
     views, nll = require(model, "conditionals", "nll")
-    log_p = log_probabilities(views, variables, batch)
-    wanted, found = -log_p.reshape(len(log_p), -1).sum(1), total(nll(variables, batch, jax.random.key(0), False)[0])
-    off = float(jnp.max(jnp.abs(found - wanted)))
+
+    @jax.jit
+    def both(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return log_probabilities(views, variables, batch), total(nll(variables, batch, jax.random.key(0), False)[0])
+
+    log_p, found = jax.device_get(both(variables, batch))
+    off = np.max(np.abs(found + log_p.reshape(len(log_p), -1).sum(1)))
     assert off < 1e-6 * dimensions(model.spec), f"nll is {off:.3g} nats from the sum of its conditionals"
 
 
 def views_agree(model: Model, variables: Variables, batch: Batch) -> None:
     """The cached view's logits are the network's, to 1e-12 of their size; call this in float64."""
     (views,) = require(model, "conditionals")
-    whole, stepped = views.logits(variables, batch), jax.jit(_stepped(views))(variables, batch)
-    off = float(jnp.max(jnp.abs(whole - stepped)) / (1 + jnp.max(jnp.abs(whole))))
+
+    @jax.jit
+    def both(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
+        return views.logits(variables, batch), stepped_logits(views, variables, batch)
+
+    whole, stepped = jax.device_get(both(variables, batch))
+    off = np.max(np.abs(whole - stepped)) / (1 + np.max(np.abs(whole)))
     assert off < TINY, f"the cached view's logits are {off:.2g} from the network's"
 
 
@@ -74,9 +85,5 @@ def cached_samples_are_naive(model: Model, variables: Variables, batch: Batch) -
     def draw(sampler):
         return jax.jit(lambda v, key: sampler(views, v, n, drawn(key), cond))(variables, jax.random.key(2))
 
-    differ = int(jnp.sum(draw(cached) != draw(naive)))
+    differ = np.sum(np.asarray(draw(cached)) != np.asarray(draw(naive)))
     assert not differ, f"{differ} numbers of {n} cached samples are not those of the naive sampler"
-
-
-def _stepped(views: Conditionals):
-    return lambda variables, batch: stepped_logits(views, variables, batch)

@@ -50,7 +50,7 @@ def adversarial(
             _check_no_batch_norm(before, variables)
         memory = next(iter(variables.get("memory", {}).values()), {})
         round = Round(
-            lambda x: discriminate(before, augmented(k_real, x), cond, train)[0],
+            lambda x: discriminate(before, augmented(jax.random.clone(k_real), x), cond, train)[0],  # as it was scored
             *(x, fake, real_score, fake_score, k_penalty, memory),
         )
         terms = {

@@ -1,0 +1,103 @@
+"""The laws of pure functions: the same of the same arguments, no key used twice, nothing changed by looking."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+
+from genjax_zoo.conformance.case import Case
+from genjax_zoo.core import Batch, Key, Variables, conditions
+
+Keyed = Callable[[Variables, Batch, Key], Any]
+
+
+def same_key_same_terms(case: Case) -> None:
+    """Terms are a function of their arguments: when asked twice, and whether these are known or traced by jit."""
+    variables, batch, key = case.state.variables, case.batch, jax.random.key(1)
+    for name, player in case.players.items():
+        first, second = (case.probes[name](variables, batch, key)[True][0] for _ in range(2))
+        for term in first:
+            assert np.array_equal(first[term], second[term]), f"two calls of '{term}' of '{name}' differ"
+        traced = jax.make_jaxpr(lambda v, b, k, of=player: of.terms(v, b, k, True))(variables, batch, key)
+        known = jax.make_jaxpr(lambda v, of=player: of.terms(v, batch, key, True))(variables)
+        _assert_same_program(traced, known, f"the terms of '{name}' change under jit, or when traced again")
+
+
+def no_key_is_used_twice(case: Case) -> None:
+    """Whatever draws does so with a key of its own, in every term and method; `jax.random.clone` marks an intention."""
+    variables = case.state.variables
+    with jax.debug_key_reuse(True):
+        for name, function in _keyed(case):
+            try:
+                jax.jit(function).trace(variables, case.batch, jax.random.key(0))
+            except jax.errors.KeyReuseError as error:
+                raise AssertionError(f"{name} draws twice with one key: {str(error).splitlines()[0]}") from error
+
+
+def evaluation_leaves_state_alone(case: Case) -> None:
+    """Terms with train=False give the variables back bit for bit, whatever statistics and memories are in them."""
+    for name, probe in case.probes.items():
+        _, after = probe(case.state.variables, case.batch, jax.random.key(1))[False]
+        assert jax.tree.structure(dict(after)) == jax.tree.structure(dict(case.state.variables)), (
+            f"evaluating '{name}' changes what variables there are"
+        )
+        for path, before in jax.tree_util.tree_leaves_with_path(dict(case.state.variables)):
+            kept = np.array_equal(before, _at(dict(after), path))
+            assert kept, f"evaluating '{name}' changes {jax.tree_util.keystr(path)}"
+
+
+def _keyed(case: Case) -> Iterator[tuple[str, Keyed]]:
+    """Everything of a case that takes a key."""
+    for player, of in case.players.items():
+        for train in (True, False):
+            mode = "training" if train else "evaluation"
+            yield f"'{player}' in {mode}", lambda v, b, k, of=of, train=train: of.terms(v, b, k, train)
+    model, n = case.model, len(case.batch["x"])
+    if model.sample:
+        yield "sample", lambda v, b, k: model.sample(v, k, n, conditions(b))
+    if model.sample_prior:
+        yield "sample_prior", lambda v, b, k: model.sample_prior(v, k, n, conditions(b))
+    if model.encode:
+        yield "encode", lambda v, b, k: model.encode(v, b, k)
+    if model.log_weights:
+        yield "log_weights", lambda v, b, k: model.log_weights(v, b, k, 3)
+
+
+def _assert_same_program(first: ClosedJaxpr, second: ClosedJaxpr, message: str) -> None:
+    """Two traces have the same operations on the same types, in order, and the same constants where both have one."""
+    one, other = list(_operations(first)), list(_operations(second))
+    assert len(one) == len(other), f"{message}: {len(one)} operations became {len(other)}"
+    for (a, constants), (b, others) in zip(one, other):
+        assert a == b, f"{message}: {a} became {b}"
+        for x, y in zip(constants, others):
+            assert x is None or y is None or np.array_equal(x, y), f"{message}: in {a}, {x} became {y}"
+
+
+def _operations(program: ClosedJaxpr | Jaxpr) -> Iterator[tuple[str, list[Any]]]:
+    """Each operation's name and results, and its operands where they are constants of the program, else None."""
+    if isinstance(program, ClosedJaxpr):
+        known, program = dict(zip(program.jaxpr.constvars, program.consts)), program.jaxpr
+    else:
+        known = {}
+    for equation in program.eqns:
+        operands = [v.val if isinstance(v, Literal) else known.get(v) for v in equation.invars]
+        numbers = [
+            None if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x for x in operands
+        ]
+        yield f"{equation.primitive} -> {[str(v.aval) for v in equation.outvars]}", numbers
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_program):
+            if _is_program(inner):
+                yield from _operations(inner)
+
+
+def _is_program(value: Any) -> bool:
+    return isinstance(value, ClosedJaxpr | Jaxpr)
+
+
+def _at(tree: Any, path: Any) -> Any:
+    for key in path:
+        tree = tree[key.key]
+    return tree
