@@ -264,3 +264,15 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "r3gan": r3gan,
     "vae_gan": vae_gan,
 }
+
+
+def compiled(model: Model) -> Model:
+    """The model with its functions as programs, one each, where a test would run a network operation by operation."""
+    static = {"sample": 2, "nll": 3, "nelbo": 3, "log_weights": 3, "sample_prior": 2, "encode": (), "decode": ()}
+    functions = {name: getattr(model, name) for name in static}
+    length = model.of_length
+    return dataclasses.replace(
+        model,
+        **{name: f and jax.jit(f, static_argnums=static[name]) for name, f in functions.items()},
+        of_length=length and (lambda n: compiled(length(n))),
+    )

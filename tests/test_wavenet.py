@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES
+from cases import CASES, compiled
 from PIL import Image
 
 from genjax_zoo import cli, conformance, drawing, evals, models, report, wrap
@@ -24,7 +24,7 @@ KEY = jax.random.key(0)
 @pytest.fixture(scope="module")
 def tiny():
     case = CASES["wavenet"]()
-    return case, randomised(case.state.variables)
+    return dataclasses.replace(case, model=compiled(case.model)), randomised(case.state.variables)
 
 
 def read_one_place_off(views):
