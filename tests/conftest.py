@@ -32,7 +32,7 @@ def pytest_collection_modifyitems(items):
         name = getattr(item, "originalname", None)
         if name == "test_law":
             group = f"laws of {item.callspec.params['name']}"
-        elif name == "test_experiment":
+        elif name in ("test_experiment", "test_mutant"):
             group = item.name
         item.add_marker(pytest.mark.xdist_group(group))
 

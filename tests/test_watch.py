@@ -84,13 +84,16 @@ def test_watch_is_on_loopback_only(served):
 def test_watch_waits_and_ends(tmp_path):
     folder = run_folders.start(tmp_path / "new")
     command = [sys.executable, "-m", "genjax_zoo.cli", "watch", str(folder)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])  # type: ignore[index]
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-    connection.request("GET", "/")
-    assert b"Waiting for the first numbers" in connection.getresponse().read()
-    connection.close()
-    process.send_signal(signal.SIGINT)
-    _, error = process.communicate(timeout=20)
-    assert (process.returncode, error) == (0, "")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])  # type: ignore[index]
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+            connection.request("GET", "/")
+            assert b"Waiting for the first numbers" in connection.getresponse().read()
+            connection.close()
+            process.send_signal(signal.SIGINT)
+            _, error = process.communicate(timeout=60)
+            assert (process.returncode, error) == (0, "")
+        finally:
+            process.kill()  # where it has not ended
