@@ -245,7 +245,7 @@ def saved_by_torch(weights, path, monkeypatch):
     torch.save({name: torch.from_numpy(array) for name, array in weights.items()}, path)
 
 
-@pytest.mark.parametrize("save", [saved_by_numpy, saved_by_torch])
+@pytest.mark.parametrize("save", [saved_by_numpy, pytest.param(saved_by_torch, marks=pytest.mark.slow)])
 def test_the_published_file_is_converted_without_loss(save, weights, tmp_path, monkeypatch):
     path, out = tmp_path / "pt.pth", tmp_path / "pt.npz"
     save(weights, path, monkeypatch)
