@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from cases import CASES, SHAPE, images
+from cases import CASES, SHAPE, compiled, images
 from jax.sharding import PartitionSpec as P
 
 from genjax_zoo import data, evals, losses, models
@@ -23,8 +23,14 @@ from genjax_zoo.train.parallel import data_mesh
 KEY = jax.random.key(0)
 
 
-def run(module, *args, **more) -> Any:
-    return module.apply(*args, **more)
+@functools.cache
+def program(module, *args, **more):
+    return jax.jit(lambda variables, x: module.apply(variables, x, *args, **more))
+
+
+def run(module, variables, x, *args, **more) -> Any:
+    """What a module makes of x, by one program."""
+    return program(module, *args, **more)(variables, x)
 
 
 def quantizer(codes=4, features=3, seed=0, **settings) -> Any:
@@ -35,7 +41,7 @@ def quantizer(codes=4, features=3, seed=0, **settings) -> Any:
 
 def state_after(module, variables, x, updates=1):
     for _ in range(updates):
-        variables = {**variables, **run(module, variables, x, True, mutable=["code_book"])[1]}
+        variables = {**variables, **run(module, variables, x, True, mutable="code_book")[1]}
     return variables["code_book"]
 
 
@@ -88,7 +94,8 @@ def test_codes_follow_their_vectors_in_closed_form():
     z = np.asarray(x @ project["kernel"] + project["bias"]).reshape(-1, 3)
     halves = np.repeat(np.eye(2)[[0] * 5 + [1] * 11], 4, axis=0)
     means = (halves.T @ z) / halves.sum(0)[:, None]
-    start = {"share": jnp.array([0.3, 0.7]), "total": (means + 1) * np.array([[0.3], [0.7]]), "updates": jnp.int32(0)}
+    total = jnp.asarray((means + 1) * np.array([[0.3], [0.7]]), jnp.float32)
+    start = {"share": jnp.array([0.3, 0.7]), "total": total, "updates": jnp.int32(0)}
     after = state_after(module, {**variables, "code_book": start}, x, updates=3)
     share = 0.9**3 * np.array([0.3, 0.7]) + (1 - 0.9**3) * halves.mean(0)
     total = 0.9**3 * np.asarray(start["total"]) + (1 - 0.9**3) * halves.mean(0)[:, None] * means
@@ -96,7 +103,7 @@ def test_codes_follow_their_vectors_in_closed_form():
     np.testing.assert_allclose(after["total"], total, rtol=1e-4, atol=1e-5)
     still = state_after(module, {**variables, "code_book": start}, x, updates=0)
     assert np.abs(still["total"] - total).max() > 0.1  # control
-    evaluated = run(module, {**variables, "code_book": start}, x, False, mutable=["code_book"])[1]["code_book"]
+    evaluated = run(module, {**variables, "code_book": start}, x, False, mutable="code_book")[1]["code_book"]
     jax.tree.map(np.testing.assert_array_equal, evaluated, start)
 
 
@@ -120,11 +127,11 @@ def test_sharded_code_books_are_one():
     one = state_after(module, variables, x)
 
     def part(x):
-        return run(module, variables, x, True, mutable=["code_book"])[1]["code_book"]
+        return run(module, variables, x, True, mutable="code_book")[1]["code_book"]
 
-    sharded = jax.shard_map(part, mesh=data_mesh(), in_specs=P("data"), out_specs=P())(x)
+    sharded = jax.jit(jax.shard_map(part, mesh=data_mesh(), in_specs=P("data"), out_specs=P()))(x)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-5), sharded, one)
-    moved = run(module, variables, x[:2], True, mutable=["code_book"])[1]["code_book"]
+    moved = run(module, variables, x[:2], True, mutable="code_book")[1]["code_book"]
     assert np.abs(moved["total"] - one["total"]).max() > 1e-3  # control: the first device's part alone
 
 
@@ -137,7 +144,7 @@ def prior():
 def reach(apply, shape):
     """[D, D]: whether the output at a place depends on the input at another, both in raster order."""
     x = jax.random.normal(KEY, (1, *shape, 4))
-    jacobian = jax.jacobian(lambda x: apply(x)[0].sum(-1))(x)[:, :, 0]
+    jacobian = jax.jit(jax.jacobian(lambda x: apply(x)[0].sum(-1)))(x)[:, :, 0]
     count = shape[0] * shape[1]
     return (jnp.abs(jacobian).sum(-1) > 1e-7).reshape(count, count)
 
@@ -197,20 +204,22 @@ def test_use_of_the_code_book():
     case = CASES["vq_vae"]()
     batch = {"x": jnp.concatenate([case.batch["x"]] * 2)[:20]}
     split = data.Resident(arrays=batch, transform=lambda raw, keys: raw, batch_size=8, seed=0, train=False)
-    codes = np.asarray(case.model.codes(case.state.variables, batch))
+    codes = np.asarray(jax.jit(case.model.codes)(case.state.variables, batch))
     share = np.bincount(codes.ravel()) / codes.size
     share = share[share > 0]
     found = evals.code_book(split)(case.model, case.state.variables, KEY)
     assert found["codes_used"] == len(share)
     assert found["perplexity"] == pytest.approx(np.exp(-(share * np.log(share)).sum()), rel=1e-6)
     error = evals.reconstruction_error(split)(case.model, case.state.variables, KEY)["reconstruction_error"]
-    rebuilt = case.model.decode(case.state.variables, case.model.encode(case.state.variables, batch, KEY))
+    model = compiled(case.model)
+    rebuilt = model.decode(case.state.variables, model.encode(case.state.variables, batch, KEY))
     assert error == pytest.approx(float(jnp.mean((rebuilt - batch["x"]) ** 2)), rel=1e-5)
 
 
 def test_bad_input():
     with pytest.warns(UserWarning, match="200 codes, but a batch only 64 vectors"):
-        models.vq_vae(shape=SHAPE, codes=200, widths=(4, 8), prior_features=4).init(KEY, images(levels=2))
+        wide = models.vq_vae(shape=SHAPE, codes=200, widths=(4, 8), prior_features=4)
+        jax.eval_shape(wide.init, KEY, images(levels=2))
     with pytest.raises(ValueError, match="7x7 cannot be halved 2 times"):
         models.vq_vae(shape=(7, 7, 1))
     plain = CASES["vae"]()
