@@ -132,7 +132,7 @@ def test_weights_of_levels_have_the_mean_of_their_mass():
     share = np.exp(np.asarray(log_w, np.float64)) / np.prod((2 * level + 1) / 25, axis=1)  # [draws, 5], 1 on average
     assert np.all(np.abs(share.mean(0) - 1) < 5 * share.std(0) / np.sqrt(draws))
     gap = np.asarray(log_w + nelbo, np.float64)
-    assert np.all(np.abs(gap.mean(0)) < 5 * gap.std(0) / np.sqrt(draws) + 1e-5)  # of rounding, if the draws are the same
+    assert np.all(np.abs(gap.mean(0)) < 5 * gap.std(0) / np.sqrt(draws) + 1e-5)  # rounding, of one noise
     for wrong in (share * np.exp(1), share**2):  # controls: an offset of one nat, twice the logarithm
         assert np.any(np.abs(wrong.mean(0) - 1) > 5 * wrong.std(0) / np.sqrt(draws))
     draws_differ(log_w[:, 3:])
