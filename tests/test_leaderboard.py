@@ -91,11 +91,6 @@ def test_a_run_measured_another_way_is_measured_again_and_not_ranked_with_the_fi
         del measured[1:]
 
 
-def subject(model, split, asked=Protocol()):
-    experiment = Experiment(model=model, players={}, data=split, steps=1)
-    return measures.Subject(experiment, {}, split, judges.judge_of("", split.spec["x"].shape), 4, asked)
-
-
 @pytest.mark.parametrize(
     "name, nats, bits, kind",
     [
@@ -121,7 +116,9 @@ def test_bits_are_of_the_levels(name, nats, bits, kind):
         apply=lambda *args: (None, {}),
         nll=lambda variables, batch, key, train: ({"nll": batch["nats"]}, variables),
     )
-    cells, _ = measures.likelihood(subject(model, split))
+    experiment = Experiment(model=model, players={}, data=split, steps=1)
+    judge = judges.judge_of("", (28, 28, 1))
+    cells, _ = measures.likelihood(measures.Subject(experiment, {}, split, judge, 4, Protocol()))
     cell = cells["bits_per_dim"]
     assert cell["value"] == pytest.approx(bits, abs=0.005) and cell["kind"] == kind
     ends = [(cells["nats"][end] - cells["nats"]["value"]) / (784 * np.log(2)) for end in ("low", "high")]
