@@ -36,10 +36,8 @@ def compress(model: Model, variables: Variables, batch: Batch, *, size: int = 25
     Raises:
         ValueError: a model without `conditionals`, a size below 1, or an x that is none of the model's levels.
     """
-    from constriction import stream  # type: ignore[reportAttributeAccessIssue]  # a native module
-
     (views,) = require(model, "conditionals")
-    family, codes = stream.model.Categorical(perfect=False), []
+    codes = []
     if no_levels(batch["x"], views.levels).size:
         raise ValueError(
             f"The codec takes the {views.levels} levels k / {views.levels - 1} of this model; round x to them first."
@@ -54,10 +52,7 @@ def compress(model: Model, variables: Variables, batch: Batch, *, size: int = 25
 
         _go_through(views, variables, size, conditions(part), choose)
         p = np.stack(seen, axis=1)  # [size, D, K]
-        for example in range(count):
-            encoder = stream.queue.RangeEncoder()
-            encoder.encode(levels[example].astype(np.int32), family, p[example])
-            codes.append(encoder.get_compressed().astype("<u4").tobytes())
+        codes += [_encoded(levels[example], p[example]) for example in range(count)]
     return codes
 
 
@@ -87,8 +82,12 @@ def decompress(
     for part, count in _parts({"index": jnp.arange(len(codes)), **cond}, size):
         decoders = [stream.queue.RangeDecoder(words[int(index)]) for index in part["index"][:count]]
         levels = np.zeros((size, int(np.prod(views.grid))), np.int32)
+        seen: list[np.ndarray] = []
 
-        def choose(index: int, p: np.ndarray, decoders: list = decoders, levels: np.ndarray = levels) -> np.ndarray:
+        def choose(
+            index: int, p: np.ndarray, seen: list = seen, decoders: list = decoders, levels: np.ndarray = levels
+        ) -> np.ndarray:
+            seen.append(p)
             for example, decoder in enumerate(decoders):
                 levels[example, index] = decoder.decode(family, p[example : example + 1])[0]
             levels[len(decoders) :, index] = levels[len(decoders) - 1, index]  # the padding repeats the last example
@@ -98,10 +97,21 @@ def decompress(
             _go_through(views, variables, size, {name: part[name] for name in cond}, choose)
         except AssertionError as error:
             raise ValueError(f"These bytes are no code of this model: {error}.") from None
-        if not all(decoder.maybe_exhausted() for decoder in decoders):
+        p = np.stack(seen, axis=1)  # [size, D, K]
+        given = (codes[int(index)] for index in part["index"][:count])
+        if any(code != _encoded(*one) for code, *one in zip(given, levels, p)):  # the decoder overlooks a word more
             raise ValueError("These bytes are no code of this model: some are left over when all is decoded.")
         found.append(levels[:count])
     return values_of(model, jnp.asarray(np.concatenate(found)).reshape(len(codes), *views.grid))
+
+
+def _encoded(levels: np.ndarray, p: np.ndarray) -> bytes:
+    """The bytes of one example: levels [D] of probabilities [D, K]."""
+    from constriction import stream  # type: ignore[reportAttributeAccessIssue]  # a native module
+
+    encoder = stream.queue.RangeEncoder()
+    encoder.encode(levels.astype(np.int32), stream.model.Categorical(perfect=False), p)
+    return encoder.get_compressed().astype("<u4").tobytes()
 
 
 def _parts(batch: Batch, size: int) -> Iterator[tuple[Batch, int]]:

@@ -6,9 +6,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import CASES
+from scipy.special import logsumexp
 
 from genjax_zoo import data, evals, losses, math, models, wrap
 from genjax_zoo.conformance import randomised
+from genjax_zoo.core import Model
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
 
@@ -102,23 +105,117 @@ def test_importance_weighted_bounds_fall_to_the_exact_value():
         assert found[f"iw-{k}/bits/dim"] == pytest.approx(exact.mean() / (DIMENSIONS * np.log(2)), rel=1e-4)
 
 
-def test_dequantization_noise_is_drawn_with_the_weights():
-    """The bound over it tightens with k, too: iw-k of grey levels falls below the nelbo."""
-    inner = models.vae(shape=(2, 2, 1), latent=2, hidden=(4,), likelihood=math.gaussian(0.1))
-    model = wrap.dequantized(inner, levels=4)
-    grey = {"x": jnp.round(jax.random.uniform(KEY, (32, 2, 2, 1)) * 3) / 3}
-    variables = randomised(model.init(KEY, grey), scale=0.3)
-    split = data.Resident(arrays=grey, transform=lambda raw, keys: raw, batch_size=32, seed=0, train=False)
-    bounds = [evals.iw_bound(split, k=k)(model, variables, KEY)[f"iw-{k}"] for k in (1, 10, 200)]
-    assert bounds[0] > bounds[1] > bounds[2]
-    one = jax.vmap(lambda key: model.log_weights(variables, grey, key, 1)[0])(jax.random.split(KEY, 2_000))
-    terms = jax.vmap(lambda key: sum(model.nelbo(variables, grey, key, False)[0].values()))(
-        jax.random.split(KEY, 2_000)
+def ramp():
+    """The density prod 2 x_i on [0, 1)^3: its mass over a level's cell is (2 k + 1) / levels^2."""
+
+    def log_weights(variables, batch, key, k):
+        return jnp.broadcast_to(jnp.sum(jnp.log(2 * batch["x"]), axis=1), (k, len(batch["x"])))
+
+    def nll(variables, batch, key, train):
+        return {"ramp": -log_weights(variables, batch, key, 1)[0]}, variables
+
+    spec = {"x": jax.ShapeDtypeStruct((3,), FLOAT)}
+    nothing = {"init": lambda key, batch: {}, "apply": lambda *args: (None, {})}
+    return Model(spec=spec, log_weights=log_weights, nll=nll, **nothing)
+
+
+def test_weights_of_levels_have_the_mean_of_their_mass():
+    """Of every level, by hand; and their mean logarithm is minus the nelbo: to five standard errors."""
+    level, draws = np.array([[0, 0, 0], [0, 2, 4], [4, 3, 1], [4, 4, 4], [4, 4, 4]]), 4_000
+    model, batch = wrap.dequantized(ramp(), levels=5), {"x": jnp.asarray(level / 4, FLOAT)}
+    log_w, nelbo = jax.jit(
+        lambda key: (
+            model.log_weights({}, batch, key, draws),
+            jax.vmap(lambda key: sum(model.nelbo({}, batch, key, False)[0].values()))(jax.random.split(key, draws)),
+        )
+    )(KEY)
+    share = np.exp(np.asarray(log_w, np.float64)) / np.prod((2 * level + 1) / 25, axis=1)  # [draws, 5], 1 on average
+    assert np.all(np.abs(share.mean(0) - 1) < 5 * share.std(0) / np.sqrt(draws))
+    gap = np.asarray(log_w + nelbo, np.float64)
+    assert np.all(np.abs(gap.mean(0)) < 5 * gap.std(0) / np.sqrt(draws) + 1e-5)  # rounding, of one noise
+    for wrong in (share * np.exp(1), share**2):  # controls: an offset of one nat, twice the logarithm
+        assert np.any(np.abs(wrong.mean(0) - 1) > 5 * wrong.std(0) / np.sqrt(draws))
+    draws_differ(log_w[:, 3:])
+
+
+def draws_differ(log_w):
+    """The weights [k, 2] of one example twice: neither draws nor examples share their noise."""
+    a, b = np.asarray(log_w, np.float64).T
+    assert np.std(a) > 0 and np.std(b) > 0, "all draws are one"
+    chance = 5 / np.sqrt(len(a))  # five standard deviations of the correlation of as many independent pairs
+    for one, other in ((a, b), (a[1:], a[:-1]), (b[1:], b[:-1]), (a[1:], b[:-1])):
+        assert abs(np.corrcoef(one, other)[0, 1]) < chance, "draws are not independent"
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if models.MODELS[name].__module__.split(".")[2] == "vae"])
+def test_every_draw_of_a_bound_has_noise_of_its_own(name):
+    case = CASES[name]()
+    if case.model.log_weights is None:
+        pytest.skip(f"{name} has no weights")
+    twice = {entry: jnp.repeat(value[:1], 2, axis=0) for entry, value in case.batch.items()}
+    ones = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), jax.eval_shape(case.model.init, KEY, case.batch))
+    variables = randomised({**ones, "params": jax.tree.map(np.zeros_like, ones["params"])})
+    draws_differ(jax.jit(lambda variables: case.model.log_weights(variables, twice, KEY, 200))(variables))
+
+
+def test_draws_control():
+    drawn = np.random.default_rng(0).normal(size=(200, 2))
+    draws_differ(drawn)
+    with pytest.raises(AssertionError, match="all draws are one"):
+        draws_differ(np.repeat(drawn[:1], 200, axis=0))
+    for shared in (drawn[:, :1] + [0, 1], np.repeat(drawn[:100], 2, axis=0)):  # between examples; by two and two
+        with pytest.raises(AssertionError, match="not independent"):
+            draws_differ(shared)
+
+
+def test_chunks_of_a_bound_have_draws_of_their_own():
+    """Weights that are uniform in [0, 1): -log of their mean is log 2, and of one alone 1 on average."""
+
+    def log_weights(variables, batch, key, k):
+        return jnp.log(jax.random.uniform(key, (k, len(batch["x"]))))
+
+    split = data.Resident(
+        arrays={"x": jnp.zeros((600, 1))}, transform=lambda raw, keys: raw, batch_size=400, seed=0, train=False
     )
-    assert float(-one.mean()) == pytest.approx(float(terms.mean()), rel=0.02)  # type: ignore[union-attr]
+    model = Model(**{**vars(ramp()), "spec": split.spec, "log_weights": log_weights})
+    one, many = (evals.iw_bound(split, k=k, chunk=1)(model, {}, KEY)[f"iw-{k}"] for k in (1, 100))
+    assert abs(one - 1) < 5 / np.sqrt(600)  # -log of a uniform number has the standard deviation 1
+    error = 1 / np.sqrt(3 * 100)  # of the mean of 100 uniform numbers, relative; half its square is the bound's bias
+    assert abs(many - np.log(2) - error**2 / 2) < 5 * error / np.sqrt(600)
+
+
+def test_rates_of_a_ladder_are_the_formula():
+    """KL of Gaussians that depend on nothing, layer by layer: log s/t + (t^2 + (m - n)^2) / 2 s^2 - 1/2 of each."""
+    model = models.ladder_vae(shape=(8, 8, 1), layers=2, latent=2, features=4, blocks=1)
+    batch, rng = {"x": jnp.zeros((3, 8, 8, 1))}, np.random.default_rng(0)
+    zeros = jax.tree.map(lambda a: np.zeros(a.shape, a.dtype), jax.eval_shape(model.init, KEY, batch))
+    q = rng.normal(scale=0.7, size=(2, 4))  # of each layer: two means, then two log standard deviations
+    p = rng.normal(scale=0.7, size=(2, 4))
+    top_down = zeros["params"]["top_down"]
+    top_down["q_0"]["bias"][...], top_down["q_1"]["bias"][...] = q
+    top_down["p_0"]["bias"][...], top_down["prior"][...] = p
+    terms = jax.jit(lambda v: model.nelbo(v, batch, KEY, False)[0])(zeros)
+    for layer, places in enumerate((2 * 2, 1)):
+        (m, log_t), (n, log_s) = np.split(q[layer], 2), np.split(p[layer], 2)
+        exact = places * np.sum(log_s - log_t + (np.exp(2 * log_t) + (m - n) ** 2) / (2 * np.exp(2 * log_s)) - 0.5)
+        np.testing.assert_allclose(terms[f"rate_{layer + 1}"], np.full(3, exact), rtol=1e-5)
+    np.testing.assert_allclose(terms["distortion"], np.full(3, 64 * np.log(2)), rtol=1e-5)  # even odds
 
 
 ESTIMATORS = (losses.reparameterized, losses.sticking_the_landing, losses.doubly_reparameterized)
+
+
+def test_the_term_is_minus_the_log_of_the_mean_weight():
+    model, variables, batch, _ = elsewhere()
+    terms = [losses.importance_weighted(model, k=3, estimator=estimator) for estimator in ESTIMATORS]
+    log_w, values = jax.jit(
+        lambda key: (
+            model.log_weights(variables, batch, key, 3),
+            [term(variables, batch, key, True)[0]["iw_nelbo"] for term in terms],
+        )
+    )(KEY)
+    for value in values:
+        np.testing.assert_allclose(value, np.log(3) - logsumexp(np.asarray(log_w, np.float64), axis=0), rtol=1e-5)
 
 
 def gradients(model, variables, batch, estimator, k, keys=3_000):
@@ -178,6 +275,21 @@ def test_active_units():
         encoder = {"out": {**layer, "kernel": kernel}}
         found = evals.active_units(split)(model, {"params": {**variables["params"], "encoder": encoder}}, KEY)
         assert found == {"active_units": LATENT - dead}
+
+
+def test_a_unit_is_active_above_the_threshold():
+    """The variance of the codes themselves, over the examples that are there: one just below 0.01, one just above."""
+    signs = np.resize([1.0, -1.0], 20)[:, None]  # so that a number's variance is its square
+    split = data.Resident(
+        arrays={"x": jnp.asarray(signs * [0.0998, 0.1002, 0.125, -0.5], FLOAT)},
+        transform=lambda raw, keys: raw,
+        batch_size=15,  # half of the last batch is padding
+        seed=0,
+        train=False,
+    )
+    model = Model(**{**vars(ramp()), "encode": lambda variables, batch, key: batch["x"]})
+    assert evals.active_units(split)(model, {}, KEY) == {"active_units": 3}
+    assert evals.active_units(split, threshold=0.015625)(model, {}, KEY) == {"active_units": 1}  # 0.125^2 is not above
 
 
 def test_bad_input():

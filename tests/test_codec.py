@@ -45,6 +45,9 @@ def test_examples_come_back_in_as_many_bits_as_their_nll(name):
     nats = nats_of(case, variables, case.batch)
     assert holds(codes, nats)
     assert not holds(codes, 0.3 * nats - 60)  # control: a likelihood that claims more than it has
+    longer = [*codes[:13], codes[13] + b"\x12\x34\x56\x78", *codes[14:]]  # one of several in the last part
+    with pytest.raises(ValueError, match="some are left over when all is decoded"):
+        decompress(case.model, variables, longer, conditions(case.batch), size=6)
     other = randomised(case.state.variables, seed=1, scale=SCALE)
     assert decompress_differs(case, other, codes)
 

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from made import SMALL, write_idx
+from sklearn.datasets import load_digits
 
 from genjax_zoo import data
+from genjax_zoo.data import mnist
 from genjax_zoo.data.points import GRID25, RING8
 from genjax_zoo.data.shuffle import shuffled, shuffled_on_host
 from genjax_zoo.math import logit
@@ -78,6 +81,42 @@ def test_evaluation_counts_every_example_once():
     kept = [test.at(step)["x"][test.mask(step) == 1] for step in range(3)]
     np.testing.assert_array_equal(np.concatenate(kept), np.asarray(test.arrays["x"], np.float32) / 16)
     assert test.at(2)["x"].shape == (100, 8, 8, 1)
+
+
+def test_noise_is_fresh_in_training_and_fixed_by_the_place_in_evaluation():
+    def noisy(batch_size, seed, train):
+        return data.Resident(
+            arrays={"x": jnp.arange(8)},
+            transform=lambda batch, keys: {**batch, "u": data.uniform(keys, ())},
+            batch_size=batch_size,
+            seed=seed,
+            train=train,
+        )
+
+    at = jax.jit(lambda split, step: split.at(step))
+    steps = [at(noisy(4, 0, True), step) for step in range(6)] + [at(noisy(4, 1, True), 0)]
+    assert len(np.unique([step["u"] for step in steps])) == 7 * 4
+    epochs = [np.concatenate([step["x"] for step in steps[i : i + 2]]).tolist() for i in (0, 2, 4)]
+    assert all(sorted(epoch) == list(range(8)) for epoch in epochs) and len(set(map(tuple, epochs))) == 3
+    wide, narrow = noisy(5, 0, False), noisy(4, 0, False)
+    first, second = np.concatenate([at(wide, step)["u"] for step in (0, 1)]), at(narrow, 1)["u"]
+    np.testing.assert_array_equal(first[4:8], second)
+    np.testing.assert_array_equal(first[8:], first[:2])  # the last batch is filled from the start ...
+    np.testing.assert_array_equal(wide.mask(1), [1, 1, 1, 0, 0])  # ... which does not count
+
+
+def test_splits_share_no_example(own_folders, small):
+    """And together they are all that there is; the end of MNIST's training set validates."""
+    write_idx(own_folders / "mnist")
+    splits = mnist.read_mnist(valid=7)
+    parts = {"train": SMALL["train"]["x"][:23], "valid": SMALL["train"]["x"][23:], "test": SMALL["test"]["x"]}
+    for split, x in parts.items():
+        np.testing.assert_array_equal(splits[split]["x"], x)
+    digits = [np.asarray(data.load("digits", split, batch_size=1).arrays["x"]).reshape(-1, 64) for split in parts]
+    together, whole = (x[np.lexsort(x.T)] for x in (np.concatenate(digits), load_digits(return_X_y=True)[0]))
+    np.testing.assert_array_equal(together, whole)
+    points = [np.asarray(data.load("ring8", split, batch_size=1).arrays["x"]) for split in parts]
+    assert len(np.unique(np.concatenate(points), axis=0)) == 120_000
 
 
 def fingerprints(name):

@@ -1,13 +1,21 @@
-"""Leaderboards: ties and winners, which runs are not ranked, and the table of them."""
+"""Leaderboards: ties and winners, what scores are of, which runs are not ranked, and the table of them."""
 
 import io
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pytest
 from rich.console import Console
 
+from genjax_zoo import data, evals, run
+from genjax_zoo.compare import judges, measures, scores, speed
 from genjax_zoo.compare import table as compare
 from genjax_zoo.compare.cells import absent, found
 from genjax_zoo.compare.leaderboard import COLUMNS, INCEPTION, leaderboard
+from genjax_zoo.compare.measures import Protocol
+from genjax_zoo.core import Experiment, Model
+from genjax_zoo.train.checkpoint import Checkpoints
 
 
 def row(name="a", data="digits/test", features="pixels", protocol=None, **cells):
@@ -41,6 +49,99 @@ def test_runs_of_different_data_are_refused_with_the_reason():
     with pytest.raises(ValueError, match="different protocols: n 4 and 5"):
         leaderboard([row(), row("b", protocol={"n": 5, "k": 1, "features": "pixels"})])
     assert leaderboard([row(), row("b")])["data"] == "digits/test"
+
+
+POINTS = """
+import jax.numpy as jnp, optax
+from genjax_zoo import Experiment, Model, Player, data
+
+def experiment():
+    train = data.load("ring8", "train", batch_size=16)
+    nll = lambda variables, batch, key, train: ({"nll": jnp.zeros(len(batch["x"]))}, variables)
+    init = lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}}
+    model = Model(spec=train.spec, init=init, apply=lambda *a, **k: (None, {}), nll=nll)
+    player = Player(terms=nll, weights={"nll": 1.0}, tx=optax.sgd(0.1))
+    return Experiment(model=model, players={"one": player}, data=train, steps=2)
+"""
+
+
+def test_a_run_measured_another_way_is_measured_again_and_not_ranked_with_the_first(tmp_path, monkeypatch):
+    (tmp_path / "points.py").write_text(POINTS)
+    (tmp_path / "mine.py").write_text("def features(x): return x")
+    folder, measured = tmp_path / "run", []
+    run.open_run(folder, tmp_path / "points.py", {})
+    experiment = run.build(run.load_experiment(folder / "experiment.py"), {})
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        checkpoints.save(1, run.create_state_of(experiment), {})
+    nothing = {key: absent("not here") for key in ("nats", "bits_per_dim")}
+    monkeypatch.setattr(scores, "likelihood", lambda subject: (measured.append(subject.key), (nothing, []))[1])
+    monkeypatch.setattr(speed, "train_step", lambda *args: {k: found(1.0) for k in ("compile_s", "peak_memory_mb")})
+    monkeypatch.setattr(scores, "code_commit", lambda: "1234567")
+    asked = Protocol(n=20, k=3)
+    first = scores.score(folder, asked)
+    assert scores.score(folder, asked) == first and len(measured) == 1
+    for name, value in (("n", 21), ("k", 4), ("seed", 1), ("mode_samples", 30), ("features", tmp_path / "mine.py")):
+        other = scores.score(folder, asked._replace(**{name: value}))
+        assert len(measured) == 2, f"scores of another {name} were kept"
+        told = value if name != "features" else other["protocol"]["features"]
+        with pytest.raises(ValueError, match=f"different protocols: {name} {first['protocol'][name]} and {told}. Dist"):
+            leaderboard([first, first, other])
+        assert scores.score(folder, asked) == first
+        assert jax.random.key_data(measured[1])[1] == (1 if name == "seed" else 0)
+        del measured[1:]
+
+
+@pytest.mark.parametrize(
+    "name, nats, bits, kind",
+    [
+        ("mnist-deq", -1_980.50, 4.36, "bound"),  # NICE's own pair of numbers: 8 - 1980.50 / (784 log 2)
+        ("mnist-deq", 0.0, 8.0, "bound"),  # the uniform density of [0, 1), as its 256 levels
+        ("mnist", 784 * 8 * np.log(2), 8.0, "exact"),
+        ("mnist-static", 784 * np.log(2), 1.0, "exact"),
+    ],
+)
+def test_bits_are_of_the_levels(name, nats, bits, kind):
+    spread = np.array([-54.3, 54.3, 10.0, -10.0])  # 0 on average; 54.3 nats are 0.1 bits of 784 numbers
+    split = data.Resident(
+        arrays={"x": jnp.zeros((4, 28, 28, 1)), "nats": jnp.asarray(nats + spread, jnp.float32)},
+        transform=lambda raw, keys: raw,
+        batch_size=3,
+        seed=0,
+        train=False,
+        origin=data.Origin(name),
+    )
+    model = Model(
+        spec={"x": split.spec["x"]},
+        init=lambda key, batch: {},
+        apply=lambda *args: (None, {}),
+        nll=lambda variables, batch, key, train: ({"nll": batch["nats"]}, variables),
+    )
+    experiment = Experiment(model=model, players={}, data=split, steps=1)
+    judge = judges.judge_of("", (28, 28, 1))
+    cells, _ = measures.likelihood(measures.Subject(experiment, {}, split, judge, 4, Protocol()))
+    cell = cells["bits_per_dim"]
+    assert cell["value"] == pytest.approx(bits, abs=0.005) and cell["kind"] == kind
+    ends = [(cells["nats"][end] - cells["nats"]["value"]) / (784 * np.log(2)) for end in ("low", "high")]
+    assert [cell[end] - cell["value"] for end in ("low", "high")] == pytest.approx(ends, abs=1e-6)
+    assert -0.1 < ends[0] < -0.01 < 0.01 < ends[1] < 0.1
+
+
+def test_samples_are_measured_by_the_protocol():
+    """By the k, the n and the seed that are asked for."""
+    train, test = (data.load("digits", split, batch_size=30) for split in ("train", "test"))
+
+    def sample(variables, key, n, cond):
+        return jax.random.uniform(key, (n, 8, 8, 1)) * train.at(0)["x"][0]
+
+    model = Model(spec=train.spec, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
+    experiment = Experiment(model=model, players={}, data=train, steps=1)
+    cells = measures.of_samples(measures.subject_of(experiment, {}, Protocol(n=30, k=2, seed=7)))
+    compare = evals.fidelity(test, lambda x: x.reshape(len(x), -1), name="x", n=30, k=2, resamples=0)
+    wanted = compare(model, {}, jax.random.key(7))
+    for key in ("frechet", "precision", "recall", "density", "coverage"):
+        assert cells[key]["n"] == 30
+        assert cells[key]["value"] == pytest.approx(wanted[f"{key}[x]"], rel=1e-5)
+        assert cells[key]["floor"] == pytest.approx(wanted[f"{key}[x]/floor"], rel=1e-5)
 
 
 def test_likelihoods_given_the_label_are_ranked_apart():

@@ -47,9 +47,8 @@ def frechet_is_closed_form(distance):
     a, b = rng.normal(size=(2, 4, 4))
     a, b = a @ a.T + np.eye(4), b @ b.T
     exact = np.sum((mean - other) ** 2) + np.trace(a + b - 2 * np.real(sqrtm(a @ b)))
-    assert distance(with_moments(mean, a, 1), with_moments(other, b, 2)) == pytest.approx(exact, rel=1e-4), (
-        "another distance"
-    )
+    value = distance(with_moments(mean, a, 1), with_moments(other, b, 2))
+    assert value == pytest.approx(exact, rel=1e-4), "the distance is not the closed form"
 
 
 def test_frechet_of_gaussians():
@@ -70,7 +69,7 @@ def test_frechet_control():
         cross = np.trace(np.real(sqrtm(a)) @ np.real(sqrtm(b)))
         return np.sum((real.mean(0) - fake.mean(0)) ** 2) + np.trace(a) + np.trace(b) - 2 * cross
 
-    with pytest.raises(AssertionError, match="another distance"):
+    with pytest.raises(AssertionError, match="not the closed form"):
         frechet_is_closed_form(of_commuting)
 
 
@@ -92,7 +91,7 @@ def by_hand(real, fake, diagonal=False):
 def kernel_distance_is_unbiased(distance):
     """Its mean over many small draws from one distribution is 0."""
     values = [distance(normal(12, seed=2 * seed), normal(9, seed=2 * seed + 1)) for seed in range(300)]
-    assert abs(np.mean(values)) < 4 * np.std(values) / math.sqrt(len(values)), "it is biased"
+    assert abs(np.mean(values)) < 4 * np.std(values) / math.sqrt(len(values)), "the distance is biased"
 
 
 def test_kernel_distance():
@@ -102,7 +101,7 @@ def test_kernel_distance():
 
 
 def test_kernel_distance_control():
-    with pytest.raises(AssertionError, match="it is biased"):
+    with pytest.raises(AssertionError, match="the distance is biased"):
         kernel_distance_is_unbiased(functools.partial(by_hand, diagonal=True))
 
 
@@ -143,7 +142,7 @@ def test_prdc():
 def coverage_of_equals(k=5, n=4_000):
     exact = 1 - np.prod([(n - 1 - i) / (2 * n - 1 - i) for i in range(k)])
     found = evals.prdc(normal(n), normal(n, seed=1), k=k)
-    assert found["coverage"].value == pytest.approx(exact, abs=0.008), "coverage of equals"
+    assert found["coverage"].value == pytest.approx(exact, abs=0.008), "equal distributions have another coverage"
     assert found["density"].value == pytest.approx(1, abs=0.04)
     return exact
 
@@ -156,7 +155,7 @@ def test_coverage_control(monkeypatch):
     """Radii that count an example as its own neighbour."""
     radii = neighbours._radii
     monkeypatch.setattr(neighbours, "_radii", lambda x, k, rows: radii(x, k - 1, rows))
-    with pytest.raises(AssertionError, match="coverage of equals"):
+    with pytest.raises(AssertionError, match="have another coverage"):
         coverage_of_equals()
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from genjax_zoo import cli, evals, models
+from genjax_zoo import cli, evals, models, run
 from genjax_zoo.conformance import all_bits, probabilities_sum_to_one, randomised, samples_follow_the_likelihood
 from genjax_zoo.core import conditions
-from genjax_zoo.data import Resident
+from genjax_zoo.data import Resident, load
 from genjax_zoo.sampling import cached, checked_prefix, completed, drawn, levels_of, naive, reporting
+from genjax_zoo.train.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
 
@@ -58,6 +59,8 @@ LOGITS = jnp.array([2.0, 1.0, 0.5, -1.0, -3.0])
         ({"top_p": 0.7}, LOGITS.at[2:].set(-jnp.inf)),  # the likeliest alone has 0.607
         ({"top_p": 0.5}, LOGITS.at[1:].set(-jnp.inf)),
         ({"top_p": 1.0}, LOGITS),
+        ({"top_k": 1}, LOGITS.at[1:].set(-jnp.inf)),
+        ({"top_k": 5}, LOGITS),
         ({"top_k": 3, "temperature": 2.0}, (LOGITS / 2).at[3:].set(-jnp.inf)),
     ],
 )
@@ -65,8 +68,23 @@ def test_draws_have_the_frequencies_that_settings_call_for(settings, wanted):
     p = np.asarray(jax.nn.softmax(wanted))
     found = frequencies(drawn(KEY, **settings), LOGITS)
     assert np.all(np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / 40_000) + 1e-9)
-    if settings not in ({}, {"top_p": 1.0}):
+    if settings not in ({}, {"top_p": 1.0}, {"top_k": 5}):
         assert np.abs(found - np.asarray(jax.nn.softmax(LOGITS))).max() > 0.02  # control
+
+
+@pytest.mark.parametrize(
+    "settings, p",
+    [
+        ({"temperature": 0.5, "top_p": 0.75}, [4 / 5, 1 / 5, 0, 0]),  # of 36, 9, 4, 1 of 50; the likeliest has 0.72
+        ({"temperature": 0.5, "top_p": 0.7}, [1, 0, 0, 0]),
+        ({"top_p": 0.7}, [2 / 3, 1 / 3, 0, 0]),
+        ({"temperature": 0.5, "top_k": 2, "top_p": 0.75}, [1, 0, 0, 0]),  # of what top_k leaves the likeliest has 0.8
+    ],
+)
+def test_the_nucleus_is_of_the_tempered_probabilities(settings, p):
+    """Four levels of probability 6, 3, 2, 1 of 12: half the temperature squares them."""
+    found = frequencies(drawn(KEY, **settings), jnp.log(jnp.array([6.0, 3.0, 2.0, 1.0])))
+    assert np.all(np.abs(found - p) < 5 * np.sqrt(np.array(p) * (1 - np.array(p)) / 40_000) + 1e-9)
 
 
 def test_what_is_known_stays_and_the_rest_follows_it():
@@ -167,14 +185,14 @@ def test_bad_input():
 
 def test_the_command_draws_completes_and_refuses(tmp_path, capsys, monkeypatch):
     """`sample` of an autoregressive run: settings, a prefix, a share of the run's own data, and one sentence each."""
-    run, out = str(tmp_path / "run"), tmp_path / "x.npy"
+    folder, out = str(tmp_path / "run"), tmp_path / "x.npy"
     file = Path(__file__).parent.parent / "experiments" / "gated_pixel_cnn_digits.py"
     monkeypatch.setattr(Resident, "batches", 1)
     tiny = ["--steps", "1", "--batch-size", "16", "--layers", "1", "--features", "2"]
-    cli.console(["train", str(file), "--workdir", run, *tiny])
+    cli.console(["train", str(file), "--workdir", folder, *tiny])
 
     def draw(*more):
-        cli.console(["sample", run, "-n", "3", "--out", str(out), "--cond", "label=1,2,3", *more])
+        cli.console(["sample", folder, "-n", "3", "--out", str(out), "--cond", "label=1,2,3", *more])
         return np.load(out)
 
     assert not np.array_equal(draw(), draw("--temperature", "0.3"))
@@ -183,7 +201,12 @@ def test_the_command_draws_completes_and_refuses(tmp_path, capsys, monkeypatch):
     np.save(tmp_path / "begin.npy", coldest[0].reshape(-1)[:20])
     begun = draw("--prefix", str(tmp_path / "begin.npy"))
     np.testing.assert_array_equal(begun.reshape(3, -1)[:, :20], np.tile(coldest[0].reshape(-1)[:20], (3, 1)))
-    assert len(np.unique(draw("--keep", "0.5").reshape(3, -1)[:, :32], axis=0)) > 1
+    own = np.asarray(load("digits", "train", batch_size=16).at(0)["x"])[:3].reshape(3, -1)
+    kept = draw("--keep", "0.5").reshape(3, -1)
+    np.testing.assert_array_equal(kept[:, :32], own[:, :32])
+    assert np.any(kept[:, 32:] != own[:, 32:], axis=1).all()
+    np.save(tmp_path / "each.npy", own[:, :7])
+    np.testing.assert_array_equal(draw("--prefix", str(tmp_path / "each.npy")).reshape(3, -1)[:, :7], own[:, :7])
     out.unlink()
     np.save(tmp_path / "long.npy", np.zeros(65))
     for more, sentence in [
@@ -200,3 +223,45 @@ def test_the_command_draws_completes_and_refuses(tmp_path, capsys, monkeypatch):
             draw(*more)
         assert stopped.value.code == 2 and sentence in " ".join(capsys.readouterr().err.split())
         assert not out.exists()
+
+
+FLOW = """
+import jax, jax.numpy as jnp, optax
+from genjax_zoo import Experiment, Model, Player, data
+
+def experiment():
+    train = data.load("ring8", "train", batch_size=16)
+    draw = lambda variables, key, n, cond={}: jax.random.normal(key, (n, 2))
+    decode = lambda variables, z, cond={}: z * jnp.array([3.0, -0.5]) + 1
+    nll = lambda variables, batch, key, train: ({"nll": jnp.zeros(len(batch["x"]))}, variables)
+    model = Model(
+        spec=train.spec,
+        init=lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}},
+        apply=lambda *a, **k: (None, {}),
+        nll=nll,
+        decode=decode,
+        sample_prior=draw,
+        sample=lambda variables, key, n, cond={}: decode(variables, draw(variables, key, n, cond)),
+    )
+    player = Player(terms=nll, weights={"nll": 1.0}, tx=optax.sgd(0.1))
+    return Experiment(model=model, players={"one": player}, data=train, steps=2)
+"""
+
+
+def test_the_command_tempers_a_flow(tmp_path):
+    """x = a z + 1, so that a temperature multiplies what x has beyond 1; of the same draws."""
+    (tmp_path / "flow.py").write_text(FLOW)
+    folder, out = tmp_path / "run", tmp_path / "x.npy"
+    run.open_run(folder, tmp_path / "flow.py", {})
+    with Checkpoints(folder / "checkpoints") as checkpoints:
+        checkpoints.save(1, run.create_state_of(run.build(run.load_experiment(folder / "experiment.py"), {})), {})
+
+    def beyond(*more):
+        cli.console(["sample", str(folder), "-n", "500", "--out", str(out), *more])
+        return np.load(out) - 1
+
+    plain = beyond()
+    assert np.all(np.abs(plain.std(0) / [3, 0.5] - 1) < 5 / np.sqrt(2 * 500))
+    for temperature in (0.5, 2.0):
+        np.testing.assert_allclose(beyond("--temperature", str(temperature)), temperature * plain, atol=1e-5)
+    np.testing.assert_array_equal(beyond("--temperature", "1"), plain)

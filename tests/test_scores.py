@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy.linalg import sqrtm
 from scipy.special import logsumexp
-from test_metrics import normal
+from test_metrics import by_hand, normal, prdc_by_hand
 
 from genjax_zoo import data, evals
 from genjax_zoo.core import Conditionals, Model
@@ -39,7 +40,8 @@ def parzen_is_a_density(log_density):
     """Against the mixture by hand, and it integrates to 1."""
     fake, grid = normal(30, 1), np.linspace(-8, 8, 4_001, dtype=np.float32)[:, None]
     values = np.array([log_density(fake, grid[i : i + 1]) for i in range(0, 4_001, 40)])
-    assert np.sum(np.exp(values)) * 0.16 == pytest.approx(1, rel=1e-3), "not a density"
+    mass = np.sum(np.exp(values)) * 0.16
+    assert mass == pytest.approx(1, rel=1e-3), f"the density integrates to {mass:.3f}"
 
 
 def test_parzen():
@@ -47,12 +49,19 @@ def test_parzen():
         return evals.parzen(fake, x, x, sigmas=(0.4,), resamples=0).value
 
     parzen_is_a_density(log_density)
-    with pytest.raises(AssertionError, match="not a density"):
+    with pytest.raises(AssertionError, match="the density integrates to 30"):
         parzen_is_a_density(lambda fake, x: log_density(fake, x) + np.log(len(fake)))  # a sum, not a mean
     fake, x = normal(20, 3), normal(9, 3, seed=1)
     squares = np.sum((x[:, None] - fake) ** 2, axis=-1)
     each = logsumexp(-squares / 2 / 0.5**2, axis=1) - np.log(20) - 3 * np.log(0.5 * np.sqrt(2 * np.pi))
     assert evals.parzen(fake, x, x, sigmas=(0.1, 0.5)).value == pytest.approx(each.mean(), rel=1e-4)
+
+
+def test_the_width_is_chosen_on_validation():
+    """One sample at 0: the best width is the distance, 0.1 of what validates, 2 of what tests."""
+    fake, valid, test = (np.full((2, 1), x, np.float32) for x in (0.0, 0.1, 2.0))
+    found = evals.parzen(fake, valid, test, sigmas=(2.0, 0.1, 0.5)).value
+    assert found == pytest.approx(-0.5 * (2 / 0.1) ** 2 - math.log(0.1 * math.sqrt(2 * math.pi)), rel=1e-5)
 
 
 def test_parzen_misleads():
@@ -67,11 +76,11 @@ def test_parzen_misleads():
 # one Eval for all
 
 
-def gaussian(mean):
+def gaussian(mean, width=6):
     def sample(variables, key, n, cond):
-        return mean + jax.random.normal(key, (n, 6))
+        return mean + jax.random.normal(key, (n, width))
 
-    spec = {"x": jax.ShapeDtypeStruct((6,), jnp.float32)}
+    spec = {"x": jax.ShapeDtypeStruct((width,), jnp.float32)}
     return Model(spec=spec, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
 
 
@@ -103,6 +112,29 @@ def test_fidelity():
     assert bad["memorisation[double]/low"] > good["memorisation[double]/high"]
 
 
+def test_fidelity_compares_by_its_own_k_and_n():
+    """Every number by hand, from the features that it asked for; neither k nor n are those by default."""
+    seen = []
+
+    def features(x):
+        seen.append(np.asarray(x))
+        return x
+
+    split = points(normal(150, 3), batch_size=20)
+    found = evals.fidelity(split, features, name="x", n=60, k=2, resamples=0)(gaussian(0.5, 3), {}, KEY)
+    fake = np.concatenate(seen[split.batches :])[:60]
+    order = np.random.Generator(np.random.PCG64(0)).permutation(150)
+    real, other = (np.asarray(split.arrays["x"])[order[part]] for part in (slice(60), slice(60, 120)))
+    for one, end in ((fake, ""), (other, "/floor")):
+        for name, value in zip(neighbours.Neighbourhoods._fields, prdc_by_hand(real, one, 2)):
+            assert found[f"{name}[x]{end}"] == pytest.approx(value, rel=1e-5)
+        moved = np.sum((real.mean(0) - one.mean(0, np.float64)) ** 2)
+        a, b = np.cov(real.T), np.cov(one.T)
+        exact = moved + np.trace(a + b - 2 * np.real(sqrtm(a @ b)))
+        assert found[f"frechet[x]{end}"] == pytest.approx(exact, rel=1e-4)
+        assert found[f"kernel_distance[x]{end}"] == pytest.approx(by_hand(real, one), rel=1e-3, abs=1e-5)
+
+
 def test_fidelity_gives_samples_the_conditions_of_what_they_are_compared_with():
     """A model that repeats its condition repeats the real examples, though not those of the floor."""
     x = normal(257, 3)
@@ -124,11 +156,13 @@ def test_fidelity_gives_samples_the_conditions_of_what_they_are_compared_with():
 
 
 def kl_is_known(kl):
-    assert kl(np.arange(1_000).repeat(3)) == pytest.approx(0, abs=1e-9)
-    assert kl(np.full(50, 7)) == pytest.approx(math.log(1_000)), "one mode of 1,000"
-    assert kl(np.arange(0, 1_000, 4)) == pytest.approx(math.log(4))
-    labels = np.repeat([1, 2], [30, 10])
-    assert kl(labels) == pytest.approx(0.75 * math.log(750) + 0.25 * math.log(250))
+    for labels, exact in (
+        (np.arange(1_000).repeat(3), 0),
+        (np.full(50, 7), math.log(1_000)),
+        (np.arange(0, 1_000, 4), math.log(4)),
+        (np.repeat([1, 2], [30, 10]), 0.75 * math.log(750) + 0.25 * math.log(250)),
+    ):
+        assert kl(labels) == pytest.approx(exact, abs=1e-9), f"the divergence is {kl(labels):.3f}, not {exact:.3f}"
 
 
 def test_modes_of_made_labels():
@@ -142,7 +176,7 @@ def test_modes_control():
         share = np.bincount(labels, minlength=1_000) / len(labels)
         return -math.log(1_000) - np.mean(np.log(share[share > 0]))
 
-    with pytest.raises(AssertionError, match="one mode of 1,000"):
+    with pytest.raises(AssertionError, match="the divergence is -6.908, not 6.908"):
         kl_is_known(reversed_kl)
 
 
@@ -176,6 +210,17 @@ def test_stacked_modes():
     assert found["mode_kl"] == pytest.approx(math.log(125), abs=0.02)
     assert found["mode_kl/low"] < found["mode_kl"] < found["mode_kl/high"]
     assert 0.3 < found["mode_kl/floor"] < 0.9
+
+
+def test_modes_of_points_are_counted_within_three_sigma():
+    """At 2.9 and 3.1 sigma, straight and aslant; the divergence is of the shares from the uniform, not back."""
+    means = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+    aslant = np.array([3.0, 4.0]) / 5
+    near = [means[0] + 2.9 * aslant, means[0] - [0, 2.9], means[0], means[1] + [2.9, 0]]
+    far = [means[1] + 3.1 * aslant, means[2] + [0, 3.1]]
+    found = evals.count_modes(np.array(near + far), means, 1.0)
+    kl = 0.75 * math.log(0.75 * 3) + 0.25 * math.log(0.25 * 3)
+    assert found == {"modes": 2, "high_quality": pytest.approx(4 / 6), "reverse_kl": pytest.approx(kl)}
 
 
 # calibration
@@ -216,7 +261,7 @@ def drawn_chains(n):
 def right_model_is_calibrated():
     found = evals.calibration(drawn_chains(4_000))(chain(), {}, KEY)
     assert found["pit_ks/n"] == 16_000
-    assert found["pit_ks"] < 0.015 and found["pit_ks/floor"] < 0.015, "not calibrated"
+    assert found["pit_ks"] < 0.015 and found["pit_ks/floor"] < 0.015, "the right model is not calibrated"
     return found
 
 
@@ -238,7 +283,7 @@ def test_calibration_control(monkeypatch, mutant):
         return jnp.clip(below + mutant(jax.random.uniform(key, own.shape), level, own) * own, 0, 1 - 1e-6)
 
     monkeypatch.setattr(importlib.import_module("genjax_zoo.evals.calibration"), "pit", broken)
-    with pytest.raises(AssertionError, match="not calibrated"):
+    with pytest.raises(AssertionError, match="the right model is not calibrated"):
         right_model_is_calibrated()
 
 
