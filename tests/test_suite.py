@@ -4,18 +4,19 @@ import gc
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
 from conftest import MAPS, memory_maps
 
 
 def test_programs_give_their_memory_maps_back():
     """So that keeping them from module to module, until half of the maps are taken, never reaches the limit."""
     x, before = jnp.ones(3), memory_maps()
-    programs = [jax.jit(lambda x, i=i: jnp.sin(x * i)) for i in range(30)]
-    for program in programs:
-        program(x)
+    programs = {jax.jit(lambda x, i=i: jnp.sin(x * i)): i for i in range(30)}
+    assert all(float(program(x)[0]) == pytest.approx(np.sin(i), abs=1e-6) for program, i in programs.items())
     held = memory_maps() - before
     assert 30 <= held < 30 * 10 or before == 0  # a few each; there is nothing to count but on Linux
-    del programs, program
+    programs.clear()
     gc.collect()
     assert memory_maps() - before <= held // 3
     assert memory_maps() < MAPS // 2

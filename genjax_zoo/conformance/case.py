@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from genjax_zoo.core import Batch, Key, Model, Player, PyTree, TermFn, TrainState, behaviour
-from genjax_zoo.train.step import create_state, owned
+from genjax_zoo.train.step import create_state, make_step, owned
 
 
 @behaviour
@@ -46,6 +46,11 @@ class Case:
     def recorded_state(self) -> TrainState:
         """The state of the recorded players before the first step."""
         return self._states[1]
+
+    @functools.cached_property
+    def turns(self) -> Mapping[str, Callable[..., Any]]:
+        """Each recorded player's turn as a program of its own, (state, batch) -> (state, metrics)."""
+        return {name: jax.jit(make_step({name: player})) for name, player in self.recorded.items()}
 
     @functools.cached_property
     def probes(self) -> Mapping[str, Callable[..., Any]]:

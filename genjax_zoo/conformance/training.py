@@ -1,16 +1,13 @@
 """The laws of every model and its players: what they train on, and how a turn changes them."""
 
-import functools
 import itertools
-from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.conformance.case import Case, randomised
-from genjax_zoo.core import Player, PyTree, networks
+from genjax_zoo.core import PyTree, networks
 from genjax_zoo.train.step import make_step, owned
 
 DOES_NOT_MOVE = 1e-7  # of the largest gradient: below this, a leaf's gradient is rounding
@@ -29,7 +26,8 @@ def terms_are_finite_per_example(case: Case) -> None:
 
 def second_step_does_not_recompile(case: Case) -> None:
     """The state that leaves a step has the types of the one that came in."""
-    step = _step(tuple(case.recorded.items()))
+    (alone, *others) = case.turns.values()
+    step = make_step(case.recorded) if others else alone  # of one player, the turn is the step
     before = jax.eval_shape(lambda state: state, case.recorded_state)
     after, _ = jax.eval_shape(step, before, case.batch)
     assert jax.tree.structure(before) == jax.tree.structure(after), "the second step compiles again: its state differs"
@@ -40,11 +38,9 @@ def second_step_does_not_recompile(case: Case) -> None:
 
 def a_turn_changes_only_what_it_owns(case: Case) -> None:
     """Networks of other players keep every bit, batch statistics included."""
+    before = case.recorded_state.variables
     for name, player in case.recorded.items():
-        before, after = (
-            case.recorded_state.variables,
-            _alone(name, player)(case.recorded_state, case.batch)[0].variables,
-        )
+        after = case.turns[name](case.recorded_state, case.batch)[0].variables
         for collection, network in itertools.product(before, networks(before)):
             if network in owned(player, before) or network not in before[collection]:
                 continue
@@ -55,8 +51,8 @@ def a_turn_changes_only_what_it_owns(case: Case) -> None:
 def every_owned_leaf_gets_a_gradient(case: Case) -> None:
     """No parameter is left out of its owner's losses, at randomised parameters."""
     state = case.recorded_state._replace(variables=randomised(case.recorded_state.variables))
-    for name, player in case.recorded.items():
-        gradients = _alone(name, player)(state, case.batch)[0].opt_state[name][0]  # type: ignore[index]
+    for name, turn in case.turns.items():
+        gradients = turn(state, case.batch)[0].opt_state[name][0]  # type: ignore[index]
         sizes = jax.tree.map(lambda x: float(np.max(np.abs(x))), gradients)
         largest = max(jax.tree.leaves(sizes))
         for path, size in jax.tree_util.tree_leaves_with_path(sizes):
@@ -66,23 +62,12 @@ def every_owned_leaf_gets_a_gradient(case: Case) -> None:
 
 def thirty_turns_lower_the_loss(case: Case) -> None:
     """Each player alone, on one batch with one key, lowers its own loss."""
-    for name, player in case.recorded.items():
+    for name, turn in case.turns.items():
         state, losses = case.recorded_state, []
         for _ in range(30):
-            state, metrics = _alone(name, player)(
-                state._replace(step=case.recorded_state.step), case.batch
-            )  # fixes the key
+            state, metrics = turn(state._replace(step=case.recorded_state.step), case.batch)  # fixes the key
             losses.append(metrics[f"{name}/loss"])
         assert losses[-1] < losses[0], f"30 turns of '{name}' raise its loss from {losses[0]:.4g} to {losses[-1]:.4g}"
-
-
-@functools.cache
-def _step(players: tuple[tuple[str, Player], ...]) -> Callable[..., Any]:
-    return jax.jit(make_step(dict(players)))
-
-
-def _alone(name: str, player: Player) -> Callable[..., Any]:
-    return _step(((name, player),))
 
 
 def _assert_equal(first: PyTree, second: PyTree, message: str) -> None:
