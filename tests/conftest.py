@@ -58,11 +58,6 @@ def _programs_are_kept_while_there_is_room():
 
 
 @pytest.fixture(scope="module")
-def quick_compilation():
-    """Stands here until the last file does without."""
-
-
-@pytest.fixture(scope="module")
 def thorough_compilation():
     """Compiles with all of XLA's passes, for tests that compute for longer than they compile."""
     jax.config.update("jax_disable_most_optimizations", False)

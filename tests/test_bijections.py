@@ -35,8 +35,6 @@ from genjax_zoo.nn import (
 )
 from genjax_zoo.nn.bijections import no_log_det
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 close = partial(np.testing.assert_allclose, rtol=0)  # atol alone: a relative 1e-7 would hide a wrong inverse
 SPLINE = rational_quadratic(bins=5, bound=2.0)
 MAPS = {"additive": additive, "affine": affine(), "spline": SPLINE}

@@ -13,8 +13,6 @@ from genjax_zoo import data, evals, losses, math, models, wrap
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Model
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 FLOAT = jnp.float32
 

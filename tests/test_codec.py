@@ -15,8 +15,6 @@ from genjax_zoo.codec import compress, decompress
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Conditionals, Model, conditions, total
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 SCALE = 0.05  # a likelihood so wrong that it calls its data impossible costs no more than the coder's 24 bits a number
 AUTOREGRESSIVE = [name for name in CASES if models.MODELS[name].__module__.split(".")[2] == "autoregressive"]

@@ -14,8 +14,6 @@ from genjax_zoo.linen import half_precision
 from genjax_zoo.math import gaussian_mixture, rational_quadratic
 from genjax_zoo.nn import Chain
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 FLAT = {
     "nice": {"hidden": (8,)},
     "real_nvp": {"layers": 3, "hidden": (8,)},

@@ -20,8 +20,6 @@ from genjax_zoo.linen import from_linen
 from genjax_zoo.models.gan.gan import packed
 from genjax_zoo.train import create_state, make_step
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 PENALTIES = {name: getattr(losses, name) for name in ("wgan_gp", "dragan", "r1", "r2")}
 

@@ -12,8 +12,6 @@ from hypothesis import strategies as st
 from genjax_zoo import latent, math, models
 from genjax_zoo.conformance import randomised
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 TIMES = jnp.linspace(0, 1, 5)
 

@@ -14,8 +14,6 @@ from cases import ADAM, CASES
 from genjax_zoo import conformance, models
 from genjax_zoo.conformance import case as cases_
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 LAWS = [*conformance.EVERY, *conformance.BY_CAPABILITY.values()]
 
 

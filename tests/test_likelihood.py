@@ -12,8 +12,6 @@ from genjax_zoo import conformance, data, evals, math, models, wrap
 from genjax_zoo.conformance import randomised
 from genjax_zoo.linen import from_linen
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 FLOAT = jnp.float32
 

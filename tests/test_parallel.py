@@ -290,7 +290,6 @@ def on_one_device():
     return before, *three(jax.jit(make_step(players)), before, LABELLED)
 
 
-@pytest.mark.usefixtures("quick_compilation")
 @pytest.mark.parametrize("backend", ("shard_map", "pmap", "jit"))
 def test_every_kind_of_state_is_that_of_one_device(backend):
     before, expected, metrics = on_one_device()

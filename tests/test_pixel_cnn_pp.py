@@ -15,8 +15,6 @@ from genjax_zoo.conformance import conditionals, double_precision
 from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
 from genjax_zoo.nn import Streams, shifted
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 TINY = {"features": 2, "blocks": 1, "scales": 2, "components": 2}
 

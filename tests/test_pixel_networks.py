@@ -14,8 +14,6 @@ from genjax_zoo.models.autoregressive import pixel_cnn as cnn
 from genjax_zoo.models.autoregressive import pixel_rnn as rnn
 from genjax_zoo.nn import pixels
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 TINY = {
     "gated_pixel_cnn": {"features": 3, "layers": 2, "size": 3},
     "pixel_cnn": {"features": 4, "layers": 2, "size": 3, "head_features": 4},

@@ -14,8 +14,6 @@ from genjax_zoo.core import total
 from genjax_zoo.models.autoregressive import image_gpt, nade
 from genjax_zoo.nn import MaskedMLP
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 SHAPE = (3, 4, 1)
 BITS = {
     "image_gpt": functools.partial(models.image_gpt, features=6, layers=2, heads=3),

@@ -10,8 +10,6 @@ from scipy.special import logsumexp
 from genjax_zoo import data, evals, losses, math, models
 from genjax_zoo.conformance import randomised
 
-pytestmark = pytest.mark.usefixtures("quick_compilation")
-
 KEY = jax.random.key(0)
 ONE = (1, 1, 5)
 
