@@ -43,17 +43,11 @@ def memory_maps():
     return maps.read_text().count("\n") if maps.exists() else 0
 
 
-def memory():
-    """The bytes that this process holds in memory."""
-    pages = Path("/proc/self/statm")
-    return int(pages.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") if pages.exists() else 0
-
-
 @pytest.fixture(autouse=True, scope="module")
 def _programs_are_kept_while_there_is_room():
-    """What the next module needs again is not compiled again, until half of the maps, or 3 GB of memory, are taken."""
+    """What the next module needs again is not compiled again, until a fifth of the maps is taken: 4,000 programs."""
     yield
-    if memory_maps() > MAPS // 2 or memory() > 3e9:
+    if memory_maps() > MAPS // 5:
         jax.clear_caches()
 
 
