@@ -44,9 +44,11 @@ def gan(learning_rate, width, steps):
     model = wrap.with_memory(models.gan(shape=(2,), latent=2, hidden=(width,), critic_hidden=(width,), normalised=True))
     critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.lazy(losses.r1, 2))
     sgd = optax.sgd(learning_rate, momentum=0.5)
+    falling = optax.sgd(optax.linear_schedule(learning_rate, 0.0, 4), momentum=0.5)
+    weights = {"adversarial": optax.linear_schedule(0.5, 1.5, 4)}
     players = {
         "critic": Player(terms=critic, weights={"adversarial": 1.0, "r1": 0.1}, tx=sgd, owns=("discriminator",)),
-        "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=sgd, owns=("generator",), every=2),
+        "generator": Player(terms=generator, weights=weights, tx=falling, owns=("generator",), every=2, ema=0.9),
     }
     modes = evals.mode_coverage(*data.mixture("grid25"), n=50)
     return _run(model, players, data.load("grid25", "train", batch_size=16), steps, evals={"coverage": modes})
@@ -85,7 +87,7 @@ def swept(file, folder, *flags):
 def test_members_are_single_runs(family, file, tmp_path):
     """Two seeds and two learning rates on four devices; weights, averages, and numbers logged."""
     folder = tmp_path / "sweep"
-    swept(file, folder, "--family", family, "--seeds", "3,5", "--learning-rate", "0.01,0.02")
+    swept(file, folder, "--family", family, "--seeds", "5,3", "--learning-rate", "0.01,0.02")
     make = runs.load_experiment(file)
     assert len(list(folder.glob("*/config.json"))) == 4 and member_mesh(4).size == 4
     for rate, seed in ((0.01, 5), (0.02, 3)):
@@ -103,10 +105,80 @@ def test_members_are_single_runs(family, file, tmp_path):
         for mine, its in zip(*(map(json.loads, lines) for lines in logs)):
             for entry in set(mine) - {"steps/s", "examples/s"}:
                 np.testing.assert_allclose(mine[entry], its[entry], rtol=1e-4, atol=1e-5, err_msg=entry)
-        with pytest.raises(AssertionError):  # control: another member's
+        with pytest.raises(AssertionError, match="Not equal to tolerance"):  # control: another member's
             _, other = restore(folder / f"learning_rate={rate},seed={8 - seed}")
             other = jax.device_get(other.variables)
             jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), other, theirs[0])
+
+
+CLOCKS = """
+import jax.numpy as jnp, optax
+from genjax_zoo import Experiment, Model, Player, data
+
+def experiment(*, learning_rate: float = 1.0):
+    source = data.load("grid25", "train", batch_size=8)
+
+    def terms(variables, batch, key, train):
+        return {name: -net["w"] * jnp.ones(len(batch["x"])) for name, net in variables["params"].items()}, variables
+
+    players = {
+        name: Player(
+            terms=terms, weights={name: lambda step: 1.0 + step}, owns=(name,), every=every, ema=0.9,
+            tx=optax.sgd(lambda turn: learning_rate / (1.0 + turn)),
+        )
+        for name, every in (("a", 1), ("b", 2))
+    }
+    init = lambda key, batch: {"params": {name: {"w": jnp.zeros(())} for name in ("a", "b")}}
+    model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
+    return Experiment(model=model, players=players, data=source, steps=6, steps_per_call=3, log_every=3)
+"""
+
+
+def test_a_members_clocks_are_those_of_a_run(tmp_path):
+    """By hand: one network moves at every step, one at every second; the sweep goes on in the middle.
+
+    A weight's schedule counts steps; a learning rate's, and the warm-up of averages, the turns that were taken.
+    """
+    file, folder = tmp_path / "clocks.py", tmp_path / "sweep"
+    file.write_text(CLOCKS)
+    for steps in ("3", "6"):
+        swept(file, folder, "--learning-rate", "1,2", "--steps", steps)
+    for rate in (1, 2):
+        _, state = restore(folder / f"learning_rate={rate},seed=0")
+        for network, every in (("a", 1), ("b", 2)):
+            w = average = 0.0
+            for turn, step in enumerate(range(0, 6, every)):
+                w += rate / (1 + turn) * (1 + step)
+                kept = min(0.9, (1 + turn) / (10 + turn))
+                average = kept * average + (1 - kept) * w
+            np.testing.assert_allclose(state.variables["params"][network]["w"], w, rtol=1e-6)
+            np.testing.assert_allclose(state.ema[network]["w"], average, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "flags, seeds",
+    [
+        (["--seeds", "3"], [0, 1, 2]),
+        (["--seed", "3"], [3]),
+        (["--seed=3"], [3]),
+        (["--seeds", "5,3"], [5, 3]),
+        ([], [0]),
+    ],
+)
+def test_the_seeds_are_those_asked_for(flags, seeds, file, tmp_path, monkeypatch):
+    """`--seeds 3` is three of them, and `--seed 3` is that one; in the order asked for, each in its own folder."""
+    trained = []
+
+    def sweep(make, members, *, show):
+        trained.extend(members)
+        return sweeps.table(members)
+
+    monkeypatch.setattr(sweeps, "sweep", sweep)
+    (row,) = swept(file, tmp_path / "sweep", "--family", "flow", *flags)
+    assert row["seeds"] == len(seeds)
+    assert [m.folder.name for m in trained] == [f"seed={seed}" for seed in seeds]
+    for m, seed in zip(trained, seeds):
+        assert m.experiment.seed == m.flags["seed"] == runs.read_config(m.folder)["flags"]["seed"] == seed
 
 
 def test_a_sweep_goes_on_and_tells_mean_and_error(file, tmp_path, capsys):
