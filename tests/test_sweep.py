@@ -132,7 +132,8 @@ def experiment():
     }
     init = lambda key, batch: {"params": {name: {"w": jax.random.normal(key)} for name in ("a", "b")}}
     model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
-    return Experiment(model=model, players=players, data=source, steps=6, steps_per_call=3, log_every=3)
+    evals = {"test": lambda model, variables, key: {"w": variables["params"]["a"]["w"]}}
+    return Experiment(model=model, players=players, data=source, evals=evals, best="test/w", steps=6)
 """
 
 
@@ -145,7 +146,7 @@ def test_a_members_clocks_are_those_of_a_run(tmp_path):
     file.write_text(CLOCKS)
     make = runs.load_experiment(file)
     for steps in ("3", "6"):
-        swept(file, folder, "--seeds", "5,3", "--steps", steps)
+        swept(file, folder, "--seeds", "5,3", "--steps", steps, "--steps-per-call", "3")
     for seed in (5, 3):
         _, state = restore(folder / f"seed={seed}")
         start = runs.create_state_of(runs.build(make, {"seed": seed})).variables["params"]["a"]["w"]
@@ -157,6 +158,14 @@ def test_a_members_clocks_are_those_of_a_run(tmp_path):
                 average = kept * average + (1 - kept) * w
             np.testing.assert_allclose(state.variables["params"][network]["w"], w, rtol=1e-5)
             np.testing.assert_allclose(state.ema[network]["w"], average, rtol=1e-5)
+
+
+def test_only_a_members_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path):
+    """Saved at every step and evaluated at every second: the first is the best, and the one after it is not as good."""
+    (tmp_path / "clocks.py").write_text(CLOCKS)
+    often = ("--steps", "4", "--save-every", "1", "--eval-every", "2")
+    swept(tmp_path / "clocks.py", tmp_path / "sweep", "--seed", "5", *often)
+    assert int(restore(tmp_path / "sweep/seed=5", checkpoint="best")[1].step) == 2
 
 
 @pytest.mark.parametrize(
