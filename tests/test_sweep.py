@@ -149,6 +149,8 @@ def test_a_members_clocks_are_those_of_a_run(tmp_path):
         swept(file, folder, "--seeds", "5,3", "--steps", steps, "--steps-per-call", "3")
     for seed in (5, 3):
         _, state = restore(folder / f"seed={seed}")
+        log = map(json.loads, (folder / f"seed={seed}/metrics.jsonl").read_text().splitlines())
+        assert [row["step"] for row in log if "a/loss" in row] == [3, 6]
         start = runs.create_state_of(runs.build(make, {"seed": seed})).variables["params"]["a"]["w"]
         for network, every in (("a", 1), ("b", 2)):
             w = average = float(start)
