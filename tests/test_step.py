@@ -111,6 +111,19 @@ def test_not_finite_is_reported_and_a_guard_holds():
     assert [float(row["p/finite"]) for row in rows] == [1, 1, 0]
 
 
+def test_a_guard_does_not_hide_a_loss_whose_gradient_is_finite():
+    """What optax.apply_if_finite looks at is the gradient: it drops nothing here, and the loss is not finite."""
+
+    def terms(variables, batch, key, train):
+        pull, state = quadratic(variables, batch, key, train)
+        return {"pull": pull["pull"], "lost": jnp.full_like(batch["x"], jnp.nan)}, state
+
+    guard = optax.apply_if_finite(optax.sgd(0.5), 2)
+    state, (metrics,) = run(player(terms=terms, weights={"pull": 1.0, "lost": 1.0}, tx=guard, ema=0.75))
+    assert metrics["p/finite"] == 0 and w(state) == 2.0
+    np.testing.assert_allclose(state.ema["net"]["w"], 0.9 * 2.0, rtol=1e-6)  # follows what was written
+
+
 def test_a_dropped_turn_leaves_no_trace():
     """A batch of NaN under optax.apply_if_finite: parameters, averages, momentum and statistics are as before it."""
 

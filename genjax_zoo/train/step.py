@@ -168,7 +168,8 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
     fresh = 1 - jnp.minimum(player.ema, (1 + turns) / (10 + turns))  # a short run is not averaged with its start
     if optax.tree.get_all_with_path(opt_state, "notfinite_count"):
         # optax.apply_if_finite: a turn it dropped is no failure, but drop what that turn did to the state, too
-        kept, finite = finite, jnp.isfinite(optax.tree.norm(updates))
+        kept = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
+        finite = jnp.isfinite(optax.tree.norm(updates)) & (jnp.isfinite(loss) | ~kept)
         changed = jax.tree.map(lambda new, old: jnp.where(kept, new, old), dict(changed), dict(state.variables))
         fresh = jnp.where(kept, fresh, 0)  # and what it would do to the averages
     committed = {
