@@ -2,18 +2,20 @@
 
 import dataclasses
 import functools
+import json
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from cases import CASES
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genjax_zoo import data, evals, fit
-from genjax_zoo.core import Experiment
+from genjax_zoo.core import Experiment, Model, Player
 from genjax_zoo.train.checkpoint import Checkpoints, _leaf_digest
 from genjax_zoo.train.parallel import data_mesh, replicate
 
@@ -121,18 +123,85 @@ def experiment(steps, name="vae", **changes):
     )
 
 
+def logged(folder):
+    """The lines of a log that hold numbers, without rates."""
+    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    rates = ("steps/s", "examples/s", "waiting")
+    rows = [{name: value for name, value in row.items() if name not in rates} for row in rows]
+    return [row for row in rows if len(row) > 1]
+
+
 @pytest.mark.parametrize("name, steps_per_call", (("vae", 4), ("dcgan", 1)))
 def test_resumed_equals_unbroken(tmp_path, name, steps_per_call):
     def run(folder, steps):
-        whole = experiment(steps, name, steps_per_call=steps_per_call)
+        whole = experiment(steps, name, steps_per_call=steps_per_call, save_every=6)
         return fit(whole, workdir=tmp_path / folder, devices=jax.devices()[:2])
 
     unbroken = run("a", 12)
     run("b", 8)
     resumed = run("b", 12)
     assert bits(resumed.state) == bits(unbroken.state)
-    assert (tmp_path / "a/metrics.jsonl").read_text().count('"step": 12') >= 1
     assert resumed.results == unbroken.results
+    lines = logged(tmp_path / "b")
+    assert lines == logged(tmp_path / "a") and lines[-1]["step"] == 12 and len(lines) > 3
+
+
+def scripted(way, *, ema=0.75, **changes):
+    """An experiment whose one parameter goes the given way, whatever the data: a weight is the step to the next."""
+
+    def terms(variables, batch, key, train):
+        return {"away": -variables["params"]["net"]["w"] * jnp.ones(len(batch["x"]))}, variables
+
+    moves = jnp.diff(jnp.array([0.0, *way]))
+    source = data.Resident(
+        arrays={"x": jnp.ones((8, 1))}, transform=lambda raw, keys: raw, batch_size=8, seed=0, train=True
+    )
+    init = lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}}  # noqa: E731
+    player = Player(terms=terms, weights={"away": lambda step: moves[step]}, tx=optax.sgd(1.0), ema=ema)
+    return Experiment(
+        model=Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {})),
+        players={"p": player},
+        data=source,
+        evals={"test": lambda model, variables, key: {"w": variables["params"]["net"]["w"]}},
+        best="test/w",
+        **{"steps": len(way), "log_every": 1, "save_every": 1, "eval_every": 1, **changes},
+    )
+
+
+def alone(experiment, folder):
+    return fit(experiment, workdir=folder, devices=jax.devices()[:1])
+
+
+def test_the_best_checkpoint_is_that_of_the_averages(tmp_path):
+    """The parameter is smallest at step 2, its average at step 3: which is evaluated, ranked and kept."""
+    way, averages = [4.0, 1.0, 1.2, 3.0, 3.0], [0.0]
+    for turn, value in enumerate(way):
+        kept = min(0.75, (1 + turn) / (10 + turn))
+        averages.append(kept * averages[-1] + (1 - kept) * value)
+    result = alone(scripted(way), tmp_path)
+    found = [row["eval/test/w"] for row in logged(tmp_path) if "eval/test/w" in row]
+    np.testing.assert_allclose(found, averages[1:], rtol=1e-6)
+    assert result.results == {"test/w": found[-1]} and result.best_step == 1 + int(np.argmin(found)) == 3
+    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {3, 4, 5}
+
+
+def test_only_a_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path):
+    """Saved at every step and evaluated at every second: the one after the best is not as good."""
+    result = alone(scripted([5.0, 1.0, 4.0, 3.0, 2.0, 2.0], ema=0.0, eval_every=2), tmp_path)
+    assert result.best_step == 2
+    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {2, 5, 6}
+
+
+def test_resumed_in_the_middle_of_a_call(tmp_path):
+    """Calls begin at multiples of steps_per_call: from step 3 in pairs, first to 4."""
+    make = functools.partial(scripted, [4.0, 1.0, 1.2, 3.0, 3.0, 2.0, 5.0], steps_per_call=2, save_every=9)
+    unbroken = alone(make(), tmp_path / "a")
+    alone(make(steps=3), tmp_path / "b")
+    resumed = alone(make(), tmp_path / "b")
+    assert bits(resumed.state) == bits(unbroken.state)
+    steps = [[row["step"] for row in logged(tmp_path / at) if "p/loss" in row] for at in "ab"]
+    assert steps == [[2, 4, 6, 7], [2, 3, 4, 6, 7]]
+    assert logged(tmp_path / "a")[-1] == logged(tmp_path / "b")[-1]
 
 
 def test_resumed_on_fewer_devices(tmp_path):

@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 
 from genjax_zoo import cli, restore
+from genjax_zoo import run as runs
 
 ROOT = Path(__file__).parent.parent
 DIGITS = str(ROOT / "experiments/vae_digits.py")
@@ -162,6 +163,50 @@ def test_another_runs_folder(capsys, trained, tmp_path):
     (tmp_path / "full/thesis.tex").write_text("years of work")
     assert "holds no run" in refused(capsys, "train", DIGITS, "--workdir", tmp_path / "full", "--fresh")
     assert (tmp_path / "full/thesis.tex").exists()
+
+
+@pytest.mark.parametrize(
+    "flag, value, may",
+    [
+        ("steps", 8, True),
+        ("steps_per_call", 2, True),
+        ("save_every", 3, True),
+        ("eval_every", 3, True),
+        ("log_every", 3, True),
+        ("backend", "pmap", True),
+        ("data_dir", "elsewhere", True),
+        ("seed", 1, False),
+        ("precision", "bf16", False),
+        ("beta", 2.0, False),
+    ],
+)
+def test_a_run_goes_on_under_its_own_seed_and_numbers(flag, value, may, tmp_path):
+    """How often it looks at itself may change; what is trained may not."""
+    old = {"steps": 4, "seed": 0, "precision": "float32", "backend": "shard_map", "beta": 1.0}
+    runs.open_run(tmp_path / "run", Path(DIGITS), old)
+    before = (tmp_path / "run/config.json").read_text()
+    new = {**old, flag: value}
+    if may:
+        runs.open_run(tmp_path / "run", Path(DIGITS), new)
+        assert json.loads((tmp_path / "run/config.json").read_text())["flags"] == new
+        return
+    with pytest.raises(ValueError, match=f"{flag} was {old[flag]!r} and is {value!r}. Use those flags"):
+        runs.open_run(tmp_path / "run", Path(DIGITS), new)
+    assert (tmp_path / "run/config.json").read_text() == before
+
+
+def test_another_seed_is_refused(capsys, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "fit", stopped)
+    file = write(tmp_path / "mine.py", SOUND)
+    for _ in range(2):  # the same seed goes on
+        with pytest.raises(SystemExit) as ended:
+            run("train", file, "--seed", 3)
+        assert ended.value.code == 130
+    assert "seed was 3 and is 5. Use those flags" in refused(capsys, "train", file, "--seed", 5)
+    assert "seed was 3 and is None" in refused(capsys, "train", file)
 
 
 def test_fresh_starts_anew(tmp_path):

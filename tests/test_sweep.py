@@ -44,9 +44,11 @@ def gan(learning_rate, width, steps):
     model = wrap.with_memory(models.gan(shape=(2,), latent=2, hidden=(width,), critic_hidden=(width,), normalised=True))
     critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.lazy(losses.r1, 2))
     sgd = optax.sgd(learning_rate, momentum=0.5)
+    falling = optax.sgd(optax.linear_schedule(learning_rate, 0.0, 4), momentum=0.5)
+    weights = {"adversarial": optax.linear_schedule(0.5, 1.5, 4)}
     players = {
         "critic": Player(terms=critic, weights={"adversarial": 1.0, "r1": 0.1}, tx=sgd, owns=("discriminator",)),
-        "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=sgd, owns=("generator",), every=2),
+        "generator": Player(terms=generator, weights=weights, tx=falling, owns=("generator",), every=2, ema=0.9),
     }
     modes = evals.mode_coverage(*data.mixture("grid25"), n=50)
     return _run(model, players, data.load("grid25", "train", batch_size=16), steps, evals={"coverage": modes})
@@ -85,7 +87,7 @@ def swept(file, folder, *flags):
 def test_members_are_single_runs(family, file, tmp_path):
     """Two seeds and two learning rates on four devices; weights, averages, and numbers logged."""
     folder = tmp_path / "sweep"
-    swept(file, folder, "--family", family, "--seeds", "3,5", "--learning-rate", "0.01,0.02")
+    swept(file, folder, "--family", family, "--seeds", "5,3", "--learning-rate", "0.01,0.02")
     make = runs.load_experiment(file)
     assert len(list(folder.glob("*/config.json"))) == 4 and member_mesh(4).size == 4
     for rate, seed in ((0.01, 5), (0.02, 3)):
@@ -109,6 +111,89 @@ def test_members_are_single_runs(family, file, tmp_path):
             jax.tree.map(
                 lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5, err_msg="another member"), other, theirs[0]
             )
+
+
+CLOCKS = """
+import jax, jax.numpy as jnp, optax
+from genjax_zoo import Experiment, Model, Player, data
+
+def experiment():
+    source = data.load("grid25", "train", batch_size=8)
+
+    def terms(variables, batch, key, train):
+        return {name: -net["w"] * jnp.ones(len(batch["x"])) for name, net in variables["params"].items()}, variables
+
+    players = {
+        name: Player(
+            terms=terms, weights={name: lambda step: 1.0 + step}, owns=(name,), every=every, ema=0.9,
+            tx=optax.sgd(lambda turn: 1 / (1.0 + turn)),
+        )
+        for name, every in (("a", 1), ("b", 2))
+    }
+    init = lambda key, batch: {"params": {name: {"w": jax.random.normal(key)} for name in ("a", "b")}}
+    model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
+    evals = {"test": lambda model, variables, key: {"w": variables["params"]["a"]["w"]}}
+    return Experiment(model=model, players=players, data=source, evals=evals, best="test/w", steps=6)
+"""
+
+
+def test_a_members_clocks_are_those_of_a_run(tmp_path):
+    """By hand, from the seed's own start: one network moves at every step, one at every second, gone on in the middle.
+
+    A weight's schedule counts steps; a learning rate's, and the warm-up of averages, the turns that were taken.
+    """
+    file, folder = tmp_path / "clocks.py", tmp_path / "sweep"
+    file.write_text(CLOCKS)
+    make = runs.load_experiment(file)
+    for steps in ("3", "6"):
+        swept(file, folder, "--seeds", "5,3", "--steps", steps, "--steps-per-call", "3")
+    for seed in (5, 3):
+        _, state = restore(folder / f"seed={seed}")
+        log = map(json.loads, (folder / f"seed={seed}/metrics.jsonl").read_text().splitlines())
+        assert [row["step"] for row in log if "a/loss" in row] == [3, 6]
+        start = runs.create_state_of(runs.build(make, {"seed": seed})).variables["params"]["a"]["w"]
+        for network, every in (("a", 1), ("b", 2)):
+            w = average = float(start)
+            for turn, step in enumerate(range(0, 6, every)):
+                w += (1 + step) / (1 + turn)
+                kept = min(0.9, (1 + turn) / (10 + turn))
+                average = kept * average + (1 - kept) * w
+            np.testing.assert_allclose(state.variables["params"][network]["w"], w, rtol=1e-5)
+            np.testing.assert_allclose(state.ema[network]["w"], average, rtol=1e-5)
+
+
+def test_only_a_members_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path):
+    """Saved at every step and evaluated at every second: the first is the best, and the one after it is not as good."""
+    (tmp_path / "clocks.py").write_text(CLOCKS)
+    often = ("--steps", "4", "--save-every", "1", "--eval-every", "2")
+    swept(tmp_path / "clocks.py", tmp_path / "sweep", "--seed", "5", *often)
+    assert int(restore(tmp_path / "sweep/seed=5", checkpoint="best")[1].step) == 2
+
+
+@pytest.mark.parametrize(
+    "flags, seeds",
+    [
+        (["--seeds", "3"], [0, 1, 2]),
+        (["--seed", "3"], [3]),
+        (["--seed=3"], [3]),
+        (["--seeds", "5,3"], [5, 3]),
+        ([], [0]),
+    ],
+)
+def test_the_seeds_are_those_asked_for(flags, seeds, file, tmp_path, monkeypatch):
+    """`--seeds 3` is three of them, and `--seed 3` is that one; in the order asked for, each in its own folder."""
+    trained = []
+
+    def sweep(make, members, *, show):
+        trained.extend(members)
+        return sweeps.table(members)
+
+    monkeypatch.setattr(sweeps, "sweep", sweep)
+    (row,) = swept(file, tmp_path / "sweep", "--family", "flow", *flags)
+    assert row["seeds"] == len(seeds)
+    assert [m.folder.name for m in trained] == [f"seed={seed}" for seed in seeds]
+    for m, seed in zip(trained, seeds):
+        assert m.experiment.seed == m.flags["seed"] == runs.read_config(m.folder)["flags"]["seed"] == seed
 
 
 def test_a_sweep_goes_on_and_tells_mean_and_error(file, tmp_path, capsys):

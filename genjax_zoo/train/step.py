@@ -164,18 +164,20 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
     squares = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients)])
     grad_norm = jnp.sqrt(jnp.sum(squares))
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
+    turns = state.step // player.every
+    fresh = 1 - jnp.minimum(player.ema, (1 + turns) / (10 + turns))  # a short run is not averaged with its start
     if optax.tree.get_all_with_path(opt_state, "notfinite_count"):
         # optax.apply_if_finite: a turn it dropped is no failure, but drop what that turn did to the state, too
-        kept, finite = finite, jnp.isfinite(optax.tree.norm(updates))
+        kept = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
+        finite = jnp.isfinite(optax.tree.norm(updates)) & (jnp.isfinite(loss) | ~kept)
         changed = jax.tree.map(lambda new, old: jnp.where(kept, new, old), dict(changed), dict(state.variables))
+        fresh = jnp.where(kept, fresh, 0)  # and what it would do to the averages
     committed = {
         collection: {n: (changed if n in mine else state.variables)[collection][n] for n in tree}
         for collection, tree in state.variables.items()
         if collection != "params"
     }
     ema = _pick(state.ema, [n for n in mine if n in state.ema])
-    turns = state.step // player.every
-    fresh = 1 - jnp.minimum(player.ema, (1 + turns) / (10 + turns))  # a short run is not averaged with its start
     report = {
         **means,
         "loss": loss,
