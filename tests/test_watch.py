@@ -1,5 +1,6 @@
 """A page that is watched: it follows its run, and only this machine may ask for it."""
 
+import functools
 import http.client
 import re
 import shutil
@@ -84,7 +85,10 @@ def test_watch_is_on_loopback_only(served):
 def test_watch_waits_and_ends(tmp_path):
     folder = run_folders.start(tmp_path / "new")
     command = [sys.executable, "-m", "genjax_zoo.cli", "watch", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell's background job ignores
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    ) as process:
         try:
             assert process.stdout is not None
             port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])  # type: ignore[index]
