@@ -1,6 +1,5 @@
 """A page that is watched: it follows its run, and only this machine may ask for it."""
 
-import functools
 import http.client
 import re
 import shutil
@@ -85,10 +84,11 @@ def test_watch_is_on_loopback_only(served):
 def test_watch_waits_and_ends(tmp_path):
     folder = run_folders.start(tmp_path / "new")
     command = [sys.executable, "-m", "genjax_zoo.cli", "watch", str(folder)]
-    heard = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what a shell's background job ignores
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=heard
-    ) as process:
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # a shell's background ignores it, and so would it
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        signal.signal(signal.SIGINT, before)
         try:
             assert process.stdout is not None
             port = int(re.search(r"http://127\.0\.0\.1:(\d+)/", process.stdout.readline())[1])  # type: ignore[index]
