@@ -307,46 +307,6 @@ def test_spline_is_the_identity_outside_and_continuous():
     close(SPLINE.forward(jnp.linspace(-3, 3, 50)[:, None], zero)[0][:, 0], jnp.linspace(-3, 3, 50), atol=1e-5)
 
 
-def test_batch_norm_of_shards_is_that_of_the_batch():
-    x = jax.random.normal(jax.random.key(0), (8, 3)) * 2 + 1
-    norm = BatchNorm()
-    variables = norm.init(jax.random.key(1), x[:5], None, True, method="forward")
-
-    def run(x):
-        return norm.apply(variables, x, None, True, method="forward", mutable=["batch_stats"])
-
-    (whole, log_det), stats = run(x)
-    (parts, part_log_det), part_stats = jax.vmap(run, axis_name="data")(x.reshape(4, 2, 3))
-    close(parts.reshape(8, 3), whole, atol=1e-5)
-    close(part_log_det.ravel(), log_det, atol=1e-5)
-    jax.tree.map(lambda a, b: close(a[0], b, atol=1e-5), part_stats, stats)
-
-
-def test_batch_norm_follows_batches_by_a_twentieth():
-    """Momentum 0.95: from mean 2 and variance 1 of the first batch, by one batch of mean 22 and variance 9."""
-    first, second = jnp.array([[1.0], [3.0]]), jnp.array([[19.0], [25.0]])
-    norm = BatchNorm(epsilon=0.0)
-    variables = norm.init(jax.random.key(0), first, None, True, method="forward")
-    moved: Any = norm.apply(variables, second, None, True, method="forward", mutable=["batch_stats"])
-    (y, log_det), stats = moved
-    close(y[:, 0], [-1, 1], atol=1e-6)  # by the batch's own statistics
-    close(log_det, -math.log(3), atol=1e-6)
-    close(stats["batch_stats"]["mean"], 3, atol=1e-6)
-    close(stats["batch_stats"]["var"], 1.4, atol=1e-6)
-    evaluated: Any = norm.apply({**variables, **stats}, second, method="forward")
-    close(evaluated[0][:, 0], np.array([16, 22]) / math.sqrt(1.4), atol=1e-5)
-
-
-def test_actnorm_starts_at_mean_zero_and_variance_one():
-    """By the first batch, per channel, over all places; later ones are mapped as that one was."""
-    x = jnp.array([[1.0, 0], [3, 8]]).reshape(1, 2, 1, 2)  # means 2 and 4, deviations 1 and 4
-    (y, log_det), variables = ActNorm().init_with_output(jax.random.key(1), x, method="forward")
-    close(y.ravel(), [-1, -1, 1, 1], atol=1e-5)
-    close(log_det, -2 * math.log(4), atol=1e-5)
-    later: Any = ActNorm().apply(variables, jnp.full((1, 1, 1, 2), 12.0), method="forward")
-    close(later[0].ravel(), [10, 2], atol=1e-4)
-
-
 @pytest.mark.parametrize("kernel, sentence", [(np.ones((2, 2)), "singular"), (np.eye(3), "square")])
 def test_bad_kernels(kernel, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -1,7 +1,6 @@
 """Games of critic and generator: penalties in closed form, convergence, packing, augmentation, and what is refused."""
 
 import functools
-from collections.abc import Callable
 
 import flax.linen as nn
 import jax
@@ -13,7 +12,6 @@ import scipy.stats
 from cases import CASES, images
 
 from genjax_zoo import data, evals, losses, models, wrap
-from genjax_zoo import nn as nn_zoo
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Player
 from genjax_zoo.linen import from_linen
@@ -180,63 +178,6 @@ def test_spectrally_normalised_weights_have_a_largest_singular_value_of_one():
     assert len(sigmas) == len(kernels) == 3
     np.testing.assert_allclose(divided, 1, atol=1e-2)
     assert min(abs(s - 1) for s in singular) > 0.1  # control: the weights themselves have others
-
-
-class Normed(nn.Module):
-    """One layer under a norm, of vectors or of images."""
-
-    norm: Callable
-    layer: Callable
-
-    @nn.compact
-    def __call__(self, x, train):
-        return self.norm(functools.partial(self.layer, 5), x, train)
-
-
-@pytest.mark.parametrize("layer", [nn.Dense, nn_zoo.Conv], ids=["dense", "conv"])
-def test_what_a_spectrally_normalised_layer_does_has_a_largest_singular_value_of_one(layer):
-    """Read off its outputs at unit vectors: of a convolution by its kernel as a matrix [h w C, F], as in the paper."""
-    module = Normed(nn_zoo.spectral_norm, functools.partial(layer, use_bias=False))
-    unit = jnp.eye(4) if layer is nn.Dense else jnp.zeros((4, 3, 3, 4)).at[jnp.arange(4), 1, 1, jnp.arange(4)].set(1)
-    variables = module.init(KEY, unit, True)
-
-    @jax.jit
-    def after_many(variables):
-        def once(variables, _):
-            return {**variables, **module.apply(variables, unit, True, mutable=["batch_stats"])[1]}, None
-
-        return module.apply(jax.lax.scan(once, variables, length=100)[0], unit, False)
-
-    kernel = np.asarray(after_many(jax.tree.map(lambda x: 3 * x, variables))).reshape(-1, 5)
-    assert np.linalg.svd(kernel)[1].max() == pytest.approx(1, abs=1e-3)
-    assert np.linalg.svd(np.asarray(jax.tree.leaves(variables["params"])[0]).reshape(-1, 5))[1].max() != pytest.approx(
-        1, abs=1e-1
-    )  # control
-
-
-@pytest.mark.parametrize("conditional", [False, True])
-def test_batch_norm_follows_batches_by_a_tenth(conditional):
-    """From mean 0 and variance 1, by one batch of mean 20 and variance 9; evaluation is by these numbers."""
-    x, label = jnp.array([[17.0], [23.0]]), jnp.array([0, 1])
-    if conditional:
-        module = nn_zoo.Normalised(classes=2)
-        before = (x, label)
-    else:
-        module = Normed(nn_zoo.batch_norm, lambda *args, **more: lambda x: x)  # type: ignore[arg-type]
-        before = (x,)
-    variables = module.init(KEY, *before, True)
-
-    @jax.jit
-    def once(variables):
-        y, stats = module.apply(variables, *before, True, mutable=["batch_stats"])
-        return y, stats, module.apply({**variables, **stats}, *before, False)
-
-    y, stats, evaluated = once(variables)
-    statistics = {str(path[-1].key): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(stats)}
-    np.testing.assert_allclose(y[:, 0], [-1, 1], rtol=1e-4)
-    np.testing.assert_allclose(statistics["mean"], 2, rtol=1e-5)
-    np.testing.assert_allclose(statistics["var"], 1.8, rtol=1e-4)
-    np.testing.assert_allclose(evaluated[:, 0], np.array([15, 21]) / np.sqrt(1.8), rtol=1e-4)
 
 
 def test_a_projection_gan_sees_its_labels():

@@ -223,8 +223,8 @@ MUTANTS = (
         "nn.SpectralNorm(make_layer())(x, update_stats=train)",
         "nn.SpectralNorm(make_layer())(x, update_stats=False)",
         (
-            "test_gan.py::test_what_a_spectrally_normalised_layer_does_has_a_largest_singular_value_of_one[dense]",
-            "test_gan.py::test_what_a_spectrally_normalised_layer_does_has_a_largest_singular_value_of_one[conv]",
+            "test_norms.py::test_what_a_spectrally_normalised_layer_does_has_a_largest_singular_value_of_one[dense]",
+            "test_norms.py::test_what_a_spectrally_normalised_layer_does_has_a_largest_singular_value_of_one[conv]",
         ),
     ),
     Mutant(
