@@ -45,9 +45,9 @@ def memory_maps():
 
 @pytest.fixture(autouse=True, scope="module")
 def _programs_are_kept_while_there_is_room():
-    """What the next module needs again is not compiled again, until a fifth of the maps is taken: 4,000 programs."""
+    """What the next module needs again is not compiled again, until a tenth of the maps is taken: 2,000 programs."""
     yield
-    if memory_maps() > MAPS // 5:
+    if memory_maps() > MAPS // 10:
         jax.clear_caches()
 
 

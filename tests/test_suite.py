@@ -10,7 +10,7 @@ from conftest import MAPS, memory_maps
 
 
 def test_programs_give_their_memory_maps_back():
-    """So that keeping them from module to module, until a fifth of the maps is taken, never reaches the limit."""
+    """So that keeping them from module to module, until a tenth of the maps is taken, never reaches the limit."""
     x, before = jnp.ones(3), memory_maps()
     programs = {jax.jit(lambda x, i=i: jnp.sin(x * i)): i for i in range(30)}
     assert all(float(program(x)[0]) == pytest.approx(np.sin(i), abs=1e-6) for program, i in programs.items())
