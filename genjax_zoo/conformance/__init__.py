@@ -64,9 +64,9 @@ EVERY: tuple[Law, ...] = (
 )
 BY_CAPABILITY: Mapping[tuple[str, ...], Law] = {
     ("sample",): samples_look_like_the_data,
-    ("encode",): encoding_and_decoding_fit,
-    ("sample_prior",): decoded_prior_is_the_samples,
-    ("log_weights",): weights_agree_with_the_bound,
+    ("encode", "decode"): encoding_and_decoding_fit,
+    ("sample_prior", "decode", "sample"): decoded_prior_is_the_samples,
+    ("log_weights", "nelbo"): weights_agree_with_the_bound,
     ("nll", "encode", "decode"): likelihood_is_a_change_of_variables,
     ("conditionals", "nll"): conditionals_see_what_came_before,
     ("conditionals",): cached_view_is_the_network,

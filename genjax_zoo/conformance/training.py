@@ -52,8 +52,10 @@ def every_owned_leaf_gets_a_gradient(case: Case) -> None:
     """No parameter is left out of its owner's losses, at randomised parameters."""
     state = case.recorded_state._replace(variables=randomised(case.recorded_state.variables))
     for name, turn in case.turns.items():
-        gradients = turn(state, case.batch)[0].opt_state[name][0]  # type: ignore[index]
-        sizes = jax.tree.map(lambda x: float(np.max(np.abs(x))), gradients)
+        later = 10_000 * case.players[name].every  # where weights that start at zero have risen
+        states = [state._replace(step=jnp.asarray(step, state.step.dtype)) for step in (0, later)]
+        gradients = [turn(at, case.batch)[0].opt_state[name][0] for at in states]  # type: ignore[index]
+        sizes = jax.tree.map(lambda *at: max(float(np.max(np.abs(x))) for x in at), *gradients)
         largest = max(jax.tree.leaves(sizes))
         for path, size in jax.tree_util.tree_leaves_with_path(sizes):
             leaf = jax.tree_util.keystr(path)
@@ -67,7 +69,9 @@ def thirty_turns_lower_the_loss(case: Case) -> None:
         for _ in range(30):
             state, metrics = turn(state._replace(step=case.recorded_state.step), case.batch)  # fixes the key
             losses.append(metrics[f"{name}/loss"])
-        assert losses[-1] < losses[0], f"30 turns of '{name}' raise its loss from {losses[0]:.4g} to {losses[-1]:.4g}"
+        assert losses[-1] < losses[0], (
+            f"30 turns of '{name}' do not lower its loss: from {losses[0]:.4g} to {losses[-1]:.4g}"
+        )
 
 
 def _assert_equal(first: PyTree, second: PyTree, message: str) -> None:
