@@ -240,12 +240,14 @@ def test_packs():
 
 @pytest.mark.parametrize("one", [losses.color, losses.translation, losses.cutout, losses.diff_augment()])
 def test_augmentations(one):
-    """Of the same shape, each image in its own way, with a gradient; the same under jit."""
+    """Of the same shape, each image in its own way, with a gradient; the same under jit; each draw by its own key."""
     x = jnp.repeat(images(2)["x"][:1], 6, axis=0) * jnp.ones(3) * 0.8 + 0.1
     out = one(KEY, x)
     assert out.shape == x.shape and len(np.unique(np.asarray(out).reshape(6, -1), axis=0)) > 2
     np.testing.assert_allclose(jax.jit(one)(KEY, x), out, rtol=1e-5, atol=1e-6)
     assert jnp.any(jax.grad(lambda x: jnp.sum(one(KEY, x) ** 2))(x) != 0)
+    with jax.debug_key_reuse(True):
+        jax.jit(one).trace(KEY, x)
 
 
 def test_what_augmentations_do():
