@@ -196,11 +196,13 @@ def test_every_evaluation_is_by_the_key_of_the_seed():
     assert found == [float(jax.random.uniform(jax.random.key(3)))] * 2
 
 
-def test_only_a_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path):
-    """Saved at every step and evaluated at every second: the one after the best is not as good."""
-    result = alone(scripted([5.0, 1.0, 4.0, 3.0, 2.0, 2.0], ema=0.0, eval_every=2), tmp_path)
+@pytest.mark.parametrize("save_every, kept", ((1, {2, 5, 6}), (9, {2, 4, 6})))
+def test_only_a_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path, save_every, kept):
+    """Evaluated, and so saved, at every second step: the one after the best is not as good."""
+    way = [5.0, 1.0, 4.0, 3.0, 2.0, 2.0]
+    result = alone(scripted(way, ema=0.0, eval_every=2, save_every=save_every), tmp_path)
     assert result.best_step == 2
-    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {2, 5, 6}
+    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == kept
 
 
 def test_what_is_due_within_a_call_is_done_after_it(tmp_path):

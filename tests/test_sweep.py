@@ -162,10 +162,11 @@ def test_a_members_clocks_are_those_of_a_run(tmp_path):
             np.testing.assert_allclose(state.ema[network]["w"], average, rtol=1e-5)
 
 
-def test_only_a_members_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path):
-    """Saved at every step and evaluated at every second: the first is the best, and the one after it is not as good."""
+@pytest.mark.parametrize("save_every", ("1", "9"))
+def test_only_a_members_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path, save_every):
+    """Evaluated, and so saved, at every second step: the first is the best, and the one after it is not as good."""
     (tmp_path / "clocks.py").write_text(CLOCKS)
-    often = ("--steps", "4", "--save-every", "1", "--eval-every", "2")
+    often = ("--steps", "4", "--save-every", save_every, "--eval-every", "2")
     swept(tmp_path / "clocks.py", tmp_path / "sweep", "--seed", "5", *often)
     assert int(restore(tmp_path / "sweep/seed=5", checkpoint="best")[1].step) == 2
 
