@@ -113,6 +113,17 @@ def test_members_are_single_runs(family, file, tmp_path):
             )
 
 
+def test_members_compute_in_the_precision_of_a_run(file, tmp_path):
+    """In float32 the same losses are others."""
+    swept(file, tmp_path / "sweep", "--family", "autoregressive", "--steps", "2", "--precision", "bf16")
+    one = runs.build(runs.load_experiment(file), {"family": "autoregressive", "steps": 2})
+    for precision in ("bf16", "float32"):
+        fit(one, workdir=tmp_path / precision, precision=precision, devices=jax.devices()[:1])
+    logs = (tmp_path / name / "metrics.jsonl" for name in ("sweep/seed=0", "bf16", "float32"))
+    mine, its, other = (json.loads(log.read_text().splitlines()[0])["model/loss"] for log in logs)
+    assert mine == pytest.approx(its, rel=1e-6) and its != pytest.approx(other, rel=1e-5)
+
+
 CLOCKS = """
 import jax, jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Model, Player, data
