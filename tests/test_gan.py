@@ -180,6 +180,18 @@ def test_spectrally_normalised_weights_have_a_largest_singular_value_of_one():
     assert min(abs(s - 1) for s in singular) > 0.1  # control: the weights themselves have others
 
 
+def test_an_image_is_not_rectified_before_the_first_block():
+    """Without its shortcut, the first block still tells a dark image (below 0 inside) from a darker one."""
+    case, variables = played("sngan")
+
+    def without_shortcut(path, leaf):
+        return 0 * leaf if {"down_0", "straight"} <= {str(entry.key) for entry in path} else leaf
+
+    params = jax.tree_util.tree_map_with_path(without_shortcut, variables["params"])
+    of = jax.jit(lambda x: case.model.apply({**variables, "params": params}, "discriminate", x, {})[0])
+    assert jnp.abs(of(0.4 * case.batch["x"]) - of(0.2 * case.batch["x"])).min() > 1e-4
+
+
 def test_a_projection_gan_sees_its_labels():
     """The generator's image changes with its label; a pack's score with the label of each of its examples."""
     case, variables = played("projection_gan")
