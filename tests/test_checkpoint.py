@@ -16,7 +16,9 @@ from hypothesis import strategies as st
 
 from genjax_zoo import data, evals, fit
 from genjax_zoo.core import Experiment, Model, Player
+from genjax_zoo.run import create_state_of
 from genjax_zoo.train.checkpoint import Checkpoints, _leaf_digest
+from genjax_zoo.train.loop import evaluate
 from genjax_zoo.train.parallel import data_mesh, replicate
 
 EVERYTHING = {
@@ -185,11 +187,31 @@ def test_the_best_checkpoint_is_that_of_the_averages(tmp_path):
     assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {3, 4, 5}
 
 
-def test_only_a_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path):
-    """Saved at every step and evaluated at every second: the one after the best is not as good."""
-    result = alone(scripted([5.0, 1.0, 4.0, 3.0, 2.0, 2.0], ema=0.0, eval_every=2), tmp_path)
+def test_every_evaluation_is_by_the_key_of_the_seed():
+    """At whatever step, so that the numbers and pictures of a run can be compared."""
+    of_key = {"test": lambda model, variables, key: {"w": jax.random.uniform(key)}}
+    one = dataclasses.replace(scripted([1.0, 2.0]), seed=3, evals=of_key)
+    state = create_state_of(one)
+    found = [evaluate(one, state._replace(step=jnp.int32(step)))["test/w"] for step in (0, 5)]
+    assert found == [float(jax.random.uniform(jax.random.key(3)))] * 2
+
+
+@pytest.mark.parametrize("save_every, kept", ((1, {2, 5, 6}), (9, {2, 4, 6})))
+def test_only_a_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path, save_every, kept):
+    """Evaluated, and so saved, at every second step: the one after the best is not as good."""
+    way = [5.0, 1.0, 4.0, 3.0, 2.0, 2.0]
+    result = alone(scripted(way, ema=0.0, eval_every=2, save_every=save_every), tmp_path)
     assert result.best_step == 2
-    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == {2, 5, 6}
+    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} == kept
+
+
+def test_what_is_due_within_a_call_is_done_after_it(tmp_path):
+    """In calls of two steps, what is due at 3 comes at 4, at 6 at once, and at the end all of it."""
+    every = {"log_every": 3, "eval_every": 3, "save_every": 3}
+    alone(scripted([3.0, 2.0, 1.0, 2.0, 1.0, 2.0, 3.0], steps_per_call=2, **every), tmp_path)
+    assert [row["step"] for row in logged(tmp_path) if "p/loss" in row] == [4, 6, 7]
+    assert [row["step"] for row in logged(tmp_path) if "eval/test/w" in row] == [4, 6, 7]
+    assert {int(path.name) for path in (tmp_path / "checkpoints").iterdir()} >= {6, 7}
 
 
 def test_resumed_in_the_middle_of_a_call(tmp_path):

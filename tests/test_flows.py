@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from genjax_zoo import conformance, data, evals, models, wrap
+from genjax_zoo.core import Model
 from genjax_zoo.linen import half_precision
 from genjax_zoo.math import gaussian_mixture, rational_quadratic
 from genjax_zoo.nn import Chain
@@ -199,6 +200,19 @@ def test_temperature_scales_the_latent():
     key = jax.random.key(0)
     z = model.encode(variables, {"x": cold.sample(variables, key, 6)}, key)
     np.testing.assert_allclose(z, 0.5 * model.sample_prior(variables, key, 6), atol=1e-4)
+
+
+def test_rows_of_temperatures_are_the_same_draws_colder_and_colder():
+    nothing = Model(spec={}, init=lambda key, batch: {}, apply=lambda *args: (None, {}))
+    model = dataclasses.replace(
+        nothing,
+        decode=lambda variables, z, cond: z,
+        sample_prior=lambda variables, key, n, cond: jax.random.normal(key, (n, 2, 4, 1)),
+    )
+    (shown,) = evals.temperatures((1.0, 0.5), n=3)(model, {}, jax.random.key(0))["temperatures"]
+    assert shown.shape == (2 * 2, 3 * 4, 1)
+    np.testing.assert_allclose(shown[2:], 0.5 * shown[:2], rtol=1e-6)
+    np.testing.assert_allclose(shown[:2, 4:8], jax.random.normal(jax.random.key(0), (3, 2, 4, 1))[1], rtol=1e-6)
 
 
 def test_half_precision_is_of_networks_only():

@@ -180,6 +180,18 @@ def test_spectrally_normalised_weights_have_a_largest_singular_value_of_one():
     assert min(abs(s - 1) for s in singular) > 0.1  # control: the weights themselves have others
 
 
+def test_an_image_is_not_rectified_before_the_first_block():
+    """Without its shortcut, the first block still tells a dark image (below 0 inside) from a darker one."""
+    case, variables = played("sngan")
+
+    def without_shortcut(path, leaf):
+        return 0 * leaf if {"down_0", "straight"} <= {str(entry.key) for entry in path} else leaf
+
+    params = jax.tree_util.tree_map_with_path(without_shortcut, variables["params"])
+    of = jax.jit(lambda x: case.model.apply({**variables, "params": params}, "discriminate", x, {})[0])
+    assert jnp.abs(of(0.4 * case.batch["x"]) - of(0.2 * case.batch["x"])).min() > 1e-4
+
+
 def test_a_projection_gan_sees_its_labels():
     """The generator's image changes with its label; a pack's score with the label of each of its examples."""
     case, variables = played("projection_gan")
@@ -240,12 +252,14 @@ def test_packs():
 
 @pytest.mark.parametrize("one", [losses.color, losses.translation, losses.cutout, losses.diff_augment()])
 def test_augmentations(one):
-    """Of the same shape, each image in its own way, with a gradient; the same under jit."""
+    """Of the same shape, each image in its own way, with a gradient; the same under jit; each draw by its own key."""
     x = jnp.repeat(images(2)["x"][:1], 6, axis=0) * jnp.ones(3) * 0.8 + 0.1
     out = one(KEY, x)
     assert out.shape == x.shape and len(np.unique(np.asarray(out).reshape(6, -1), axis=0)) > 2
     np.testing.assert_allclose(jax.jit(one)(KEY, x), out, rtol=1e-5, atol=1e-6)
     assert jnp.any(jax.grad(lambda x: jnp.sum(one(KEY, x) ** 2))(x) != 0)
+    with jax.debug_key_reuse(True):
+        jax.jit(one).trace(KEY, x)
 
 
 def test_what_augmentations_do():

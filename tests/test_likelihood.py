@@ -149,6 +149,23 @@ def test_dequantization_moves_the_density_to_a_bound():
     assert set(np.unique(model.sample(variables, KEY, 200))) <= {0.0, 0.25, 0.5, 0.75, 1.0}
 
 
+def test_dequantization_has_noise_of_its_own():
+    """The model inside draws by other keys, whatever is asked."""
+    inside = models.vae(shape=(2, 2, 1), latent=1, hidden=(), likelihood=math.gaussian())
+    model, batch = wrap.dequantized(inside, levels=5), {"x": jnp.zeros((3, 2, 2, 1))}
+    variables = jax.eval_shape(model.init, KEY, batch)
+    with jax.debug_key_reuse(True):
+        jax.jit(lambda v, key: model.nelbo(v, batch, key, True)).trace(variables, KEY)
+        jax.jit(lambda v, key: model.log_weights(v, batch, key, 3)).trace(variables, KEY)
+        jax.jit(lambda v, key: model.encode(v, batch, key)).trace(variables, KEY)
+
+
+def test_codes_of_levels_are_those_of_their_middles():
+    inside = dataclasses.replace(logistic(1)[0], codes=lambda variables, batch: batch["x"])
+    seen = wrap.dequantized(inside, levels=5).codes({}, {"x": jnp.arange(5)[:, None] / 4})  # type: ignore[misc]
+    np.testing.assert_allclose(seen[:, 0], [0.1, 0.3, 0.5, 0.7, 0.9], rtol=1e-6)
+
+
 def test_conditions_can_be_fixed():
     class Labelled(Logistic):
         def nll(self, batch, key, train=False):

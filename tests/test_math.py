@@ -55,3 +55,7 @@ def test_gradients_survive_extreme_parameters():
         for x in (0.0, 0.5, 1.0):
             gradients = jax.grad(loss, (0, 1))(jnp.full((1, 1), mean), jnp.full((1, 1), -7.0), jnp.full((1, 1), x))
             assert all(jnp.isfinite(g).all() for g in gradients)
+
+
+def test_the_mean_of_even_odds_is_half_way():
+    np.testing.assert_allclose(math.categorical(5).mean(jnp.zeros((2, 1, 5))), 0.5, rtol=1e-6)

@@ -75,6 +75,14 @@ def test_batch_norm_follows_batches_by_a_tenth(conditional):
     np.testing.assert_allclose(evaluated[:, 0], np.array([15, 21]) / np.sqrt(1.8), rtol=1e-4)
 
 
+def test_conditional_batch_norm_scales_and_shifts_by_the_label():
+    x, label, module = jnp.array([[17.0], [23.0]]), jnp.array([0, 1]), nn_zoo.Normalised(classes=2)
+    variables = module.init(KEY, x, label, True)
+    own = {"scale": {"embedding": jnp.array([[2.0], [3.0]])}, "shift": {"embedding": jnp.array([[5.0], [7.0]])}}
+    y: Any = module.apply({**variables, "params": own}, x, label, True, mutable=["batch_stats"])
+    close(y[0][:, 0], [-2 + 5, 3 + 7], atol=1e-4)
+
+
 def test_batch_norm_of_shards_is_that_of_the_batch():
     x = jax.random.normal(jax.random.key(0), (8, 3)) * 2 + 1
     norm = BatchNorm()

@@ -17,7 +17,7 @@ from genjax_zoo.core import Model, Player
 from genjax_zoo.linen import from_linen
 from genjax_zoo.nn import BatchNorm, Normalised, Quantizer, batch_norm, spectral_norm
 from genjax_zoo.train import create_state, make_step, make_steps, parallelize, place, step
-from genjax_zoo.train.parallel import data_mesh, place_batch, replicate
+from genjax_zoo.train.parallel import STACKED, data_mesh, place_batch, replicate
 
 BACKENDS = ("shard_map", "pmap", "jit", "vmap")
 DEVICES = 8
@@ -334,3 +334,22 @@ def test_every_example_player_and_step_has_noise_of_its_own():
     drawn = np.concatenate(drawn).ravel()
     assert np.abs(drawn).max() < 5 and 0.5 < drawn.std() < 1.5
     assert len(np.unique(drawn.round(4))) == 2 * 2 * 16
+
+
+def test_streamed_examples_have_the_noise_of_their_place_in_the_whole_batch():
+    """`finish` draws on each device what it draws for that part of the batch: no two examples share their noise."""
+
+    def finish(raw, step, shard):
+        return {"u": shard * len(raw["x"]) + jnp.arange(len(raw["x"]), dtype=jnp.float32)}
+
+    def terms(variables, batch, key, train):
+        return {"u": batch["u"] + 0 * variables["params"]["net"]["w"]}, variables
+
+    players = {"p": Player(terms=terms, weights={"u": 1.0}, tx=optax.sgd(0.0))}
+    start = {"params": {"net": {"w": jnp.zeros(())}}}
+    model = Model(spec={}, init=lambda key, batch: start, apply=lambda *args, **more: (None, {}))
+    mesh, raw = data_mesh(), {"x": jnp.zeros((2, 16))}
+    make = functools.partial(make_steps, players, steps=2, shards=8, finish=finish)
+    placed = place(mesh, create_state(model, players, jax.random.key(0), {"u": jnp.zeros(16)}), raw, split=STACKED)
+    _, metrics = parallelize(make, mesh, split=STACKED)(*placed)
+    np.testing.assert_allclose(metrics["p/u"], 7.5)  # of 0 ... 15

@@ -121,6 +121,13 @@ def test_a_dead_code_restarts_at_a_vector_of_the_batch():
     np.testing.assert_allclose(kept["total"][2] / kept["share"][2], 1e3, rtol=1e-4)
 
 
+def test_codes_restart_elsewhere_at_every_update():
+    module, variables, x = quantizer(codes=6, restart_below=9.0)  # all of them, always
+    first = state_after(module, variables, x)
+    second = state_after(module, {**variables, "code_book": first}, x)
+    assert np.abs(second["total"] - first["total"]).max() > 1e-3
+
+
 def test_sharded_code_books_are_one():
     """Restarts included: each device sees an eighth of the batch, and all end with the state of one device."""
     module, variables, x = quantizer(codes=6, restart_below=0.9)

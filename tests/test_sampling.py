@@ -146,6 +146,7 @@ def test_maps_of_bits_and_completions():
     shown = shown.reshape(4, 4, -1)
     for column in range(4):
         np.testing.assert_array_equal(shown[:, column, :12], batch["x"][:4].reshape(4, -1)[:, :12])
+    assert not np.array_equal(shown[:, 2], shown[:, 3]), "both draws go on alike"
 
 
 @pytest.mark.parametrize(

@@ -135,6 +135,20 @@ def test_fidelity_compares_by_its_own_k_and_n():
         assert found[f"kernel_distance[x]{end}"] == pytest.approx(by_hand(real, one), rel=1e-3, abs=1e-5)
 
 
+def test_floors_of_classes_and_of_copies_are_those_of_the_real_examples():
+    """What the first n get in place of samples: against the n others, which are not their own floor."""
+    split, train = points(normal(150, 3), batch_size=20), points(normal(80, 3, seed=9))
+    judge = evals.fidelity(split, lambda x: x, name="x", n=60, classify=lambda x: 5 * x, train=train, resamples=0)
+    found = judge(gaussian(0.5, 3), {}, KEY)
+    order = np.random.Generator(np.random.PCG64(0)).permutation(150)
+    real, other = (np.asarray(split.arrays["x"])[order[part]] for part in (slice(60), slice(60, 120)))
+    near, known = (
+        np.linalg.norm(one[:, None] - train.arrays["x"], axis=-1).min(axis=1).mean() for one in (real, other)
+    )
+    assert found["memorisation[x]/floor"] == pytest.approx(near / known, rel=1e-4) and abs(near / known - 1) > 1e-2
+    assert found["class_score[x]/floor"] == pytest.approx(evals.class_score(5 * real, resamples=0).value, rel=1e-4)
+
+
 def test_fidelity_gives_samples_the_conditions_of_what_they_are_compared_with():
     """A model that repeats its condition repeats the real examples, though not those of the floor."""
     x = normal(257, 3)
@@ -210,6 +224,15 @@ def test_stacked_modes():
     assert found["mode_kl"] == pytest.approx(math.log(125), abs=0.02)
     assert found["mode_kl/low"] < found["mode_kl"] < found["mode_kl/high"]
     assert 0.3 < found["mode_kl/floor"] < 0.9
+
+
+def test_every_chunk_of_stacked_modes_is_drawn_anew():
+    def sample(variables, key, n, cond):
+        return coloured(jax.random.randint(key, (n, 3), 0, 10))
+
+    model = Model(spec={}, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
+    found = evals.stacked_modes(200, classify=by_brightness, chunk=50)(model, {}, KEY)
+    assert found["modes"] > 150  # 181 in the mean; of one chunk alone, at most 50
 
 
 def test_modes_of_points_are_counted_within_three_sigma():

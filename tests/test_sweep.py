@@ -113,6 +113,17 @@ def test_members_are_single_runs(family, file, tmp_path):
             )
 
 
+def test_members_compute_in_the_precision_of_a_run(file, tmp_path):
+    """In float32 the same losses are others."""
+    swept(file, tmp_path / "sweep", "--family", "autoregressive", "--steps", "2", "--precision", "bf16")
+    one = runs.build(runs.load_experiment(file), {"family": "autoregressive", "steps": 2})
+    for precision in ("bf16", "float32"):
+        fit(one, workdir=tmp_path / precision, precision=precision, devices=jax.devices()[:1])
+    logs = (tmp_path / name / "metrics.jsonl" for name in ("sweep/seed=0", "bf16", "float32"))
+    mine, its, other = (json.loads(log.read_text().splitlines()[0])["model/loss"] for log in logs)
+    assert mine == pytest.approx(its, rel=1e-6) and its != pytest.approx(other, rel=1e-5)
+
+
 CLOCKS = """
 import jax, jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Model, Player, data
@@ -162,10 +173,11 @@ def test_a_members_clocks_are_those_of_a_run(tmp_path):
             np.testing.assert_allclose(state.ema[network]["w"], average, rtol=1e-5)
 
 
-def test_only_a_members_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path):
-    """Saved at every step and evaluated at every second: the first is the best, and the one after it is not as good."""
+@pytest.mark.parametrize("save_every", ("1", "9"))
+def test_only_a_members_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_path, save_every):
+    """Evaluated, and so saved, at every second step: the first is the best, and the one after it is not as good."""
     (tmp_path / "clocks.py").write_text(CLOCKS)
-    often = ("--steps", "4", "--save-every", "1", "--eval-every", "2")
+    often = ("--steps", "4", "--save-every", save_every, "--eval-every", "2")
     swept(tmp_path / "clocks.py", tmp_path / "sweep", "--seed", "5", *often)
     assert int(restore(tmp_path / "sweep/seed=5", checkpoint="best")[1].step) == 2
 
