@@ -7,6 +7,7 @@ metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
 report.html      the page about it, which `genjax-zoo report` writes; page/ holds what was drawn for it
 """
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
@@ -18,10 +19,11 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import filelock
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
@@ -38,6 +40,7 @@ from genjax_zoo.train.step import create_state
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
 CONFIG = "config.json"
+LOCK = "train.lock"  # of the process that trains
 MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
 PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
@@ -83,8 +86,7 @@ def fit(
     if workdir is None:
         return Result(*run_steps(experiment, state, mesh=mesh, backend=backend, sinks=sinks(0)), None)
     folder = Path(workdir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
+    with only_trainer(folder), Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
         if checkpoints.steps:
             state = checkpoints.restore(checkpoints.steps[-1], _target(state, mesh))
         start = int(state.step)
@@ -134,7 +136,9 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
         os.environ.setdefault("GENJAX_ZOO_DATA", config["flags"]["data_dir"])
     make = load_experiment(folder / "experiment.py")
     experiment = build(make, config["flags"])
-    with Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
+    if not (folder / "checkpoints").is_dir():
+        raise FileNotFoundError(f"The run {folder} has no checkpoint yet; let 'genjax-zoo train' reach one.")
+    with Checkpoints(folder / "checkpoints", best=experiment.best, reading=True) as checkpoints:
         steps = checkpoints.steps
         if not steps:
             raise FileNotFoundError(f"The run {folder} has no checkpoint yet; let 'genjax-zoo train' reach one.")
@@ -148,10 +152,17 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
 def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
     """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field."""
     known = parameters(make)
-    experiment = make(**{name: value for name, value in flags.items() if name in known})
+    experiment = make(**{name: _declared(flags[name], known[name].default) for name in flags if name in known})
     fields = {f.name for f in dataclasses.fields(experiment)}
     rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
     return dataclasses.replace(experiment, **rest)
+
+
+def _declared(value: Any, default: Any) -> Any:
+    """A flag's value as the function takes it: config.json, being JSON, knows lists alone."""
+    if not isinstance(value, list) or isinstance(default, list):
+        return value
+    return tuple(_declared(one, None) for one in value)
 
 
 def parameters(make: Make) -> Mapping[str, inspect.Parameter]:
@@ -188,12 +199,12 @@ def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: boo
         fresh: removes an earlier run first.
 
     Raises:
-        ValueError: the folder holds a run made by other flags, or something that is no run.
+        ValueError: the folder holds a run made by other flags, one that another process trains, or something that is
+            no run.
     """
-    if fresh and (folder / CONFIG).exists():
-        shutil.rmtree(folder)
+    flags = json.loads(json.dumps(dict(flags)))  # as they will be read back: tuples are lists
     history: list[Any] = []
-    if (folder / CONFIG).exists():
+    if (folder / CONFIG).exists() and not fresh:
         config = read_config(folder)
         old, history = config["flags"], config["history"]
         changed = [
@@ -206,14 +217,41 @@ def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: boo
                 f"The run {folder} was made by other flags: {'; '.join(changed)}. "
                 f"Use those flags, another --workdir, or --fresh to start anew."
             )
-    elif folder.exists() and any(folder.iterdir()):
+    elif not (folder / CONFIG).exists() and folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
         raise ValueError(f"{folder} is not empty and holds no run; name another --workdir.")
+    with only_trainer(folder):
+        for path in folder.iterdir() if fresh else ():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != LOCK:
+                path.unlink()
+        with whole(folder / "experiment.py") as unfinished:
+            shutil.copyfile(source, unfinished)
+        config = {"experiment": source.name, "flags": flags, "history": [*history, provenance(source)]}
+        with whole(folder / CONFIG) as unfinished:
+            unfinished.write_text(json.dumps(config, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def only_trainer(folder: Path) -> Iterator[None]:
+    """Holds the folder, made if missing, for the one process that trains in it; a process that died holds nothing.
+
+    Raises:
+        ValueError: another process trains in it.
+    """
+    if jax.process_index() > 0:  # the first process holds it for all
+        yield
+        return
     folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / "experiment.py") as unfinished:
-        shutil.copyfile(source, unfinished)
-    config = {"experiment": source.name, "flags": dict(flags), "history": [*history, provenance(source)]}
-    with whole(folder / CONFIG) as unfinished:
-        unfinished.write_text(json.dumps(config, indent=2) + "\n")
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ValueError(f"Another process trains in {folder}; wait for it, or name another --workdir.") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def name_of(folder: Path) -> str:

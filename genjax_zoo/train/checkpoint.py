@@ -21,24 +21,27 @@ from genjax_zoo.core import Array, PyTree
 class Checkpoints:
     """The checkpoints of one run folder; close it, or use it in a `with`."""
 
-    def __init__(self, folder: Path, *, best: str | None = None):
+    def __init__(self, folder: Path, *, best: str | None = None, reading: bool = False):
         """Opens a folder.
 
         Args:
             folder: created if missing; what a killed save left behind is removed.
             best: the metric whose smallest value keeps its checkpoint, besides the latest two.
+            reading: only reads, so that a save which another process is writing stays as it is.
         """
         self._best = best
         latest, smallest = keep.LatestN(2), keep.BestN(get_metric_fn=self._rank, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             best_fn=self._rank,  # without it Orbax does not write metrics, and forgets the best when reopened
             preservation_policy=keep.AnyPreservationPolicy([latest, smallest] if best else [latest]),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not reading,
+            create=not reading,
         )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def _rank(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get(self._best or "", math.inf)
+        value = metrics.get(self._best or "", math.inf)
+        return value if math.isfinite(value) else math.inf  # what is not finite never ranks
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -67,6 +70,11 @@ class Checkpoints:
     def wait(self) -> None:
         """Returns when everything is on disk."""
         self._manager.wait_until_finished()
+
+    def drop_after(self, step: int) -> None:
+        """Deletes what was saved later than a step."""
+        for later in [saved for saved in self.steps if saved > step]:
+            self._manager.delete(later)
 
     def best_step(self) -> int | None:
         """The step with the smallest best metric, or None."""
