@@ -7,28 +7,28 @@ metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
 report.html      the page about it, which `genjax-zoo report` writes; page/ holds what was drawn for it
 """
 
-import contextlib
 import dataclasses
 import importlib.metadata
 import importlib.util
 import inspect
-import json
 import os
-import platform
-import re
-import shutil
-import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import filelock
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genjax_zoo.core import Experiment, TrainState
-from genjax_zoo.files import whole
+from genjax_zoo.folder import CONFIG as CONFIG
+from genjax_zoo.folder import check_run as check_run
+from genjax_zoo.folder import name_of as name_of
+from genjax_zoo.folder import only_trainer as only_trainer
+from genjax_zoo.folder import open_run as open_run
+from genjax_zoo.folder import provenance as provenance
+from genjax_zoo.folder import read_config as read_config
+from genjax_zoo.folder import write_run as write_run
 from genjax_zoo.linen import half_precision
 from genjax_zoo.report import Pictures
 from genjax_zoo.train.checkpoint import Checkpoints
@@ -39,10 +39,6 @@ from genjax_zoo.train.step import create_state
 
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
-CONFIG = "config.json"
-LOCK = "train.lock"  # of the process that trains
-MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
-PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -187,105 +183,6 @@ def load_experiment(path: Path) -> Make:
     if not callable(getattr(module, "experiment", None)):
         raise ValueError(f"{path} has no function 'experiment'; write one that returns an Experiment.")
     return module.experiment
-
-
-def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> None:
-    """Prepares a run folder: writes config.json and the copy of the experiment, or checks that they agree.
-
-    Args:
-        folder: the run folder.
-        source: the experiment's file.
-        flags: all of its flags, resolved.
-        fresh: removes an earlier run first.
-
-    Raises:
-        ValueError: the folder holds a run made by other flags, one that another process trains, or something that is
-            no run.
-    """
-    flags = json.loads(json.dumps(dict(flags)))  # as they will be read back: tuples are lists
-    history: list[Any] = []
-    if (folder / CONFIG).exists() and not fresh:
-        config = read_config(folder)
-        old, history = config["flags"], config["history"]
-        changed = [
-            f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
-            for name in sorted(set(old) | set(flags))
-            if name not in MAY_CHANGE and old.get(name) != flags.get(name)
-        ]
-        if changed:
-            raise ValueError(
-                f"The run {folder} was made by other flags: {'; '.join(changed)}. "
-                f"Use those flags, another --workdir, or --fresh to start anew."
-            )
-    elif not (folder / CONFIG).exists() and folder.exists() and any(path.name != LOCK for path in folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and holds no run; name another --workdir.")
-    with only_trainer(folder):
-        for path in folder.iterdir() if fresh else ():
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            elif path.name != LOCK:
-                path.unlink()
-        with whole(folder / "experiment.py") as unfinished:
-            shutil.copyfile(source, unfinished)
-        config = {"experiment": source.name, "flags": flags, "history": [*history, provenance(source)]}
-        with whole(folder / CONFIG) as unfinished:
-            unfinished.write_text(json.dumps(config, indent=2) + "\n")
-
-
-@contextlib.contextmanager
-def only_trainer(folder: Path) -> Iterator[None]:
-    """Holds the folder, made if missing, for the one process that trains in it; a process that died holds nothing.
-
-    Raises:
-        ValueError: another process trains in it.
-    """
-    if jax.process_index() > 0:  # the first process holds it for all
-        yield
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / LOCK)
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout:
-        raise ValueError(f"Another process trains in {folder}; wait for it, or name another --workdir.") from None
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def name_of(folder: Path) -> str:
-    """A run's name: its folder's, behind the sweep's where it is a member of one (seed=0, say)."""
-    folder = folder.resolve()
-    return f"{folder.parent.name}/{folder.name}" if re.match(r"\w+=", folder.name) else folder.name
-
-
-def read_config(folder: Path) -> Mapping[str, Any]:
-    """The config.json of a run.
-
-    Raises:
-        FileNotFoundError: the folder holds no run.
-    """
-    try:
-        return json.loads((folder / CONFIG).read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made."
-        ) from None
-
-
-def provenance(source: Path) -> dict[str, Any]:
-    """What a number's row in a table needs: versions, commit, machine."""
-    installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=source.parent, capture_output=True, text=True
-    )
-    return {
-        "commit": git.stdout.strip() if git.returncode == 0 else None,
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if name in installed},
-        "python": platform.python_version(),
-        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-    }
 
 
 def check(experiment: Experiment, mesh: Mesh | None = None) -> None:

@@ -197,7 +197,8 @@ def test_a_run_goes_on_under_its_own_seed_and_numbers(flag, value, may, tmp_path
 
 
 def test_another_seed_is_refused(capsys, tmp_path, monkeypatch):
-    def stopped(*_, **__):
+    def stopped(*_, sinks, **__):
+        sinks(0)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "fit", stopped)
