@@ -69,8 +69,8 @@ def test_mutant(mutant, tmp_path):
 
 @pytest.mark.mutants
 def test_control_a_harmless_change_survives(tmp_path):
-    harmless = MUTANTS[0]._replace(old="step=state.step + 1", new="step=1 + state.step")
-    assert failing(harmless, tmp_path) == []
+    tests = ("test_step.py::test_one_turn_by_hand",)
+    assert failing(Mutant("train/step.py", "step=state.step + 1", "step=1 + state.step", tests), tmp_path) == []
 
 
 def test_every_line_is_there():
