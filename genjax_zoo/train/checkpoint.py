@@ -94,6 +94,18 @@ class Checkpoints:
         """
         place = f"checkpoint {step} in {self._manager.directory}"
         try:
+            saved = _shapes(ocp.StandardCheckpointHandler().metadata(self._manager.directory / str(step) / "state"))
+        except Exception:  # whatever is wrong with it, restoring says so
+            saved = {}
+        wanted = _shapes(target)
+        other = [name for name in sorted(wanted.keys() | saved.keys()) if wanted.get(name) != saved.get(name)]
+        if saved and other:
+            was, now = (found.get(other[0], "not there") for found in (saved, wanted))
+            raise ValueError(
+                f"Cannot restore {place}: of {len(other)} leaves that differ, '{other[0]}' is {was} in it, and "
+                f"{now} in the model; restore it with the model that it was made by."
+            )
+        try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore())
             restored: Any = self._manager.restore(step, args=args)
         except Exception as error:  # Orbax's own message can be hundreds of lines
@@ -129,6 +141,16 @@ def _leaf_digest(leaf: Array) -> Array:
         leaf = jax.lax.bitcast_convert_type(leaf, jnp.uint32)
     bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * leaf.dtype.itemsize}")).astype(jnp.uint32).ravel()
     return jnp.sum((2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1) * bits, dtype=jnp.uint32)
+
+
+def _shapes(tree: PyTree) -> dict[str, Any]:
+    """The shape of every leaf by its name, "variables/params/encoder/out/bias", whatever containers hold it."""
+    names: dict[str, Any] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        keyed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # saved as its numbers
+        name = "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path)
+        names[name] = "a key" if keyed or path and name == "key" else tuple(leaf.shape)
+    return names
 
 
 def _by_name(tree: PyTree) -> dict[str, Any]:
