@@ -24,10 +24,11 @@ def train(file: Path, argv: list[str]) -> None:
     experiment = runs.build(make, everything)
     folder = run.workdir or Path("runs") / file.stem
     runs.check(experiment)
-    runs.open_run(folder, file, everything, fresh=run.fresh)
+    runs.check_run(folder, file, everything, fresh=run.fresh, accept_changes=run.accept_changes)
     console = Console()
 
     def sinks(start: int) -> list[log.Sink]:
+        runs.write_run(folder, file, everything)  # now that the run is restored
         if start:
             console.print(f"Going on with {folder} at step {start:,}.", highlight=False)
         extra: list[log.Sink] = [log.TensorBoard(folder / "tensorboard")] if run.tensorboard else []
@@ -64,7 +65,10 @@ def sweep(file: Path, argv: list[str]) -> None:
     members = sweeps.plan(make, everything, grid, seeds, folder)
     runs.check(members[0].experiment)
     for one in members:
-        runs.open_run(one.folder, file, one.flags, fresh=run.fresh)
+        runs.check_run(one.folder, file, one.flags, fresh=run.fresh, accept_changes=run.accept_changes)
+    for one in members:
+        with runs.only_trainer(one.folder):
+            runs.write_run(one.folder, file, one.flags)
     console = Console()
     console = console if console.is_terminal else Console(width=200)  # a file has room for the table
     rows = sweeps.sweep(make, members, show=lambda line: console.print(line, highlight=False, soft_wrap=True))
@@ -97,7 +101,7 @@ def explain(file: Path, argv: list[str]) -> None:
 
 def _everything(flags: Mapping[str, Any], run: RunFlags) -> dict[str, Any]:
     """All flags that make a run what it is."""
-    logging = {"workdir", "fresh", "debug", "tensorboard", "wandb"}
+    logging = {"workdir", "fresh", "accept_changes", "debug", "tensorboard", "wandb"}
     common = {f.name: getattr(run, f.name) for f in dataclasses.fields(run) if f.name not in logging}
     return {name: str(v) if isinstance(v, Path) else v for name, v in {**common, **flags}.items()}
 

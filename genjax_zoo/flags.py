@@ -58,6 +58,8 @@ class RunFlags:
     """Log to Weights & Biases, too (needs the extra wandb)."""
     fresh: bool = False
     """Delete the run in the folder, and start anew."""
+    accept_changes: bool = False
+    """Go on with the run in the folder although the experiment's file has changed since it began."""
     debug: bool = False
     """Show the traceback of an error."""
 

@@ -11,12 +11,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import inspect
-import json
 import os
-import platform
-import re
-import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +21,14 @@ import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genjax_zoo.core import Experiment, TrainState
-from genjax_zoo.files import whole
+from genjax_zoo.folder import CONFIG as CONFIG
+from genjax_zoo.folder import check_run as check_run
+from genjax_zoo.folder import name_of as name_of
+from genjax_zoo.folder import only_trainer as only_trainer
+from genjax_zoo.folder import open_run as open_run
+from genjax_zoo.folder import provenance as provenance
+from genjax_zoo.folder import read_config as read_config
+from genjax_zoo.folder import write_run as write_run
 from genjax_zoo.linen import half_precision
 from genjax_zoo.report import Pictures
 from genjax_zoo.train.checkpoint import Checkpoints
@@ -37,9 +39,6 @@ from genjax_zoo.train.step import create_state
 
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
-CONFIG = "config.json"
-MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
-PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,8 +82,7 @@ def fit(
     if workdir is None:
         return Result(*run_steps(experiment, state, mesh=mesh, backend=backend, sinks=sinks(0)), None)
     folder = Path(workdir)
-    folder.mkdir(parents=True, exist_ok=True)
-    with Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
+    with only_trainer(folder), Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
         if checkpoints.steps:
             state = checkpoints.restore(checkpoints.steps[-1], _target(state, mesh))
         start = int(state.step)
@@ -134,7 +132,9 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
         os.environ.setdefault("GENJAX_ZOO_DATA", config["flags"]["data_dir"])
     make = load_experiment(folder / "experiment.py")
     experiment = build(make, config["flags"])
-    with Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
+    if not (folder / "checkpoints").is_dir():
+        raise FileNotFoundError(f"The run {folder} has no checkpoint yet; let 'genjax-zoo train' reach one.")
+    with Checkpoints(folder / "checkpoints", best=experiment.best, reading=True) as checkpoints:
         steps = checkpoints.steps
         if not steps:
             raise FileNotFoundError(f"The run {folder} has no checkpoint yet; let 'genjax-zoo train' reach one.")
@@ -148,10 +148,17 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
 def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
     """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field."""
     known = parameters(make)
-    experiment = make(**{name: value for name, value in flags.items() if name in known})
+    experiment = make(**{name: _declared(flags[name], known[name].default) for name in flags if name in known})
     fields = {f.name for f in dataclasses.fields(experiment)}
     rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
     return dataclasses.replace(experiment, **rest)
+
+
+def _declared(value: Any, default: Any) -> Any:
+    """A flag's value as the function takes it: config.json, being JSON, knows lists alone."""
+    if not isinstance(value, list) or isinstance(default, list):
+        return value
+    return tuple(_declared(one, None) for one in value)
 
 
 def parameters(make: Make) -> Mapping[str, inspect.Parameter]:
@@ -176,78 +183,6 @@ def load_experiment(path: Path) -> Make:
     if not callable(getattr(module, "experiment", None)):
         raise ValueError(f"{path} has no function 'experiment'; write one that returns an Experiment.")
     return module.experiment
-
-
-def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> None:
-    """Prepares a run folder: writes config.json and the copy of the experiment, or checks that they agree.
-
-    Args:
-        folder: the run folder.
-        source: the experiment's file.
-        flags: all of its flags, resolved.
-        fresh: removes an earlier run first.
-
-    Raises:
-        ValueError: the folder holds a run made by other flags, or something that is no run.
-    """
-    if fresh and (folder / CONFIG).exists():
-        shutil.rmtree(folder)
-    history: list[Any] = []
-    if (folder / CONFIG).exists():
-        config = read_config(folder)
-        old, history = config["flags"], config["history"]
-        changed = [
-            f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
-            for name in sorted(set(old) | set(flags))
-            if name not in MAY_CHANGE and old.get(name) != flags.get(name)
-        ]
-        if changed:
-            raise ValueError(
-                f"The run {folder} was made by other flags: {'; '.join(changed)}. "
-                f"Use those flags, another --workdir, or --fresh to start anew."
-            )
-    elif folder.exists() and any(folder.iterdir()):
-        raise ValueError(f"{folder} is not empty and holds no run; name another --workdir.")
-    folder.mkdir(parents=True, exist_ok=True)
-    with whole(folder / "experiment.py") as unfinished:
-        shutil.copyfile(source, unfinished)
-    config = {"experiment": source.name, "flags": dict(flags), "history": [*history, provenance(source)]}
-    with whole(folder / CONFIG) as unfinished:
-        unfinished.write_text(json.dumps(config, indent=2) + "\n")
-
-
-def name_of(folder: Path) -> str:
-    """A run's name: its folder's, behind the sweep's where it is a member of one (seed=0, say)."""
-    folder = folder.resolve()
-    return f"{folder.parent.name}/{folder.name}" if re.match(r"\w+=", folder.name) else folder.name
-
-
-def read_config(folder: Path) -> Mapping[str, Any]:
-    """The config.json of a run.
-
-    Raises:
-        FileNotFoundError: the folder holds no run.
-    """
-    try:
-        return json.loads((folder / CONFIG).read_text())
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made."
-        ) from None
-
-
-def provenance(source: Path) -> dict[str, Any]:
-    """What a number's row in a table needs: versions, commit, machine."""
-    installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=source.parent, capture_output=True, text=True
-    )
-    return {
-        "commit": git.stdout.strip() if git.returncode == 0 else None,
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if name in installed},
-        "python": platform.python_version(),
-        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
-    }
 
 
 def check(experiment: Experiment, mesh: Mesh | None = None) -> None:

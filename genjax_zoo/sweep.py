@@ -77,9 +77,14 @@ def plan(
             if first is None or "seed" in runs.parameters(make):
                 first = runs.build(make, own)
             experiment = dataclasses.replace(first, seed=seed)  # one model and one set of evaluations: compiled once
-            name = ",".join(f"{k}={v:g}" for k, v in {**numbers, "seed": seed}.items())
+            name = ",".join(f"{k}={written(v)}" for k, v in {**numbers, "seed": seed}.items())
             members.append(Member(own, numbers, folder / name, experiment))
     return members
+
+
+def written(number: float) -> str:
+    """A number in a folder's name: in six digits, or as many as tell it from any other."""
+    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
 def sweep(make: runs.Make, members: Sequence[Member], *, show: Callable[[str], None] = lambda line: None) -> list[Row]:
@@ -189,14 +194,14 @@ def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
         m.failed = (m.folder / LEFT).read_text() if (m.folder / LEFT).exists() else ""
     staying = [m for m in members if not m.failed]
     for m in staying:
+        opened.enter_context(runs.only_trainer(m.folder))
         m.checkpoints = opened.enter_context(Checkpoints(m.folder / "checkpoints", best=m.experiment.best))
     start = max(set.intersection(*(set(m.checkpoints.steps) for m in staying)) if staying else (), default=0)
     for m in staying:
-        later = [step for step in m.checkpoints.steps if step > start]
-        if later:
-            raise ValueError(
-                f"{m.folder} is ahead of the others, at step {later[-1]}; train it alone, or take --fresh."
-            )
+        if m.checkpoints.steps and not start:
+            last = m.checkpoints.steps[-1]
+            raise ValueError(f"{m.folder} is ahead of the others, at step {last}; train it alone, or take --fresh.")
+        m.checkpoints.drop_after(start)  # a sweep that ended between its members' saves goes back to what all have
         m.sinks = [JsonLines(m.folder / "metrics.jsonl", start=start), Pictures(m.folder)]
         for sink in m.sinks:
             opened.callback(sink.close)
@@ -248,7 +253,7 @@ def print_table(console: Any, rows: Sequence[Row]) -> None:
     swept = list(rows[0]["numbers"])
     shown = Table(*swept, "seeds", *names)
     for row in rows:
-        cells = [f"{row['numbers'][name]:g}" for name in swept] + [f"{row['seeds'] - len(row['failed'])}"]
+        cells = [written(row["numbers"][name]) for name in swept] + [f"{row['seeds'] - len(row['failed'])}"]
         for name in names:
             found = row["results"].get(name, {"mean": math.nan, "standard_error": None})
             error = "" if found["standard_error"] is None else f" +- {found['standard_error']:.2g}"

@@ -79,6 +79,27 @@ def test_latest_and_best_are_kept(tmp_path):
         assert (reopened.steps, reopened.best_step()) == ([2, 5, 6], 2)
 
 
+def test_what_is_not_finite_never_ranks(tmp_path):
+    with Checkpoints(tmp_path, best="loss") as checkpoints:
+        for step, loss in enumerate((5.0, 3.0, float("nan"), float("-inf"), 4.0)):
+            checkpoints.save(step, EVERYTHING, {"loss": loss})
+            checkpoints.wait()
+        assert (checkpoints.steps, checkpoints.best_step()) == ([1, 3, 4], 1)
+
+
+def test_reading_leaves_a_save_that_is_being_written(tmp_path):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, EVERYTHING, {})
+        checkpoints.wait()
+    unfinished = tmp_path / "2.orbax-checkpoint-tmp-1"  # as Orbax names it
+    unfinished.mkdir()
+    with Checkpoints(tmp_path, reading=True) as reader:
+        assert reader.steps == [1] and bits(reader.restore(1, target(EVERYTHING, 1))) == bits(EVERYTHING)
+    assert unfinished.exists()
+    with Checkpoints(tmp_path):
+        assert not unfinished.exists()  # control: the next trainer cleans up
+
+
 @settings(deadline=None, max_examples=60)
 @given(name=st.sampled_from(sorted(EVERYTHING)), place=st.integers(0, 10**6), bit=st.integers(0, 7))
 def test_digest_sees_every_flipped_bit(name, place, bit):

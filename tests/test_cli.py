@@ -16,6 +16,7 @@ from PIL import Image
 
 from genjax_zoo import cli, restore
 from genjax_zoo import run as runs
+from genjax_zoo.run import only_trainer
 
 ROOT = Path(__file__).parent.parent
 DIGITS = str(ROOT / "experiments/vae_digits.py")
@@ -196,7 +197,8 @@ def test_a_run_goes_on_under_its_own_seed_and_numbers(flag, value, may, tmp_path
 
 
 def test_another_seed_is_refused(capsys, tmp_path, monkeypatch):
-    def stopped(*_, **__):
+    def stopped(*_, sinks, **__):
+        sinks(0)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "fit", stopped)
@@ -207,6 +209,26 @@ def test_another_seed_is_refused(capsys, tmp_path, monkeypatch):
         assert ended.value.code == 130
     assert "seed was 3 and is 5. Use those flags" in refused(capsys, "train", file, "--seed", 5)
     assert "seed was 3 and is None" in refused(capsys, "train", file)
+
+
+def test_a_run_that_is_trained_is_left_to_its_trainer(capsys, trained):
+    """A second trainer is refused in a sentence, readers read on; the lock of a process that ended is nobody's."""
+    before = {path: path.read_bytes() for path in trained.glob("*.*")}
+    with only_trainer(trained):
+        for more in ([], ["--fresh"]):
+            error = refused(capsys, "train", DIGITS, "--workdir", trained, "--steps", 4, *TINY, *more)
+            assert "Another process trains in" in error and "another --workdir" in error
+        run("sample", trained, "-n", 1, "--out", "x.npy")
+    assert {path: path.read_bytes() for path in before} == before
+    run("train", DIGITS, "--workdir", trained, "--steps", 4, *TINY)
+
+
+def test_a_tuple_of_numbers_is_resumed(tmp_path):
+    file = write(tmp_path / "mine.py", SOUND.replace("steps=4", "steps=len(widths)"))
+    file.write_text(file.read_text().replace("shape: int = 8", "shape: int = 8, widths: tuple[int, ...] = (3, 4)"))
+    run("train", file, "--widths", 1, 2, 3)
+    run("train", file, "--widths", 1, 2, 3)
+    assert int(restore("runs/mine")[1].step) == 3
 
 
 def test_fresh_starts_anew(tmp_path):

@@ -21,24 +21,27 @@ from genjax_zoo.core import Array, PyTree
 class Checkpoints:
     """The checkpoints of one run folder; close it, or use it in a `with`."""
 
-    def __init__(self, folder: Path, *, best: str | None = None):
+    def __init__(self, folder: Path, *, best: str | None = None, reading: bool = False):
         """Opens a folder.
 
         Args:
             folder: created if missing; what a killed save left behind is removed.
             best: the metric whose smallest value keeps its checkpoint, besides the latest two.
+            reading: only reads, so that a save which another process is writing stays as it is.
         """
         self._best = best
         latest, smallest = keep.LatestN(2), keep.BestN(get_metric_fn=self._rank, reverse=True, n=1)
         options = ocp.CheckpointManagerOptions(
             best_fn=self._rank,  # without it Orbax does not write metrics, and forgets the best when reopened
             preservation_policy=keep.AnyPreservationPolicy([latest, smallest] if best else [latest]),
-            cleanup_tmp_directories=True,
+            cleanup_tmp_directories=not reading,
+            create=not reading,
         )
         self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
     def _rank(self, metrics: Mapping[str, float]) -> float:
-        return metrics.get(self._best or "", math.inf)
+        value = metrics.get(self._best or "", math.inf)
+        return value if math.isfinite(value) else math.inf  # what is not finite never ranks
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -68,6 +71,11 @@ class Checkpoints:
         """Returns when everything is on disk."""
         self._manager.wait_until_finished()
 
+    def drop_after(self, step: int) -> None:
+        """Deletes what was saved later than a step."""
+        for later in [saved for saved in self.steps if saved > step]:
+            self._manager.delete(later)
+
     def best_step(self) -> int | None:
         """The step with the smallest best metric, or None."""
         values = {step: self._rank(self._manager.metrics(step) or {}) for step in self.steps}
@@ -85,6 +93,18 @@ class Checkpoints:
             ValueError: the checkpoint cannot be read, has another structure, or its bits have changed.
         """
         place = f"checkpoint {step} in {self._manager.directory}"
+        try:
+            saved = _shapes(ocp.StandardCheckpointHandler().metadata(self._manager.directory / str(step) / "state"))
+        except Exception:  # whatever is wrong with it, restoring says so
+            saved = {}
+        wanted = _shapes(target)
+        other = [name for name in sorted(wanted.keys() | saved.keys()) if wanted.get(name) != saved.get(name)]
+        if saved and other:
+            was, now = (found.get(other[0], "not there") for found in (saved, wanted))
+            raise ValueError(
+                f"Cannot restore {place}: of {len(other)} leaves that differ, '{other[0]}' is {was} in it, and "
+                f"{now} in the model; restore it with the model that it was made by."
+            )
         try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore())
             restored: Any = self._manager.restore(step, args=args)
@@ -121,6 +141,16 @@ def _leaf_digest(leaf: Array) -> Array:
         leaf = jax.lax.bitcast_convert_type(leaf, jnp.uint32)
     bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * leaf.dtype.itemsize}")).astype(jnp.uint32).ravel()
     return jnp.sum((2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1) * bits, dtype=jnp.uint32)
+
+
+def _shapes(tree: PyTree) -> dict[str, Any]:
+    """The shape of every leaf by its name, "variables/params/encoder/out/bias", whatever containers hold it."""
+    names: dict[str, Any] = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        keyed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # saved as its numbers
+        name = "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path)
+        names[name] = "a key" if keyed or path and name == "key" else tuple(leaf.shape)
+    return names
 
 
 def _by_name(tree: PyTree) -> dict[str, Any]:

@@ -1,0 +1,199 @@
+"""A run's folder: what made it, whether a start may go on with it, and which process may write to it.
+
+A start checks first, and writes when the run is restored: a refused start leaves every byte as it was.
+"""
+
+import ast
+import contextlib
+import difflib
+import importlib.metadata
+import json
+import platform
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import filelock
+import jax
+
+from genjax_zoo.files import whole
+
+CONFIG = "config.json"
+SOURCE = "experiment.py"
+LOCK = "train.lock"  # of the process that trains
+MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
+PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+MADE = (CONFIG, SOURCE, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png", "samples*")
+MADE_FOLDERS = ("checkpoints", "pictures", "page", "latent", "tensorboard", "wandb")
+
+
+def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> None:
+    """Checks, and writes at once; see `check_run` and `write_run`."""
+    check_run(folder, source, flags, fresh=fresh)
+    with only_trainer(folder):
+        write_run(folder, source, flags)
+
+
+def check_run(
+    folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False, accept_changes: bool = False
+) -> None:
+    """Checks that a start agrees with the run in the folder, or that there is none.
+
+    Args:
+        folder: the run folder.
+        source: the experiment's file.
+        flags: all of its flags, resolved.
+        fresh: removes an earlier run first; files that no run makes stay.
+        accept_changes: goes on although the experiment's file has changed.
+
+    Raises:
+        ValueError: the folder holds a run of another experiment, another file or other flags, one that another process
+            trains, or something that is no run.
+    """
+    if not (folder / CONFIG).exists():
+        strangers = sorted(path.name for path in folder.iterdir() if not _begun(path)) if folder.is_dir() else []
+        if strangers or folder.exists() and not folder.is_dir():
+            raise ValueError(f"{folder} is not empty and holds no run; name another --workdir.")
+        return
+    config = read_config(folder)
+    if fresh:
+        with only_trainer(folder):
+            _clear(folder, but=source)
+        return
+    old, flags = config["flags"], as_read(flags)
+    changed = [
+        f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
+        for name in sorted(set(old) | set(flags))
+        if name not in MAY_CHANGE and old.get(name) != flags.get(name)
+    ]
+    if changed:
+        raise ValueError(
+            f"The run {folder} was made by other flags: {'; '.join(changed)}. "
+            f"Use those flags, another --workdir, or --fresh to start anew."
+        )
+    kept = folder / SOURCE
+    if not kept.exists() or kept.resolve() == source.resolve():
+        return
+    if config["experiment"] != source.name:
+        raise ValueError(
+            f"The run {folder} was made by {config['experiment']}, not by {source.name}; "
+            f"name another --workdir, or --fresh to start anew."
+        )
+    difference = _difference(kept.read_text(), source.read_text())
+    if difference and not accept_changes:
+        raise ValueError(
+            f"{source} has changed since the run {folder} began: {difference}. Take --accept-changes to go on with it, "
+            f"another --workdir, or --fresh to start anew."
+        )
+
+
+def write_run(folder: Path, source: Path, flags: Mapping[str, Any]) -> None:
+    """Writes config.json, with one start more in its history, and then the copy of the experiment's file."""
+    config = read_config(folder) if (folder / CONFIG).exists() else {"experiment": source.name, "history": []}
+    history = [*config["history"], provenance(source)]
+    code = source.read_bytes()
+    with whole(folder / CONFIG) as unfinished:
+        unfinished.write_text(json.dumps({**config, "flags": as_read(flags), "history": history}, indent=2) + "\n")
+    with whole(folder / SOURCE) as unfinished:
+        unfinished.write_bytes(code)
+
+
+@contextlib.contextmanager
+def only_trainer(folder: Path) -> Iterator[None]:
+    """Holds the folder, made if missing, for the one process that trains in it; a process that died holds nothing.
+
+    Raises:
+        ValueError: another process trains in it.
+    """
+    if jax.process_index() > 0:  # the first process holds it for all
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        raise ValueError(f"Another process trains in {folder}; wait for it, or name another --workdir.") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def read_config(folder: Path) -> Mapping[str, Any]:
+    """The config.json of a run.
+
+    Raises:
+        FileNotFoundError: the folder holds no run.
+        ValueError: its config.json is not one that `train` wrote.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+    except FileNotFoundError:
+        raise FileNotFoundError(
+            f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made."
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{folder / CONFIG} cannot be read ({error}); mend it, or take another folder.") from None
+    if not isinstance(config, dict) or not {"experiment", "flags", "history"} <= config.keys():
+        raise ValueError(f"{folder} holds no run: its {CONFIG} is of something else; name another folder.")
+    return config
+
+
+def name_of(folder: Path) -> str:
+    """A run's name: its folder's, behind the sweep's where it is a member of one (seed=0, say)."""
+    folder = folder.resolve()
+    return f"{folder.parent.name}/{folder.name}" if re.match(r"\w+=", folder.name) else folder.name
+
+
+def provenance(source: Path) -> dict[str, Any]:
+    """What a number's row in a table needs: versions, commit, machine."""
+    installed = {d.metadata["Name"] for d in importlib.metadata.distributions()}
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=source.parent, capture_output=True, text=True
+    )
+    return {
+        "commit": git.stdout.strip() if git.returncode == 0 else None,
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES if name in installed},
+        "python": platform.python_version(),
+        "devices": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+    }
+
+
+def as_read(flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Flags as config.json gives them back: being JSON, it knows lists alone."""
+    return json.loads(json.dumps(dict(flags)))
+
+
+def _begun(path: Path) -> bool:
+    """Whether this is what a start leaves that ended before its first word: its lock, and no checkpoint."""
+    unfinished = path.name in (LOCK, f"{Path(CONFIG).stem}.tmp.json")
+    return unfinished or path.name == "checkpoints" and not any(one.name.isdigit() for one in path.iterdir())
+
+
+def _clear(folder: Path, but: Path) -> None:
+    """Removes what a run makes, but for the experiment's own file and what is not a run's."""
+    pictures = {re.sub(r"-\d+$", "", path.stem) + ".png" for path in (folder / "pictures").glob("*.png")}
+    for path in {path for pattern in (*MADE, *pictures) for path in folder.glob(pattern)}:
+        if path.resolve() != but.resolve():
+            path.unlink()
+    for path in (folder / name for name in MADE_FOLDERS):
+        if path.is_symlink():
+            path.unlink()
+        elif path.is_dir():
+            shutil.rmtree(path)
+
+
+def _difference(old: str, new: str) -> str:
+    """The first line of code that changed, in words; nothing where only comments and spaces did."""
+    with contextlib.suppress(SyntaxError):
+        if ast.dump(ast.parse(old)) == ast.dump(ast.parse(new)):
+            return ""
+    lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0))[2:]
+    was, now = ([line[1:].strip() for line in lines if line[0] == sign] for sign in "-+")
+    first = " and ".join(f"it {verb} `{found[0]}`" for verb, found in (("had", was), ("has", now)) if found)
+    more = max(len(was), len(now)) - 1
+    return first + (f" ({more} more lines differ)" if more else "")
