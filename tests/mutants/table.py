@@ -107,6 +107,21 @@ MUTANTS = (
         ("test_sweep.py::test_the_seeds_are_those_asked_for[flags1-seeds1]",),
     ),
     Mutant(
+        "folder.py",
+        'MAY_CHANGE = {"steps", ',
+        'MAY_CHANGE = {"seed", "steps", ',
+        (
+            "test_cli.py::test_another_seed_is_refused",
+            "test_cli.py::test_a_run_goes_on_under_its_own_seed_and_numbers[seed-1-False]",
+        ),
+    ),
+    Mutant(
+        "folder.py",
+        "if ast.dump(ast.parse(old)) == ast.dump(ast.parse(new)):",
+        "if len(ast.dump(ast.parse(old))) == len(ast.dump(ast.parse(new))):",
+        ("test_run_folder.py::test_a_changed_line_is_shown_and_asked_about",),
+    ),
+    Mutant(
         "losses/games.py",
         "lambda x: discriminate(before, augmented(jax.random.clone(k_real), x), cond, train)[0]",
         "lambda x: discriminate(before, x, cond, train)[0]",
@@ -253,15 +268,6 @@ MUTANTS = (
     ),
     Mutant(
         "run.py",
-        'MAY_CHANGE = {"steps", ',
-        'MAY_CHANGE = {"seed", "steps", ',
-        (
-            "test_cli.py::test_another_seed_is_refused",
-            "test_cli.py::test_a_run_goes_on_under_its_own_seed_and_numbers[seed-1-False]",
-        ),
-    ),
-    Mutant(
-        "run.py",
         'JsonLines(folder / "metrics.jsonl", start=start)',
         'JsonLines(folder / "metrics.jsonl")',
         ("test_checkpoint.py::test_resumed_in_the_middle_of_a_call",),
@@ -277,6 +283,18 @@ MUTANTS = (
         "create_states(build, numbers, [m.experiment.seed for m in members],",
         "create_states(build, numbers, sorted(m.experiment.seed for m in members),",
         ("test_sweep.py::test_a_members_clocks_are_those_of_a_run",),
+    ),
+    Mutant(
+        "train/checkpoint.py",
+        "cleanup_tmp_directories=not reading",
+        "cleanup_tmp_directories=True",
+        ("test_checkpoint.py::test_reading_leaves_a_save_that_is_being_written",),
+    ),
+    Mutant(
+        "train/checkpoint.py",
+        "return value if math.isfinite(value) else math.inf",
+        "return value",
+        ("test_checkpoint.py::test_what_is_not_finite_never_ranks",),
     ),
     Mutant(
         "train/loop.py",
