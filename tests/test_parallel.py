@@ -287,6 +287,11 @@ def on_one_device():
     """The state before, and state and metrics after three steps on the full batch."""
     model, players = everything()
     before = create_state(model, players, jax.random.key(0), LABELLED)
+    codes = before.variables["code_book"]["generator"]["codes"]
+    apart = jax.random.normal(jax.random.key(5), codes["total"].shape) * codes["share"][:, None]
+    before.variables["code_book"]["generator"]["codes"]["total"] = (
+        apart  # first codes are nearly alike: rounding decides
+    )
     return before, *three(jax.jit(make_step(players)), before, LABELLED)
 
 
