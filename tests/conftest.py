@@ -51,14 +51,6 @@ def _programs_are_kept_while_there_is_room():
         jax.clear_caches()
 
 
-@pytest.fixture(scope="module")
-def thorough_compilation():
-    """Compiles with all of XLA's passes, for tests that compute for longer than they compile."""
-    jax.config.update("jax_disable_most_optimizations", False)
-    yield
-    jax.config.update("jax_disable_most_optimizations", True)
-
-
 @pytest.fixture
 def own_folders(monkeypatch, tmp_path):
     """No data folder but the test's own, and a cache of its own."""

@@ -120,6 +120,10 @@ def test_damage_is_noticed(tmp_path, monkeypatch):
         wrong = target({"w": jnp.zeros((7,))}, 1)
         with pytest.raises(ValueError, match="Cannot restore checkpoint 1"):
             checkpoints.restore(1, {"other": wrong["w"]})
+        with pytest.raises(
+            ValueError, match=r"of 1 leaves that differ, 'w' is \(1000,\) in it, and \(7,\) in the model"
+        ):
+            checkpoints.restore(1, wrong)
         honest = checkpoints._manager.restore
 
         def flip(step, args):

@@ -98,12 +98,11 @@ class Checkpoints:
         except Exception:  # whatever is wrong with it, restoring says so
             saved = {}
         wanted = _shapes(target)
-        other = [name for name in sorted(wanted.keys() | saved.keys()) if wanted.get(name) != saved.get(name)]
-        if saved and other:
-            was, now = (found.get(other[0], "not there") for found in (saved, wanted))
+        other = [name for name, shape in wanted.items() if saved.get(name, shape) != shape]
+        if other:
             raise ValueError(
-                f"Cannot restore {place}: of {len(other)} leaves that differ, '{other[0]}' is {was} in it, and "
-                f"{now} in the model; restore it with the model that it was made by."
+                f"Cannot restore {place}: of {len(other)} leaves that differ, '{other[0]}' is {saved[other[0]]} in it, "
+                f"and {wanted[other[0]]} in the model; restore it with the model that it was made by."
             )
         try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore())
@@ -143,13 +142,14 @@ def _leaf_digest(leaf: Array) -> Array:
     return jnp.sum((2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1) * bits, dtype=jnp.uint32)
 
 
-def _shapes(tree: PyTree) -> dict[str, Any]:
+def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
     """The shape of every leaf by its name, "variables/params/encoder/out/bias", whatever containers hold it."""
-    names: dict[str, Any] = {}
+    names: dict[str, tuple[int, ...]] = {}
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        keyed = jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)  # saved as its numbers
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.eval_shape(jax.random.key_data, leaf)  # as which it is saved
         name = "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path)
-        names[name] = "a key" if keyed or path and name == "key" else tuple(leaf.shape)
+        names[name] = tuple(leaf.shape)
     return names
 
 
