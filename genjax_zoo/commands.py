@@ -35,7 +35,16 @@ def train(file: Path, argv: list[str]) -> None:
         extra += [log.WeightsAndBiases(folder, config=everything)] if run.wandb else []
         return [*extra, log.Progress(console, start=start, steps=experiment.steps)]
 
-    result = runs.fit(experiment, workdir=folder, backend=run.backend, precision=run.precision, sinks=sinks)
+    result = runs.fit(
+        experiment,
+        workdir=folder,
+        backend=run.backend,
+        precision=run.precision,
+        sinks=sinks,
+        checkpoint=run.checkpoint,
+        init_from=run.init_from,
+        keep_optimizer=run.keep_optimizer,
+    )
     _print_summary(folder, experiment, result)
 
 
@@ -56,9 +65,13 @@ def sweep(file: Path, argv: list[str]) -> None:
         ("backend", run.backend != "shard_map"),
         ("tensorboard", run.tensorboard),
         ("wandb", run.wandb),
+        ("init-from", run.init_from),
+        ("checkpoint", run.checkpoint != "latest"),
     ):
         if asked:
-            raise ValueError(f"A sweep has no --{name}: its members share the devices, and log to their own folders.")
+            raise ValueError(
+                f"A sweep has no --{name}: its members share the devices, begin anew, and log to their own folders."
+            )
     grid = {name: _numbers(name, texts, flags.get(name)) for name, texts in listed.items()}
     everything = _everything(flags, run)
     folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
@@ -101,7 +114,7 @@ def explain(file: Path, argv: list[str]) -> None:
 
 def _everything(flags: Mapping[str, Any], run: RunFlags) -> dict[str, Any]:
     """All flags that make a run what it is."""
-    logging = {"workdir", "fresh", "accept_changes", "debug", "tensorboard", "wandb"}
+    logging = {"workdir", "checkpoint", "fresh", "accept_changes", "debug", "tensorboard", "wandb"}
     common = {f.name: getattr(run, f.name) for f in dataclasses.fields(run) if f.name not in logging}
     return {name: str(v) if isinstance(v, Path) else v for name, v in {**common, **flags}.items()}
 

@@ -56,6 +56,12 @@ class RunFlags:
     """Write TensorBoard event files, too (needs the extra tb)."""
     wandb: bool = False
     """Log to Weights & Biases, too (needs the extra wandb)."""
+    init_from: str | None = None
+    """Begin with the networks of another run, RUN or RUN@STEP, where STEP is a number, latest or best."""
+    keep_optimizer: bool = False
+    """With --init-from: take that run's optimizers' state, too, with the steps that they have counted."""
+    checkpoint: str = "latest"
+    """Go on from this checkpoint of the run: latest, best, or a step; later ones are dropped."""
     fresh: bool = False
     """Delete the run in the folder, and start anew."""
     accept_changes: bool = False

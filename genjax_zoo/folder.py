@@ -25,9 +25,10 @@ CONFIG = "config.json"
 SOURCE = "experiment.py"
 LOCK = "train.lock"  # of the process that trains
 MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
+BEGINNING = {"init_from", "keep_optimizer"}  # flags that matter to a run's first start alone
 PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 MADE = (CONFIG, SOURCE, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png", "samples*")
-MADE_FOLDERS = ("checkpoints", "pictures", "page", "latent", "tensorboard", "wandb")
+MADE_FOLDERS = ("checkpoints", "damaged", "pictures", "page", "latent", "tensorboard", "wandb")
 
 
 def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> None:
@@ -67,7 +68,7 @@ def check_run(
     changed = [
         f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
         for name in sorted(set(old) | set(flags))
-        if name not in MAY_CHANGE and old.get(name) != flags.get(name)
+        if name not in MAY_CHANGE | BEGINNING and old.get(name) != flags.get(name)
     ]
     if changed:
         raise ValueError(
@@ -95,8 +96,9 @@ def write_run(folder: Path, source: Path, flags: Mapping[str, Any]) -> None:
     config = read_config(folder) if (folder / CONFIG).exists() else {"experiment": source.name, "history": []}
     history = [*config["history"], provenance(source)]
     code = source.read_bytes()
+    flags = as_read(flags) | {name: value for name, value in config.get("flags", {}).items() if name in BEGINNING}
     with whole(folder / CONFIG) as unfinished:
-        unfinished.write_text(json.dumps({**config, "flags": as_read(flags), "history": history}, indent=2) + "\n")
+        unfinished.write_text(json.dumps({**config, "flags": flags, "history": history}, indent=2) + "\n")
     with whole(folder / SOURCE) as unfinished:
         unfinished.write_bytes(code)
 

@@ -11,6 +11,7 @@ import dataclasses
 import importlib.metadata
 import importlib.util
 import inspect
+import itertools
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -31,9 +32,11 @@ from genjax_zoo.folder import read_config as read_config
 from genjax_zoo.folder import write_run as write_run
 from genjax_zoo.linen import half_precision
 from genjax_zoo.report import Pictures
-from genjax_zoo.train.checkpoint import Checkpoints
-from genjax_zoo.train.log import JsonLines, Sink
-from genjax_zoo.train.loop import Speed, evaluate, run_steps
+from genjax_zoo.train.begin import begun_from
+from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
+from genjax_zoo.train.evaluating import try_evaluations
+from genjax_zoo.train.log import JsonLines, Sink, evaluated
+from genjax_zoo.train.loop import Speed, run_steps
 from genjax_zoo.train.parallel import Backend, check_divides, data_mesh, replicate
 from genjax_zoo.train.step import create_state
 
@@ -60,6 +63,9 @@ def fit(
     precision: Precision = "float32",
     devices: Sequence[Any] | None = None,
     sinks: Callable[[int], Sequence[Sink]] = lambda start: (),
+    checkpoint: str = "latest",
+    init_from: str | Path | None = None,
+    keep_optimizer: bool = False,
 ) -> Result:
     """Trains an experiment, resuming where `workdir` holds a checkpoint.
 
@@ -70,36 +76,72 @@ def fit(
         precision: "bf16" computes networks in bfloat16, with float32 parameters.
         devices: all of JAX's by default.
         sinks: from the first step to more receivers of metrics, such as a progress bar.
+        checkpoint: of `workdir`, to go on from: "latest", "best", or a step; later ones are dropped.
+        init_from: another run whose networks a new run begins with, "RUN" or "RUN@STEP".
+        keep_optimizer: takes that run's optimizers' state as well.
 
     Raises:
         ValueError: data of another shape than the model's spec, a batch that the devices do not divide, players that
-            do not fit the model, a damaged checkpoint, or a loss that is not finite.
+            do not fit the model, a run with no sound checkpoint, an evaluation that fails, or a loss that
+            is not finite.
     """
     experiment = in_precision(experiment, precision)
     mesh = data_mesh(devices)
     check(experiment, mesh)
-    state = replicate(mesh, create_state_of(experiment))
+    state = create_state_of(experiment)
+    if init_from is not None:
+        state = _begun(state, init_from, keep_optimizer)
+    state = replicate(mesh, state)
     if workdir is None:
+        try_evaluations(experiment, state)
         return Result(*run_steps(experiment, state, mesh=mesh, backend=backend, sinks=sinks(0)), None)
     folder = Path(workdir)
+    log = folder / "metrics.jsonl"
     with only_trainer(folder), Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
+        told: list[str] = []
         if checkpoints.steps:
-            state = checkpoints.restore(checkpoints.steps[-1], _target(state, mesh))
+            last = checkpoints.choose(checkpoint)
+            state, told = checkpoints.newest(_target(state, mesh), last)
         start = int(state.step)
+        done = evaluated(log, start)
+        if start < experiment.steps:
+            try_evaluations(experiment, state)
+        checkpoints.drop_after(start)
         everywhere: list[Sink] = []
         if jax.process_index() == 0:
-            everywhere = [*sinks(start), JsonLines(folder / "metrics.jsonl", start=start), Pictures(folder)]
+            everywhere = [*sinks(start), JsonLines(log, start=start), Pictures(folder)]
         try:
+            for sentence, sink in itertools.product(told, everywhere):
+                sink.warn(start, sentence)
             state, results, speed = run_steps(
-                experiment, state, mesh=mesh, backend=backend, checkpoints=checkpoints, sinks=everywhere
+                experiment,
+                state,
+                mesh=mesh,
+                backend=backend,
+                checkpoints=checkpoints,
+                sinks=everywhere,
+                evaluated=done,
             )
-            results = results or evaluate(experiment, state, everywhere)
             checkpoints.wait()
             best = checkpoints.best_step()
         finally:
             for sink in everywhere:
                 sink.close()
     return Result(state, results, speed, folder, best)
+
+
+def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> TrainState:
+    """The state with the networks of "RUN" or "RUN@STEP"."""
+    folder, which = Path(source), "latest"
+    if not folder.is_dir() and "@" in folder.name:
+        name, _, which = folder.name.rpartition("@")
+        folder = folder.with_name(name)
+    with open_checkpoints(folder) as checkpoints:
+        saved = checkpoints.read(checkpoints.choose(which))
+    try:
+        return begun_from(state, saved, keep_optimizer=keep_optimizer)
+    except ValueError as error:
+        raise ValueError(f"Cannot begin from {source}: {error}") from None
 
 
 def in_precision(experiment: Experiment, precision: Precision) -> Experiment:
@@ -132,17 +174,9 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
         os.environ.setdefault("GENJAX_ZOO_DATA", config["flags"]["data_dir"])
     make = load_experiment(folder / "experiment.py")
     experiment = build(make, config["flags"])
-    if not (folder / "checkpoints").is_dir():
-        raise FileNotFoundError(f"The run {folder} has no checkpoint yet; let 'genjax-zoo train' reach one.")
-    with Checkpoints(folder / "checkpoints", best=experiment.best, reading=True) as checkpoints:
-        steps = checkpoints.steps
-        if not steps:
-            raise FileNotFoundError(f"The run {folder} has no checkpoint yet; let 'genjax-zoo train' reach one.")
-        choices = {"latest": steps[-1], "best": checkpoints.best_step() or steps[-1], **{str(s): s for s in steps}}
-        if checkpoint not in choices:
-            raise ValueError(f"The run {folder} has no checkpoint '{checkpoint}'; there are {', '.join(choices)}.")
+    with open_checkpoints(folder, best=experiment.best) as checkpoints:
         shapes = jax.eval_shape(lambda: create_state_of(experiment))
-        return experiment, checkpoints.restore(choices[checkpoint], _target(shapes, data_mesh()))
+        return experiment, checkpoints.restore(checkpoints.choose(checkpoint), _target(shapes, data_mesh()))
 
 
 def build(make: Make, flags: Mapping[str, Any]) -> Experiment:

@@ -10,7 +10,6 @@ import dataclasses
 import itertools
 import json
 import math
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -144,7 +143,7 @@ def _train(
     data: Sequence[Any],
     step: int,
     show: Callable[[str], None],
-    interrupted: threading.Event,
+    interrupted: Interrupts,
 ) -> TrainState:
     first = members[0].experiment
     stream = None if first.data.resident else first.data.stream(step, first.steps)

@@ -1,21 +1,37 @@
 """Checkpoints with Orbax: asynchronous, atomic, best and latest kept, and a digest of every leaf.
 
-Orbax does not notice a flipped bit in saved weights, so a digest lies beside the state and is checked on restore. It
-is a position-weighted sum of a leaf's bits: odd weights let no single flip cancel, and sums do not depend on how the
-leaf is sharded.
+Beside a state lie its record (see `digest`) and, once that step was evaluated, rank.json: the number that ranks it.
 """
 
+import contextlib
+import json
 import math
-from collections.abc import Mapping
+import shutil
+import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import absl.logging
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+from etils import epath
 
-from genjax_zoo.core import Array, PyTree
+from genjax_zoo.core import PyTree
+from genjax_zoo.files import whole
+from genjax_zoo.train.digest import Record, by_name, digests, opened, record, sealed, shapes
+
+RANK = "rank.json"
+DAMAGED = "damaged"  # the folder, beside that of the checkpoints, for those that cannot be read
+
+
+class Damaged(ValueError):
+    """A checkpoint that cannot be read, or whose bits have changed."""
+
+    def __init__(self, step: int, what: str, way: str):
+        super().__init__(f"{what}; {way}.")
+        self.step, self.what = step, what
 
 
 class Checkpoints:
@@ -29,47 +45,65 @@ class Checkpoints:
             best: the metric whose smallest value keeps its checkpoint, besides the latest two.
             reading: only reads, so that a save which another process is writing stays as it is.
         """
-        self._best = best
-        latest, smallest = keep.LatestN(2), keep.BestN(get_metric_fn=self._rank, reverse=True, n=1)
-        options = ocp.CheckpointManagerOptions(
-            best_fn=self._rank,  # without it Orbax does not write metrics, and forgets the best when reopened
-            preservation_policy=keep.AnyPreservationPolicy([latest, smallest] if best else [latest]),
-            cleanup_tmp_directories=not reading,
-            create=not reading,
-        )
-        self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
-
-    def _rank(self, metrics: Mapping[str, float]) -> float:
-        value = metrics.get(self._best or "", math.inf)
-        return value if math.isfinite(value) else math.inf  # what is not finite never ranks
+        self._best, self._reading, self._folder = best, reading, folder.absolute()
+        options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=not reading, create=not reading)
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
+        self.unranked: list[Path] = []  # files that should rank a step, and cannot be read
+        self._ranked = {step: value for step in self.steps if (value := self._read_rank(step)) is not None}
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not (self._reading or kind):
+            self.wait()
+        self.close()
+
+    def close(self) -> None:
+        """Ends what Orbax has begun."""
         self._manager.close()
+
+    @property
+    def run(self) -> Path:
+        """The folder that the checkpoints' folder lies in."""
+        return self._folder.parent
 
     @property
     def steps(self) -> list[int]:
         """The saved steps, in order."""
         return sorted(self._manager.all_steps())
 
-    def save(self, step: int, state: PyTree, metrics: Mapping[str, float]) -> None:
-        """Saves a copy of the state in the background; `metrics` ranks it if it has the best metric.
+    def save(self, step: int, state: PyTree, metrics: Mapping[str, float] | None = None) -> None:
+        """Saves a copy of the state in the background; `metrics` rank it, as `rank` does.
 
         Raises:
             orbax StepAlreadyExistsError: this step was saved before.
         """
-        copy, digests = _snapshot(state)
-        named = {name: int(value) for name, value in _by_name(digests).items()}
-        ranked = {name: value for name, value in metrics.items() if name == self._best}
-        args = ocp.args.Composite(state=ocp.args.StandardSave(copy), digest=ocp.args.JsonSave(named))
-        saved = self._manager.save(step, args=args, metrics=ranked, force=True)
+        copy, found = _snapshot(state)
+        self.wait()
+        written = sealed(record(state, found))
+        args = ocp.args.Composite(state=ocp.args.StandardSave(copy), record=ocp.args.JsonSave(written))
+        saved = self._manager.save(step, args=args, force=True)
         assert saved, f"Orbax did not save step {step}"
+        if metrics:
+            self.rank(step, metrics)
+
+    def rank(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Says what a saved step's evaluation gave; what is not finite never ranks."""
+        value = metrics.get(self._best or "", math.nan)
+        if math.isfinite(value):
+            self.wait()
+            if jax.process_index() == 0:
+                with whole(self._folder / str(step) / RANK) as unfinished:
+                    unfinished.write_text(json.dumps(sealed({self._best or "": value})) + "\n")
+            self._ranked[step] = value
 
     def wait(self) -> None:
-        """Returns when everything is on disk."""
+        """Returns when everything is on disk, and what need not be kept is gone."""
         self._manager.wait_until_finished()
+        unknown = {int(path.parent.name) for path in self.unranked}
+        for step in set(self.steps) - {*self.steps[-2:], self.best_step(), *unknown}:
+            self._manager.delete(step)
 
     def drop_after(self, step: int) -> None:
         """Deletes what was saved later than a step."""
@@ -78,9 +112,22 @@ class Checkpoints:
 
     def best_step(self) -> int | None:
         """The step with the smallest best metric, or None."""
-        values = {step: self._rank(self._manager.metrics(step) or {}) for step in self.steps}
-        ranked = {step: value for step, value in values.items() if value < math.inf}
+        ranked = {step: value for step, value in self._ranked.items() if step in self._manager.all_steps()}
         return min(ranked, key=ranked.__getitem__) if ranked else None
+
+    def choose(self, which: str) -> int:
+        """The step that "latest", "best" or a number names.
+
+        Raises:
+            ValueError: there is no such checkpoint; or the best is asked for, and what ranks one cannot be read.
+        """
+        steps = self.steps
+        if which == "best" and self.unranked:
+            raise ValueError(f"{self.unranked[0]} is damaged; take --checkpoint latest or a step, or delete that file.")
+        choices = {"latest": steps[-1], "best": self.best_step() or steps[-1], **{str(s): s for s in steps}}
+        if which not in choices:
+            raise ValueError(f"The run {self.run} has no checkpoint '{which}'; there are {', '.join(choices)}.")
+        return choices[which]
 
     def restore(self, step: int, target: PyTree) -> PyTree:
         """The state of a saved step.
@@ -90,68 +137,138 @@ class Checkpoints:
             target: jax.ShapeDtypeStruct leaves with a sharding on each; any number of devices.
 
         Raises:
-            ValueError: the checkpoint cannot be read, has another structure, or its bits have changed.
+            Damaged: it cannot be read, or its bits have changed.
+            ValueError: it has another structure.
         """
-        place = f"checkpoint {step} in {self._manager.directory}"
-        try:
-            saved = _shapes(ocp.StandardCheckpointHandler().metadata(self._manager.directory / str(step) / "state"))
-        except Exception:  # whatever is wrong with it, restoring says so
-            saved = {}
-        wanted = _shapes(target)
-        other = [name for name, shape in wanted.items() if saved.get(name, shape) != shape]
+        saved = {name: tuple(shape) for name, (shape, _) in self._record(step).items()}
+        wanted = shapes(target)
+        other = [name for name in {**wanted, **saved} if saved.get(name) != wanted.get(name)]
         if other:
+            there, here = (of.get(other[0], "not") for of in (saved, wanted))
             raise ValueError(
-                f"Cannot restore {place}: of {len(other)} leaves that differ, '{other[0]}' is {saved[other[0]]} in it, "
-                f"and {wanted[other[0]]} in the model; restore it with the model that it was made by."
+                f"Cannot restore checkpoint {step} in {self._folder}: of {len(other)} leaves that differ, '{other[0]}' "
+                f"is {there} in it, and {here} in the model; restore it with the model that it was made by."
             )
+        return self._read(step, target)
+
+    def read(self, step: int) -> dict[str, jax.Array]:
+        """The leaves of a saved step by name, "variables/params/encoder/out/bias", whatever model they are of.
+
+        Raises:
+            Damaged: it cannot be read, or its bits have changed.
+        """
+        alone = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         try:
-            args = ocp.args.Composite(state=ocp.args.StandardRestore(target), digest=ocp.args.JsonRestore())
-            restored: Any = self._manager.restore(step, args=args)
+            saved = ocp.StandardCheckpointHandler().metadata(epath.Path(self._folder) / str(step) / "state").tree
+        except Exception as error:
+            raise self._damaged(step, error) from error
+        return by_name(
+            self._read(step, jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=alone), saved))
+        )
+
+    def newest(self, target: PyTree, last: int) -> tuple[PyTree, list[str]]:
+        """The state of the newest sound checkpoint up to a step, and what is to be said of others, which are put aside.
+
+        Raises:
+            Damaged: all are; they stay where they are.
+            ValueError: it has another structure.
+        """
+        damaged: list[Damaged] = []
+        for step in [step for step in reversed(self.steps) if step <= last]:
+            try:
+                state = self.restore(step, target)
+            except Damaged as error:
+                damaged.append(error)
+                continue
+            return state, [
+                f"{error.what}: going on from step {step:,}; {self._put_aside(error.step)}" for error in damaged
+            ]
+        raise damaged[0]
+
+    def _put_aside(self, step: int) -> str:
+        """Moves a checkpoint out of the way, and says where to."""
+        aside = self._folder.with_name(DAMAGED) / str(step)
+        if jax.process_index() == 0:
+            shutil.rmtree(aside, ignore_errors=True)
+            aside.parent.mkdir(exist_ok=True)
+            (self._folder / str(step)).rename(aside)
+        self._manager.reload()
+        return f"it lies in {aside} now."
+
+    def _read(self, step: int, target: PyTree) -> PyTree:
+        try:
+            args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
+            with _quiet():
+                restored: Any = self._manager.restore(step, args=args)
+            state = restored.state
         except Exception as error:  # Orbax's own message can be hundreds of lines
-            first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-            raise ValueError(f"Cannot restore {place}: {first}") from error
-        found = {name: int(value) for name, value in _by_name(_digest(restored.state)).items()}
-        changed = [name for name, value in found.items() if restored.digest.get(name) != value]
-        if changed:
-            raise ValueError(
-                f"The bits of '{changed[0]}' in {place} have changed since it was saved; delete that folder."
-            )
-        return restored.state
+            raise self._damaged(step, error) from error
+        saved = self._record(step)
+        for name, (_, digest) in record(state, digests(state)).items():
+            if saved[name][1] != digest:
+                raise self._damaged(step, f"the bits of '{name}' have changed since it was saved")
+        return state
+
+    def _record(self, step: int) -> Record:
+        try:
+            with _quiet():
+                restored: Any = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))
+            return opened(restored.record)
+        except Exception as error:
+            raise self._damaged(step, error) from error
+
+    def _read_rank(self, step: int) -> float | None:
+        path = self._folder / str(step) / RANK
+        try:
+            return opened(json.loads(path.read_text())).get(self._best)
+        except FileNotFoundError:
+            return None
+        except ValueError:
+            self.unranked.append(path)
+            return None
+
+    def _damaged(self, step: int, reason: Exception | str) -> Damaged:
+        said = str(reason).strip().splitlines()[0][:200] if str(reason).strip() else type(reason).__name__
+        before = [other for other in self.steps if other < step]
+        way = f"take --checkpoint {before[-1]}" if before else "take another run, or --fresh to start anew"
+        return Damaged(step, f"Checkpoint {step} in {self._folder} is damaged ({said})", way)
+
+
+def open_checkpoints(run: Path, *, best: str | None = None) -> Checkpoints:
+    """The checkpoints of a run, to read.
+
+    Raises:
+        FileNotFoundError: it has none yet.
+    """
+    none = FileNotFoundError(f"The run {run} has no checkpoint yet; let 'genjax-zoo train' reach one.")
+    if not (run / "checkpoints").is_dir():
+        raise none
+    checkpoints = Checkpoints(run / "checkpoints", best=best, reading=True)
+    if not checkpoints.steps:
+        checkpoints.close()
+        raise none
+    return checkpoints
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """What fails is said in one sentence, and not by absl's log, nor by reads that end after the first that failed."""
+    level, hook = absl.logging.get_verbosity(), sys.unraisablehook
+
+    def unless_late(found: Any) -> None:
+        if str(found.exc_value) != "Event loop is closed":
+            hook(found)
+
+    absl.logging.set_verbosity(absl.logging.FATAL)
+    sys.unraisablehook = unless_late
+    try:
+        yield
+        sys.unraisablehook = hook  # and not after an error: the reads are still to end
+    finally:
+        absl.logging.set_verbosity(level)
 
 
 @jax.jit
 def _snapshot(state: PyTree) -> tuple[PyTree, PyTree]:
     """A copy, which donation cannot overwrite while it is being written to disk, and its digests."""
-    return jax.tree.map(jnp.copy, state), jax.tree.map(_leaf_digest, state)
-
-
-@jax.jit
-def _digest(state: PyTree) -> PyTree:
-    return jax.tree.map(_leaf_digest, state)
-
-
-def _leaf_digest(leaf: Array) -> Array:
-    """uint32 []: the sum over positions i of (2 i + 1) * bits[i], modulo 2^32."""
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-        leaf = jax.random.key_data(leaf)
-    if leaf.dtype == jnp.bool_:
-        leaf = leaf.astype(jnp.uint8)
-    if leaf.dtype.itemsize == 8:
-        leaf = jax.lax.bitcast_convert_type(leaf, jnp.uint32)
-    bits = jax.lax.bitcast_convert_type(leaf, jnp.dtype(f"uint{8 * leaf.dtype.itemsize}")).astype(jnp.uint32).ravel()
-    return jnp.sum((2 * jnp.arange(bits.size, dtype=jnp.uint32) + 1) * bits, dtype=jnp.uint32)
-
-
-def _shapes(tree: PyTree) -> dict[str, tuple[int, ...]]:
-    """The shape of every leaf by its name, "variables/params/encoder/out/bias", whatever containers hold it."""
-    names: dict[str, tuple[int, ...]] = {}
-    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-            leaf = jax.eval_shape(jax.random.key_data, leaf)  # as which it is saved
-        name = "/".join(str(getattr(key, "key", getattr(key, "name", getattr(key, "idx", "")))) for key in path)
-        names[name] = tuple(leaf.shape)
-    return names
-
-
-def _by_name(tree: PyTree) -> dict[str, Any]:
-    return {jax.tree_util.keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+    return jax.tree.map(jnp.copy, state), digests(state)

@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +37,7 @@ class Sink(Protocol):
 
 
 class JsonLines:
-    """metrics.jsonl: one line per log and per evaluation."""
+    """metrics.jsonl: one line per log and per evaluation; null is a number that is not finite, as JSON has none."""
 
     def __init__(self, path: Path, *, start: int = 0):
         """Opens a file to append to.
@@ -45,17 +46,20 @@ class JsonLines:
             path: the file.
             start: a run that resumes here drops what an earlier process logged past this step.
         """
+        kept, bad = read_rows(path)
         if path.exists():
-            kept = [line for line in path.read_text().splitlines() if _step(line) <= start]
             with whole(path) as unfinished:
-                unfinished.write_text("".join(line + "\n" for line in kept))
-        self._file = path.open("a")
+                unfinished.write_text("".join(_line(row) for row in kept if row["step"] <= start))
+        self._file = path.open("a", encoding="utf-8")
+        if bad:
+            self.warn(start, f"{bad} rows of {path} could not be read, and were left out.")
 
     def log(self, step: int, metrics: Numbers) -> None:
         self._write({"step": step, **metrics})
 
     def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
-        self._write({"step": step, **{f"eval/{name}": value for name, value in numbers.items()}})
+        if numbers or images:
+            self._write({"step": step, **{f"eval/{name}": value for name, value in numbers.items()}})
 
     def warn(self, step: int, sentence: str) -> None:
         self._write({"step": step, "warning": sentence})
@@ -64,15 +68,40 @@ class JsonLines:
         self._file.close()
 
     def _write(self, row: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(row) + "\n")
+        self._file.write(_line(row))
         self._file.flush()
 
 
-def _step(line: str) -> float:
-    try:
-        return json.loads(line)["step"]
-    except (json.JSONDecodeError, KeyError):  # a line that a kill cut short
-        return float("inf")
+def _line(row: Mapping[str, Any]) -> str:
+    finite = {n: None if isinstance(x, float) and not math.isfinite(x) else x for n, x in row.items()}
+    return json.dumps(finite, allow_nan=False) + "\n"
+
+
+def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a metrics.jsonl, each with its "step", and how many others there are but for a last, unfinished line.
+
+    Numbers that are not finite are NaN. A file that is not there has none.
+    """
+    rows, bad = [], 0
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    for line in filter(None, lines):
+        try:
+            row = json.loads(line)
+        except ValueError:  # of a text that is no JSON, or no UTF-8
+            row = None
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append({name: math.nan if value is None else value for name, value in row.items()})
+        elif line is not lines[-1]:  # which a kill cut short
+            bad += 1
+    return rows, bad
+
+
+def evaluated(path: Path, step: int) -> Numbers | None:
+    """What a run's evaluation of one step gave, by its metrics.jsonl."""
+    rows = [row for row in read_rows(path)[0] if row["step"] == step]
+    rows = [row for row in rows if len(row) == 1 or any(name.startswith("eval/") for name in row)]  # or pictures alone
+    found = {n.removeprefix("eval/"): float(row[n]) for row in rows for n in row if n != "step"}
+    return found if rows else None
 
 
 class Progress:

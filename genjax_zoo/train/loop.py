@@ -4,11 +4,10 @@ Metrics stay on the device until a log is due, so that the device never waits fo
 multiple of `steps_per_call`, wherever a run was resumed, so that a resumed run makes the same calls as an unbroken one.
 """
 
+import contextlib
 import dataclasses
 import functools
 import math
-import signal
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -20,13 +19,15 @@ from jax.sharding import PartitionSpec as P
 
 from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.train.checkpoint import Checkpoints
+from genjax_zoo.train.evaluating import evaluate as evaluate
+from genjax_zoo.train.evaluating import sound_alarms as sound_alarms
+from genjax_zoo.train.finite import Diverged as Diverged
+from genjax_zoo.train.finite import check_finite as check_finite
+from genjax_zoo.train.finite import means_over_steps as means_over_steps
+from genjax_zoo.train.interrupts import Interrupts as Interrupts
 from genjax_zoo.train.log import Sink
 from genjax_zoo.train.parallel import STACKED, Backend, parallelize, place_batch, replicate
-from genjax_zoo.train.step import FLAGS, eval_variables, leaf_names, make_steps
-
-
-class Diverged(ValueError):
-    """A loss or an update stopped being finite."""
+from genjax_zoo.train.step import leaf_names, make_steps
 
 
 @dataclasses.dataclass
@@ -51,6 +52,7 @@ def run_steps(
     backend: Backend = "shard_map",
     checkpoints: Checkpoints | None = None,
     sinks: Sequence[Sink] = (),
+    evaluated: Mapping[str, float] | None = None,
 ) -> tuple[TrainState, Mapping[str, float], Speed]:
     """Trains from `state` to the experiment's last step.
 
@@ -61,76 +63,104 @@ def run_steps(
         backend: see `parallelize`.
         checkpoints: where to save, if anywhere.
         sinks: what receives metrics and evaluations.
+        evaluated: what an earlier process's evaluation of `state` gave; one that is due and was not reached is done.
 
     Returns:
         The last state, the last evaluation's numbers, and the speed.
 
     Raises:
-        Diverged: a loss or update is not finite; the last good checkpoint is kept.
+        Diverged: a loss or update is not finite; with what is kept.
+        ValueError: an evaluation fails; the state is saved before.
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved first.
     """
     loop = _Loop(experiment, mesh, backend)
-    step = int(state.step)
-    results: Mapping[str, float] = {}
-    numbers: dict[str, float] = {}
+    step, results, numbers = int(state.step), evaluated or {}, {}
     with Interrupts() as interrupted:
-        while step < experiment.steps:
-            before = step
-            state, step = loop.call(state, step)
-            stop = interrupted.is_set()
-            log, evaluation, save = (
-                stop or step == experiment.steps or step // every > before // every
-                for every in (experiment.log_every, experiment.eval_every, experiment.save_every)
-            )
-            if not (log or evaluation or save):
-                continue
-            try:
+        keeper = _Keeper(experiment, checkpoints, sinks, interrupted, saved=step)
+        if evaluated is None and step > 0 and loop.due(experiment.eval_every, step):
+            results = keeper.judge(step, state)  # a process that ended within this evaluation left it to us
+        try:
+            while step < experiment.steps:
+                before, compiles = step, loop.compiles(step)
+                if compiles:
+                    loop.check(state)
+                    keeper.save(step, state)
+                with interrupted.at_once() if compiles else contextlib.nullcontext():
+                    state, step = loop.call(state, step)
+                stop = interrupted.is_set()
+                log, evaluation, save = (
+                    stop or loop.due(every, step, before)
+                    for every in (experiment.log_every, experiment.eval_every, experiment.save_every)
+                )
+                if not (log or evaluation or save):
+                    continue
                 numbers |= loop.fetch(state)
-            except Diverged as error:
-                for sink in sinks:
-                    sink.warn(step, str(error))
-                raise
-            if log:
-                for sink in sinks:
-                    sink.log(step, numbers)
-                sound_alarms(experiment, step, numbers, sinks)
-            ranked: Mapping[str, float] = {}
-            if evaluation and not stop:
-                results = ranked = evaluate(experiment, state, sinks)
-            if checkpoints and (save or experiment.best in ranked):
-                checkpoints.save(step, state, ranked)
-            loop.resume_clock()
-            if stop:
-                raise KeyboardInterrupt(f"stopped at step {step}")
+                if log:
+                    for sink in sinks:
+                        sink.log(step, numbers)
+                    sound_alarms(experiment, step, numbers, sinks)
+                if save:
+                    keeper.save(step, state)
+                if stop:
+                    raise KeyboardInterrupt(f"stopped at step {step}")
+                if evaluation:
+                    results = keeper.judge(step, state)
+                loop.resume_clock()
+        except Diverged as error:
+            raise keeper.told(step, error) from None
     return state, results, loop.speed
 
 
-def evaluate(experiment: Experiment, state: TrainState, sinks: Sequence[Sink] = ()) -> Mapping[str, float]:
-    """Runs every evaluation; returns the numbers, and shows numbers and images to the sinks.
+class _Keeper:
+    """What is kept of a run while it trains: checkpoints, evaluations, and the sentence at its end."""
 
-    Raises:
-        ValueError: the experiment's `best` is none of them.
-    """
-    results = {
-        f"{name}/{entry}": value
-        for name, run in experiment.evals.items()
-        for entry, value in run(experiment.model, eval_variables(state), jax.random.key(experiment.seed)).items()
-    }
-    images = {name: np.asarray(value) for name, value in results.items() if np.ndim(value) > 0}
-    numbers = {name: float(value) for name, value in results.items() if np.ndim(value) == 0}
-    if experiment.best is not None and experiment.best not in numbers:
-        raise ValueError(f"best='{experiment.best}' is no number that the evaluations give: {sorted(numbers)}.")
-    for sink in sinks:
-        sink.show(int(state.step), numbers, images)
-    sound_alarms(experiment, int(state.step), numbers, sinks)
-    return numbers
+    def __init__(
+        self,
+        experiment: Experiment,
+        checkpoints: Checkpoints | None,
+        sinks: Sequence[Sink],
+        interrupted: Interrupts,
+        *,
+        saved: int,
+    ):
+        self._experiment, self._checkpoints, self._sinks = experiment, checkpoints, sinks
+        self._interrupted, self._saved = interrupted, saved
+
+    def save(self, step: int, state: TrainState) -> None:
+        if self._checkpoints and step > self._saved:
+            self._checkpoints.save(step, state)
+            self._saved = step
+
+    def judge(self, step: int, state: TrainState) -> Mapping[str, float]:
+        """Evaluates a state that is on disk, so that this may be left at any point."""
+        self.save(step, state)
+        if self._checkpoints:
+            self._checkpoints.wait()
+        with self._interrupted.at_once():
+            results = evaluate(self._experiment, state, self._sinks)
+        if self._checkpoints:
+            self._checkpoints.rank(step, results)
+        return results
+
+    def told(self, step: int, error: Diverged) -> Diverged:
+        """A divergence with what is left after it, and the way on, as the sinks hear it, too."""
+        whole = Diverged(f"{error}; {way_on(self._saved, self._checkpoints)}")
+        for sink in self._sinks:
+            sink.warn(step, str(whole))
+        return whole
 
 
-def sound_alarms(experiment: Experiment, step: int, numbers: Mapping[str, float], sinks: Sequence[Sink]) -> None:
-    """Tells the sinks what the experiment's alarms say of these numbers."""
-    for sentence in filter(None, (alarm(numbers) for alarm in experiment.alarms)):
-        for sink in sinks:
-            sink.warn(step, sentence)
+def way_on(saved: int, checkpoints: Checkpoints | None) -> str:
+    """What is left after a divergence, and what to do with it."""
+    mend = "lower the learning rate or clip the gradients"
+    if checkpoints and saved:
+        return (
+            f"the last good checkpoint is kept (step {saved:,}). To go on from it, {mend}, and name another --workdir "
+            f"and --init-from {checkpoints.run}@{saved}."
+        )
+    if checkpoints:
+        return f"no checkpoint was saved before. To start anew, {mend}, and take --fresh."
+    return f"{mend}."
 
 
 class _Loop:
@@ -160,8 +190,7 @@ class _Loop:
         self._compiled: set[int] = set()
 
     def call(self, state: TrainState, step: int) -> tuple[TrainState, int]:
-        k = self.experiment.steps_per_call
-        count = min(k - step % k, self.experiment.steps - step)
+        count = self._count(step)
         source = self._source if self._source is not None else self._stack(step, count)
         compiled = count in self._compiled
         if not compiled:  # this call compiles: keep it off the clock
@@ -178,18 +207,40 @@ class _Loop:
             self.resume_clock()
         return state, step + count
 
-    def fetch(self, state: TrainState) -> dict[str, float]:
-        """Means of the pending metrics; waits for the device.
+    def compiles(self, step: int) -> bool:
+        """Whether the call at this step is the first of its length."""
+        return self._count(step) not in self._compiled
+
+    def due(self, every: int, step: int, before: int | None = None) -> bool:
+        """Whether the call that reached `step` from `before` passed a multiple of `every`, or the end."""
+        k = self.experiment.steps_per_call
+        before = (step - 1) // k * k if before is None else before
+        return step == self.experiment.steps or step // every > before // every
+
+    def _count(self, step: int) -> int:
+        k = self.experiment.steps_per_call
+        return min(k - step % k, self.experiment.steps - step)
+
+    def check(self, state: TrainState) -> None:
+        """Looks through the pending metrics; waits for the device.
 
         Raises:
             Diverged: one of them says that a player's loss or update was not finite.
         """
-        fetched = [(step, jax.device_get(metrics)) for step, metrics in self._pending]
-        self._pending.clear()
-        rate = self._stop_clock()
-        for start, metrics in fetched:
+        self._pending = [(step, jax.device_get(metrics)) for step, metrics in self._pending]
+        for start, metrics in self._pending:
             check_finite(start, metrics, leaf_names(self.experiment.players, state.variables))
-        means = means_over_steps([metrics for _, metrics in fetched])
+
+    def fetch(self, state: TrainState) -> dict[str, float]:
+        """Means of the pending metrics; waits for the device.
+
+        Raises:
+            Diverged: see `check`.
+        """
+        self.check(state)
+        rate = self._stop_clock()
+        means = means_over_steps([metrics for _, metrics in self._pending])
+        self._pending.clear()
         known = {"steps/s": rate, "examples/s": rate * self.experiment.data.batch_size} if rate > 0 else {}
         if known and self._source is None:
             known["waiting"] = self.speed.waited / self.speed.seconds
@@ -217,62 +268,3 @@ class _Loop:
         batches = [next(self._stream) for _ in range(count)]
         self._waited += time.perf_counter() - start
         return place_batch(self.mesh, jax.tree.map(lambda *parts: np.stack(parts), *batches), split=STACKED)
-
-
-def means_over_steps(fetched: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The means of several calls' metrics, each [steps]; NaN is a turn that was not taken."""
-    rows = {name: np.concatenate([np.atleast_1d(m[name]) for m in fetched]) for name in fetched[0]}
-    return {
-        name: float(np.nanmean(values))
-        for name, values in rows.items()
-        if name.rpartition("/")[2] not in FLAGS and not np.all(np.isnan(values))
-    }
-
-
-def check_finite(start: int, metrics: Mapping[str, Any], leaves: Mapping[str, Sequence[str]]) -> None:
-    """Looks through one call's metrics, each [steps].
-
-    Raises:
-        Diverged: a player's turn was not finite, with the step, the player, the term, and the first leaf of its
-            gradient that was not.
-    """
-    for name, finite in metrics.items():
-        player, _, entry = name.rpartition("/")
-        if entry != "finite" or np.all(finite):
-            continue
-        row = int(np.argmin(finite))
-        terms = [
-            term.rpartition("/")[2]
-            for term, values in metrics.items()
-            if term.startswith(f"{player}/") and not np.isfinite(np.atleast_1d(values)[row])
-        ]
-        named = [t for t in terms if t not in ("loss", "grad_norm")] or [
-            "grad_norm" if "grad_norm" in terms else "update"
-        ]
-        leaf = leaves[player][int(np.atleast_1d(metrics[f"{player}/broken"])[row])]
-        where = f" (first in the gradient of {leaf})" if "grad_norm" in terms else ""
-        raise Diverged(
-            f"Step {start + row}: '{named[0]}' of player '{player}' is not finite{where}; the last good checkpoint is "
-            f"kept. Lower the learning rate or clip the gradients."
-        )
-
-
-class Interrupts:
-    """Turns SIGINT and SIGTERM into an event for the time of a `with`; a second signal acts at once."""
-
-    def __enter__(self) -> threading.Event:
-        event = threading.Event()
-        self._previous: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-
-            def handle(number, frame):
-                if event.is_set():
-                    raise KeyboardInterrupt
-                event.set()
-
-            self._previous = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-        return event
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo.core import Array, Batch, Key, Model, Player, TrainState, Variables, networks
+from genjax_zoo.core import Array, Batch, Key, Model, Player, PyTree, TrainState, Variables, networks
 
 Metrics = Mapping[str, Array]  # "player/term", "player/loss", "player/grad_norm" and FLAGS: float32 []
 FLAGS = ("finite", "broken")  # what the loop reads, and no log shows
@@ -43,13 +43,14 @@ def create_state(model: Model, players: Mapping[str, Player], key: Key, batch: B
     variables = model.init(k_init, batch)
     params = variables["params"]
     averaged = [n for p in players.values() if p.ema > 0 for n in owned(p, variables)]
-    return TrainState(
+    state = TrainState(
         step=jnp.zeros((), jnp.int32),
         key=k_run,
         variables=variables,
-        ema=jax.tree.map(jnp.copy, {n: params[n] for n in averaged}),  # an alias would break donation
+        ema={n: params[n] for n in averaged},
         opt_state={name: p.tx.init(_pick(params, owned(p, variables))) for name, p in players.items()},
     )
+    return jax.tree.map(jnp.copy, state)  # donated, so nobody else's: neither an alias nor what `init` was handed
 
 
 def eval_variables(state: TrainState) -> Variables:
@@ -63,11 +64,11 @@ def owned(player: Player, variables: Variables) -> tuple[str, ...]:
 
 
 def leaf_names(players: Mapping[str, Player], variables: Variables) -> Mapping[str, list[str]]:
-    """Each player's leaves of parameters, by name, in the order of its gradients."""
-    trees = {name: _pick(variables["params"], owned(player, variables)) for name, player in players.items()}
+    """Each player's leaves by name: its parameters, in the order of its gradients, and its networks' other state."""
     return {
-        name: ["/".join(str(key.key) for key in path) for path, _ in jax.tree_util.tree_leaves_with_path(tree)]
-        for name, tree in trees.items()
+        name: ["/".join(str(key.key) for key in path) for tree in trees for path, _ in _with_paths(tree)]
+        for name, player in players.items()
+        if (trees := (_pick(variables["params"], owned(player, variables)), _state_of(player, variables)))
     }
 
 
@@ -178,12 +179,18 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         if collection != "params"
     }
     ema = _pick(state.ema, [n for n in mine if n in state.ema])
+    written = jnp.stack(
+        [
+            jnp.all(jnp.isfinite(leaf))
+            for leaf in jax.tree.leaves((params, _state_of(player, {**committed, "params": params})))
+        ]
+    )
     report = {
         **means,
         "loss": loss,
         "grad_norm": grad_norm,
-        "finite": finite.astype(jnp.float32),
-        "broken": jnp.argmin(jnp.isfinite(squares)).astype(jnp.float32),  # the first leaf that is not, of `leaf_names`
+        "finite": (finite & jnp.all(written)).astype(jnp.float32),
+        "broken": _first(~jnp.isfinite(squares), ~written).astype(jnp.float32),  # the leaf that is not, of `leaf_names`
     }
     state = state._replace(
         variables={**committed, "params": {**before, **params}},
@@ -204,6 +211,28 @@ def _average_state(axis: str | None, tree: Any) -> Any:
     return jax.tree.map(
         lambda x: (jax.lax.pmean if jnp.issubdtype(x.dtype, jnp.inexact) else jax.lax.pmax)(x, axis), dict(tree)
     )
+
+
+def _state_of(player: Player, variables: Variables) -> PyTree:
+    """What a player's networks keep besides parameters, where it can stop being finite: batch statistics, say."""
+    mine = owned(player, variables)
+    return {
+        collection: _pick(tree, [n for n in tree if n in mine])
+        for collection, tree in variables.items()
+        if collection != "params"
+    }
+
+
+def _first(*flags: Array) -> Array:
+    """The place of the first that is true, in the first of the vectors that has any."""
+    place = jnp.argmax(flags[-1])
+    for more in reversed(flags[:-1]):
+        place = jnp.where(jnp.any(more), jnp.argmax(more), place)
+    return place
+
+
+def _with_paths(tree: PyTree) -> Any:
+    return jax.tree_util.tree_leaves_with_path(tree)
 
 
 def _at(weight: Any, step: Array) -> Any:

@@ -261,15 +261,15 @@ MUTANTS = (
         ("test_page.py::test_text_of_a_run_stays_text",),
     ),
     Mutant(
-        "run.py",
-        '"best": checkpoints.best_step() or steps[-1]',
+        "train/checkpoint.py",
+        '"best": self.best_step() or steps[-1]',
         '"best": steps[-1]',
         ("test_readers.py::test_a_command_reads_the_checkpoint_that_it_is_told[sample]",),
     ),
     Mutant(
         "run.py",
-        'JsonLines(folder / "metrics.jsonl", start=start)',
-        'JsonLines(folder / "metrics.jsonl")',
+        "JsonLines(log, start=start)",
+        "JsonLines(log)",
         ("test_checkpoint.py::test_resumed_in_the_middle_of_a_call",),
     ),
     Mutant(
@@ -292,14 +292,14 @@ MUTANTS = (
     ),
     Mutant(
         "train/checkpoint.py",
-        "return value if math.isfinite(value) else math.inf",
-        "return value",
+        "if math.isfinite(value):",
+        "if self._best in metrics:",
         ("test_checkpoint.py::test_what_is_not_finite_never_ranks",),
     ),
     Mutant(
-        "train/loop.py",
-        "run(experiment.model, eval_variables(state), jax",
-        "run(experiment.model, state.variables, jax",
+        "train/evaluating.py",
+        "found = _asked(experiment, run, eval_variables(state))",
+        "found = _asked(experiment, run, state.variables)",
         (
             "test_checkpoint.py::test_the_best_checkpoint_is_that_of_the_averages",
             "test_readers.py::test_a_command_reads_the_averages[train]",
@@ -309,14 +309,37 @@ MUTANTS = (
     ),
     Mutant(
         "train/loop.py",
-        "checkpoints.save(step, state, ranked)",
-        "checkpoints.save(step, state, results)",
+        "self._checkpoints.rank(step, results)",
+        "self._checkpoints.rank(self._checkpoints.steps[0], results)",
         ("test_checkpoint.py::test_only_a_checkpoint_of_the_step_that_was_evaluated_is_ranked",),
     ),
     Mutant(
         "train/loop.py",
-        "count = min(k - step % k, self.experiment.steps - step)",
-        "count = min(k, self.experiment.steps - step)",
+        """        self.save(step, state)
+        if self._checkpoints:
+            self._checkpoints.wait()""",
+        "        pass",
+        ("test_keeping.py::test_steps_are_kept_when_an_evaluation_ends_the_run[3-error0]",),
+    ),
+    Mutant(
+        "train/step.py",
+        '"finite": (finite & jnp.all(written))',
+        '"finite": finite',
+        (
+            "test_keeping.py::test_what_is_saved_is_finite_and_the_sentence_says_what_is_left",
+            "test_keeping.py::test_statistics_that_are_not_finite_are_told",
+        ),
+    ),
+    Mutant(
+        "train/digest.py",
+        "_mixed(bits ^ _mixed(place))",
+        "(2 * place + 1) * bits",
+        ("test_checkpoint.py::test_digest_sees_flips_that_a_sum_does_not",),
+    ),
+    Mutant(
+        "train/loop.py",
+        "return min(k - step % k, self.experiment.steps - step)",
+        "return min(k, self.experiment.steps - step)",
         ("test_checkpoint.py::test_resumed_in_the_middle_of_a_call",),
     ),
     Mutant(
