@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written whole or not at all, and named where they cannot be read."""
 
 import contextlib
 from collections.abc import Iterator
@@ -19,3 +19,23 @@ def whole(path: Path) -> Iterator[Path]:
         unfinished.replace(path)
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def named(path: Path, what: str) -> Iterator[None]:
+    """Names a file in what reading it raises: libraries raise nearly anything of a damaged one.
+
+    Args:
+        path: of the file.
+        what: it is then, such as "is no sound .npy file".
+
+    Raises:
+        FileNotFoundError: as it is raised inside.
+        ValueError: in place of everything else that is.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} {what} ({' '.join(str(error).split()).rstrip('.')}).") from None

@@ -12,7 +12,7 @@ ALLOWED = {
     "core": set(),
     "files": set(),
     "math": set(),
-    "data": {"math"},
+    "data": {"files", "math"},
     "linen": {"core"},
     "wrap": {"core", "math"},
     "latent": {"core", "math"},

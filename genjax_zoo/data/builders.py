@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 
 from genjax_zoo.data import places, wav
-from genjax_zoo.data.files import Split, decode
+from genjax_zoo.data.files import Split
 from genjax_zoo.data.idx import read_idx
+from genjax_zoo.data.pictures import decode
 from genjax_zoo.data.store import by_split, exclusive, stored
 
 INFO = "dataset_info.json"
@@ -92,7 +93,8 @@ def _decode_all(folder: Path, size: int | None, original_order: bool, place: Pat
         for entry in labels:
             arrays[f"{key}_{entry}"] = np.zeros(n, np.int32)
         for index, example in zip(order, examples(folder, name, image=tfds.decode.SkipDecoding())):
-            image = decode(example["image"], f"{folder}: image {index} of {name}", colour, size)
+            told = f"{folder}: image {index} of {name}"
+            image = decode(example["image"], told, colour, size, seen=lambda image: image)  # as TFDS decodes it
             if f"{key}_x" not in arrays:
                 shape = (n, *image.shape)
                 arrays[f"{key}_x"] = np.lib.format.open_memmap(place / f"{key}_x.npy", "w+", np.uint8, shape)

@@ -1,61 +1,32 @@
 """A user's own data: a folder or .zip of images, or .npy arrays.
 
-    FOLDER/train/CLASS/NAME.png   splits are train, valid (or val) and test; without them everything is train
-    FOLDER/NAME.png               classes are optional; they become "label", in the order of their names
+    FOLDER/train/CLASS/NAME.png   splits are train, valid and test, also as Training, val, test_images or train.zip;
+                                  without them everything is train
+    FOLDER/NAME.png               classes are optional; they become "label", in the order of their names or numbers
     FOLDER/train.npy              uint8 images [N, H, W] or [N, H, W, C], or float32 of any shape, as they are
     FOLDER/train_label.npy        optional, integers [N]
 
 Images are sorted by file name, then by class. They are decoded once, to uint8, and kept in the user's cache folder.
+What was read is said once: images of each split, the classes with their labels, and what was skipped.
 """
 
-import io
-import zipfile
-from collections.abc import Callable, Mapping
-from pathlib import Path, PurePosixPath
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from genjax_zoo.data.listing import Listing, hidden, placed, splits_of
+from genjax_zoo.data.pictures import GREY, decode, frames, opened
 from genjax_zoo.data.store import Mapped, by_split, stored
+from genjax_zoo.files import named
 
 Split = Mapping[str, np.ndarray | Mapped]  # "x": [N, ...], other entries are conditions [N, ...]
-SPLITS = {"train": "train", "valid": "valid", "val": "valid", "validation": "valid", "test": "test"}
 IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif", ".tif", ".tiff"}
-
-
-class Listing:
-    """The files in a folder or a .zip, by their path inside it."""
-
-    def __init__(self, path: Path):
-        """Lists `path`.
-
-        Raises:
-            ValueError: it is no folder, and no sound .zip.
-        """
-        self.path = path
-        if path.is_dir():
-            files = {p.relative_to(path).as_posix(): p for p in path.rglob("*") if p.is_file()}
-            self.sizes = {name: [p.stat().st_size, p.stat().st_mtime_ns] for name, p in sorted(files.items())}
-            self.read: Callable[[str], bytes] = lambda name: files[name].read_bytes()
-            return
-        try:
-            archive = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError) as error:
-            raise ValueError(f"{path} is no folder and no sound .zip ({error}).") from None
-        self.sizes = {i.filename: [i.file_size, i.CRC] for i in archive.infolist() if not i.is_dir()}
-
-        def read(name: str) -> bytes:
-            try:
-                return archive.read(name)
-            except (zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-                raise ValueError(f"{path} is corrupt: {name} cannot be read ({error}).") from None
-
-        self.read = read
-
-    def of_kind(self, suffixes: set[str]) -> list[str]:
-        """The files with one of these suffixes, hidden ones left out; by file name, then by folder."""
-        paths = [PurePosixPath(name) for name in self.sizes]
-        kept = [p for p in paths if p.suffix.lower() in suffixes and not any(part[0] in "._" for part in p.parts)]
-        return [str(p) for p in sorted(kept, key=lambda p: (p.name, str(p.parent)))]
+LABEL = re.compile(r"[_-]labels?$|^labels?[_-]|^y[_-]|[_-]y$", re.IGNORECASE)  # in the name of an array
+VERSION = 2  # of what becomes of an image; an older cache is not read
+_told: set[str] = set()
 
 
 def read_files(path: Path, size: int | None = None) -> Mapping[str, Split]:
@@ -73,20 +44,30 @@ def read_files(path: Path, size: int | None = None) -> Mapping[str, Split]:
         raise FileNotFoundError(f"There is no {path}; name a folder of images, a .zip or a .npy file.")
     if path.suffix == ".npy":
         return {"train": {"x": _read_array(path)}}
-    arrays = {p.stem: p for p in path.glob("*.npy")} if path.is_dir() else {}
-    if found := {SPLITS[stem]: p for stem, p in arrays.items() if stem in SPLITS}:
-        return {split: _read_pair(p, arrays.get(f"{p.stem}_label")) for split, p in found.items()}
+    if path.is_dir() and (found := _arrays(path)):
+        return found
     listing = Listing(path)
-    if not listing.of_kind(IMAGES) and (archives := sorted(path.glob("*.zip")) if path.is_dir() else []):
+    if not listing.of_kind(IMAGES) and (archives := _archives(path)):
+        if len(archives) > 1:
+            raise ValueError(
+                f"{path} holds {len(archives)} .zip files, {archives[0].name} and {archives[1].name} among them, and "
+                f"no images; name one of them, or call them train.zip and test.zip."
+            )
         listing = Listing(archives[0])
     return read_images(listing, size)
 
 
 def holds_data(path: Path) -> bool:
     """Whether `read_files` finds anything there to read."""
-    if path.is_file() or any(path.glob("*.npy")) or any(path.glob("*.zip")):
+    if path.is_file() or any(path.glob("*.npy")) or _archives(path):
         return True
     return path.is_dir() and bool(Listing(path).of_kind(IMAGES))
+
+
+def _archives(path: Path) -> list[Path]:
+    return (
+        sorted(p for p in path.iterdir() if p.suffix.lower() == ".zip" and not hidden(p.name)) if path.is_dir() else []
+    )
 
 
 def read_images(listing: Listing, size: int | None = None) -> Mapping[str, Split]:
@@ -94,24 +75,61 @@ def read_images(listing: Listing, size: int | None = None) -> Mapping[str, Split
     names = listing.of_kind(IMAGES)
     if not names:
         raise ValueError(f"{listing.path} holds no images ({', '.join(sorted(IMAGES))}) and no train.npy.")
-    identity = [str(listing.path.resolve()), size, [[name, *listing.sizes[name]] for name in names]]
-    return by_split(stored(listing.path.stem, identity, lambda folder: _decode_all(listing, names, size, folder)))
-
-
-def _decode_all(listing: Listing, names: list[str], size: int | None, folder: Path) -> Mapping[str, np.ndarray]:
-    colour = any(
-        _open(listing.read(name), f"{listing.path}: {name}").mode not in ("1", "L", "LA", "I;16") for name in names
+    groups, classes = placed(listing, names)
+    identity = [VERSION, str(listing.path.resolve()), size, [[name, *listing.sizes[name]] for name in names]]
+    arrays = stored(
+        listing.path.stem, identity, lambda folder: _decode_all(listing, groups, list(classes), size, folder)
     )
-    groups: dict[str, list[tuple[str, str]]] = {}
-    for name in names:
-        split, class_ = _place(name)
-        groups.setdefault(split, []).append((name, class_))
-    classes = sorted({class_ for group in groups.values() for _, class_ in group})
+    splits = {split: dict(entries) for split, entries in by_split(arrays).items()}
+    for split, entries in splits.items():
+        for (name, _), count in zip(groups[split], np.asarray(entries.pop("frames"))):
+            if count > 1:
+                listing.skip("with several frames, of which the first is read", name)
+    _tell(listing, {split: len(entries["x"]) for split, entries in splits.items()}, classes)
+    return splits
+
+
+def _tell(listing: Listing, counts: Mapping[str, int], classes: Sequence[str]) -> None:
+    """Says once what was read."""
+    images = set(listing.of_kind(IMAGES))
+    for name in listing.sizes:
+        if name not in images:
+            parts = Path(name).parts
+            if not any(map(hidden, parts)):
+                listing.skip("no images", name)
+            elif Path(name).suffix.lower() in IMAGES:
+                listing.skip("hidden", name)
+    lines = [f"{listing.path}: " + ", ".join(f"{split} {n:,} image{'s' * (n != 1)}" for split, n in counts.items())]
+    if len(classes) > 1:
+        each = [f"{label} {name}" for label, name in enumerate(classes)]
+        lines.append("classes: " + ", ".join(each if len(each) <= 30 else [*each[:20], "...", each[-1]]))
+    for why, names in listing.skipped.items():
+        more = ", ..." if len(names) > 3 else ""
+        lines.append(f"skipped: {len(names):,} {why} ({', '.join(sorted(names)[:3])}{more})")
+    text = "\n  ".join(lines)
+    if text not in _told:
+        _told.add(text)
+        print(text, file=sys.stderr)
+
+
+def _decode_all(
+    listing: Listing,
+    groups: Mapping[str, Sequence[tuple[str, str]]],
+    classes: Sequence[str],
+    size: int | None,
+    folder: Path,
+) -> Mapping[str, np.ndarray]:
+    colour = any(
+        opened(listing.read(name), f"{listing.path}: {name}").mode not in GREY
+        for group in groups.values()
+        for name, _ in group
+    )
     arrays: dict[str, np.ndarray] = {}
-    shape, first = None, names[0]
+    shape, first = None, ""
     for split, group in groups.items():
         for index, (name, class_) in enumerate(group):
-            image = decode(listing.read(name), f"{listing.path}: {name}", colour, size)
+            content, said = listing.read(name), f"{listing.path}: {name}"
+            image = decode(content, said, colour, size)
             if shape is None:
                 shape, first = image.shape, name
             if image.shape != shape:
@@ -122,52 +140,36 @@ def _decode_all(listing: Listing, names: list[str], size: int | None, folder: Pa
             if index == 0:  # on disk, as the whole may not fit into memory
                 path = folder / f"{split}_x.npy"
                 arrays[f"{split}_x"] = np.lib.format.open_memmap(path, "w+", np.uint8, (len(group), *shape))
-                arrays[f"{split}_label"] = np.zeros(len(group), np.int32)
+                arrays[f"{split}_frames"] = np.zeros(len(group), np.int32)
+                if class_ and len(classes) > 1:
+                    arrays[f"{split}_label"] = np.zeros(len(group), np.int32)
             arrays[f"{split}_x"][index] = image
-            arrays[f"{split}_label"][index] = classes.index(class_)
-    return arrays if len(classes) > 1 else {name: a for name, a in arrays.items() if name.endswith("_x")}
+            arrays[f"{split}_frames"][index] = frames(opened(content, said), said)
+            if f"{split}_label" in arrays:
+                arrays[f"{split}_label"][index] = classes.index(class_)
+    return arrays
 
 
-def _place(name: str) -> tuple[str, str]:
-    """The split and the class of an image, by the folders it lies in."""
-    folders = PurePosixPath(name).parts[:-1]
-    at = next((i for i, folder in enumerate(folders) if folder in SPLITS), None)
-    split = "train" if at is None else SPLITS[folders[at]]
-    rest = folders if at is None else folders[at + 1 :]
-    return split, rest[-1] if rest else ""
-
-
-def decode(content: bytes, name: str, colour: bool, size: int | None = None) -> np.ndarray:
-    """One image as uint8 [H, W, 3], or [H, W, 1] if not `colour`.
-
-    Raises:
-        ValueError: it is truncated, corrupt or no image.
-    """
-    image = _open(content, name)
-    try:
-        image = image.convert("RGB" if colour else "L")
-    except (OSError, SyntaxError) as error:  # Pillow's word for a damaged PNG is SyntaxError
-        raise ValueError(f"{name} is truncated or corrupt ({error}).") from None
-    if size is not None:
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.resize((size, size), box=(left, top, left + side, top + side))
-    return np.asarray(image).reshape(image.height, image.width, -1)
-
-
-def _open(content: bytes, name: str):
-    from PIL import Image
-
-    try:
-        return Image.open(io.BytesIO(content))
-    except OSError:
-        raise ValueError(f"{name} is no image that can be read; remove it or save it again.") from None
+def _arrays(path: Path) -> Mapping[str, Split]:
+    """The splits that a folder's .npy files are."""
+    found: dict[str, Path] = {}
+    labels: dict[str, Path] = {}
+    of_label = {file: LABEL.sub("", file.stem) for file in sorted(path.glob("*.npy")) if not hidden(file.name)}
+    splits = splits_of(of_label.values())
+    for file, rest in of_label.items():
+        into, split = found if rest == file.stem else labels, splits.get(rest)
+        if split in into:
+            raise ValueError(f"{into[split]} and {file.name} are both of {split}; move one of them away.")
+        if split is not None:
+            into[split] = file
+    return {split: _read_pair(x, labels.get(split)) for split, x in found.items()}
 
 
 def _read_pair(x: Path, label: Path | None) -> Split:
     split = {"x": _read_array(x)}
     if label is not None:
-        labels = np.load(label)
+        with named(label, "is no sound .npy file"):
+            labels = np.load(label)
         if labels.shape != split["x"].shape[:1] or not np.issubdtype(labels.dtype, np.integer):
             raise ValueError(f"{label} should hold {len(split['x'])} integers, but has {labels.dtype} {labels.shape}.")
         return {**split, "label": labels.astype(np.int32)}
@@ -175,10 +177,8 @@ def _read_pair(x: Path, label: Path | None) -> Split:
 
 
 def _read_array(path: Path) -> Mapped:
-    try:
+    with named(path, "is no sound .npy file"):
         array = Mapped(str(path))
-    except (ValueError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is no sound .npy file ({error}).") from None
     if array.dtype not in (np.uint8, np.float32) or len(array.shape) < 2 or len(array) == 0:
         raise ValueError(
             f"{path} holds {array.dtype} {array.shape}; save images as uint8 [N, H, W] or [N, H, W, C], anything else "

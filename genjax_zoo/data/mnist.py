@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from genjax_zoo.data import builders, places
-from genjax_zoo.data.files import IMAGES, Listing, Split, read_images
+from genjax_zoo.data.files import IMAGES, Split, read_images
 from genjax_zoo.data.idx import read_idx
+from genjax_zoo.data.listing import Listing
 
 FILES = [f"{prefix}-{kind}-ubyte.gz" for prefix in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 CONTENT = {  # sha256 of the pixels and labels, uint8, in the original order

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -62,7 +63,7 @@ def stored(name: str, identity: Any, make: Callable[[Path], Mapping[str, np.ndar
     if (arrays := _load(folder)) is not None:
         return arrays
     with exclusive(folder):
-        if (arrays := _load(folder)) is not None:  # another process was faster
+        if (arrays := _load(folder, say=False)) is not None:  # another process was faster
             return arrays
         with fresh_folder(folder) as temporary:
             made = make(temporary)
@@ -111,15 +112,19 @@ def fresh_folder(target: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _load(folder: Path) -> Mapping[str, Mapped] | None:
+def _load(folder: Path, *, say: bool = True) -> Mapping[str, Mapped] | None:
     """The arrays of a complete and undamaged folder."""
+    if not folder.is_dir():
+        return None
     try:
         checksums = json.loads((folder / META).read_text())["crc32"]
         arrays = {key: Mapped(str(folder / f"{key}.npy")) for key in checksums}
-    except (FileNotFoundError, ValueError, EOFError):
-        return None
-    intact = all(_checksum(np.asarray(array)) == checksums[key] for key, array in arrays.items())
-    return arrays if intact else None
+        wrong = [key for key, array in arrays.items() if _checksum(np.asarray(array)) != checksums[key]]
+    except Exception as error:  # NumPy raises nearly anything of a damaged file
+        arrays, wrong = {}, [" ".join(str(error).split())]
+    if wrong and say:
+        print(f"Warning: the decoded set in {folder} is damaged ({wrong[0]}); it is made again.", file=sys.stderr)
+    return None if wrong else arrays
 
 
 def _checksum(array: np.ndarray) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from genjax_zoo.data.files import Listing
+from genjax_zoo.data.listing import Listing
 
 
 def read_wav(content: bytes, name: str, rate: int = 8_000) -> np.ndarray:
@@ -23,8 +23,10 @@ def read_wav(content: bytes, name: str, rate: int = 8_000) -> np.ndarray:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # SciPy only warns of a truncated file
             found, samples = wavfile.read(io.BytesIO(content))
-    except (ValueError, EOFError, Warning) as error:
+    except Exception as error:  # SciPy raises nearly anything of wrong sizes: struct.error, OverflowError, TypeError
         raise ValueError(f"{name} is truncated or no WAV file ({error}).") from None
+    if not samples.size:
+        raise ValueError(f"{name} holds no samples.")
     if found != rate:
         raise ValueError(f"{name} has {found:,} samples per second; {rate:,} are needed: resample it.")
     if samples.dtype != np.int16 or samples.ndim != 1:
