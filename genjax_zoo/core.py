@@ -58,6 +58,7 @@ class Model:
     sample_prior: Callable[..., Array] = _MISSING  # (variables, key, n, cond={}) -> z [n, ...], for `decode`
     codes: Callable[..., Array] = _MISSING  # (variables, batch) -> int [B, ...], indices into a code book
     conditionals: "Conditionals" = _MISSING  # of an autoregressive model: p(x_i | those before)
+    check: Callable[[Mapping[str, Any]], None] = lambda batch: None  # raises ValueError for values outside of its range
     of_length: Callable[[int], "Model"] = _MISSING  # of a sequence: the same parameters at another length
 
 
@@ -183,7 +184,11 @@ class Experiment:
     steps_per_call: int = 1  # k > 1 runs k steps in one compiled scan
     alarms: tuple[Alarm, ...] = ()  # asked of every log and every evaluation
     best: str | None = None  # the evaluated number, "eval/name", whose smallest value keeps its checkpoint
-    seed: int = 0
+    seed: int = 0  # in 0 ... 2^32 - 1
+
+    def __post_init__(self):
+        if not 0 <= self.seed < 2**32:  # of more, JAX's keys would leave out the upper bits
+            raise ValueError(f"A seed is a whole number in 0 ... {2**32 - 1:,}, not {self.seed:,}.")
 
 
 def networks(variables: Variables) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ Keys are arguments, and state goes in and comes out.
 """
 
 import functools
+from collections.abc import Mapping
 from typing import Any
 
 import chex
@@ -42,13 +43,19 @@ from genjax_zoo.core import (
     conditions,
 )
 
+NO_CLASSES: Mapping[str, int] = {}
 
-def from_linen(module: nn.Module, spec: Spec) -> Model:
+
+def from_linen(
+    module: nn.Module, spec: Spec, *, classes: Mapping[str, int] = NO_CLASSES, bounded: bool = False
+) -> Model:
     """Wraps a module as a Model.
 
     Args:
         module: the root module; see the table above.
         spec: name -> shape and dtype of one example, without the batch axis.
+        classes: name -> how many classes a condition has, 0 ... classes - 1.
+        bounded: whether x is in [0, 1].
 
     Raises:
         ValueError: from any of the model's functions, for a batch that does not fit `spec`, or the likelihood.
@@ -66,10 +73,24 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         hasty = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
         return jax.jit(initialise, compiler_options=hasty if jax.default_backend() == "cpu" else None)
 
+    def check(batch: Mapping[str, Any]) -> None:
+        known = {name: np.asarray(value) for name, value in batch.items() if not isinstance(value, Tracer)}
+        for name, count in classes.items():
+            if name in known:
+                check_classes(name, count, known[name])
+        if bounded and "x" in known:
+            check_range(known["x"])
+        if hasattr(module, "likelihood") and "x" in known:
+            module.likelihood.check(known["x"])  # type: ignore[union-attr]
+
+    def given(cond: Batch) -> Batch:
+        check_conditions(spec, cond)
+        check({name: value for name, value in cond.items() if name in classes})
+        return cond
+
     def init(key: Key, batch: Batch) -> Variables:
         check_batch(spec, batch)
-        if hasattr(module, "likelihood") and not isinstance(batch["x"], Tracer):
-            module.likelihood.check(np.asarray(batch["x"]))
+        check(batch)
         once = not any(isinstance(x, Tracer) for x in jax.tree.leaves((key, batch)))
         return (run_once() if once else traced)(key, batch)
 
@@ -91,8 +112,7 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         return run
 
     def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
-        check_conditions(spec, cond)
-        return apply(variables, "sample", key, n, cond)[0]
+        return apply(variables, "sample", key, n, given(cond))[0]
 
     def log_weights(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
         check_batch(spec, batch)
@@ -103,12 +123,10 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         return apply(variables, "encode", batch, key=key)[0]
 
     def decode(variables: Variables, z: Array, cond: Batch = NO_CONDITION) -> Array:
-        check_conditions(spec, cond)
-        return apply(variables, "decode", z, cond)[0]
+        return apply(variables, "decode", z, given(cond))[0]
 
     def sample_prior(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
-        check_conditions(spec, cond)
-        return apply(variables, "sample_prior", key, n, cond)[0]
+        return apply(variables, "sample_prior", key, n, given(cond))[0]
 
     def codes(variables: Variables, batch: Batch) -> Array:
         check_batch(spec, batch)
@@ -121,8 +139,7 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         return apply(variables, "logits", batch)[0]
 
     def start(variables: Variables, n: int, cond: Batch = NO_CONDITION) -> PyTree:
-        check_conditions(spec, cond)
-        return apply(variables, "start", n, cond)[0]
+        return apply(variables, "start", n, given(cond))[0]
 
     def view(method: str):
         return lambda variables, *args: apply(variables, method, *args)[0]
@@ -142,7 +159,7 @@ def from_linen(module: nn.Module, spec: Spec) -> Model:
         steps = {name: view(name) for name in ("begin_row", "step", "choices")}
         grid, levels = (getattr(module, name) for name in ("grid", "levels"))
         fields["conditionals"] = Conditionals(grid=grid, levels=levels, logits=logits, start=start, **steps)
-    return Model(spec=spec, init=init, apply=apply, **fields)
+    return Model(spec=spec, init=init, apply=apply, check=check, **fields)
 
 
 def image_spec(shape: tuple[int, ...], *, labelled: bool = False) -> Spec:
@@ -168,6 +185,34 @@ def check_batch(spec: Spec, batch: Batch) -> None:
                 f"The model expects '{name}' of shape {tuple(one.shape)}, but the data has {got}; "
                 f"build the model with the data's shape."
             ) from None
+
+
+def check_classes(name: str, count: int, values: np.ndarray) -> None:
+    """Checks the classes of a condition.
+
+    Raises:
+        ValueError: one of them is outside 0 ... count - 1.
+    """
+    wrong = values[(values < 0) | (values >= count)]
+    if wrong.size:
+        raise ValueError(
+            f"'{name}' is one of 0 ... {count - 1} in this model of {count} classes, but here it is {wrong.flat[0]}; "
+            f"number the classes from 0, or build the model with more."
+        )
+
+
+def check_range(x: np.ndarray) -> None:
+    """Checks what a model of x in [0, 1] is given.
+
+    Raises:
+        ValueError: it goes further, by more than rounding.
+    """
+    low, high = float(np.min(x)), float(np.max(x))
+    if low < -1e-3 or high > 1 + 1e-3:
+        raise ValueError(
+            f"This model is of x in [0, 1], but x goes from {low:.4g} to {high:.4g}; rescale it, as 0 ... 255 by "
+            f"x / 255 and -1 ... 1 by (x + 1) / 2."
+        )
 
 
 def check_conditions(spec: Spec, cond: Batch) -> None:

@@ -19,8 +19,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jax
+import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from genjax_zoo.border import check_data
 from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.folder import CONFIG as CONFIG
 from genjax_zoo.folder import check_run as check_run
@@ -223,7 +225,7 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
     """Checks that data, model, players and devices fit, before anything is written.
 
     Raises:
-        ValueError: they do not.
+        ValueError: they do not; or the data have NaN, infinity, or values that the model is not of.
     """
     for name in ("steps", "steps_per_call", "log_every", "save_every", "eval_every"):
         if getattr(experiment, name) < 1:
@@ -236,9 +238,18 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
         if given[name].shape != one.shape:
             raise ValueError(
                 f"The model expects '{name}' of shape {one.shape}, but the data has {given[name].shape}; "
-                f"build the model with the data's shape."
+                f"build the model with the data's shape{_channel(given[name].shape, one.shape)}."
+            )
+        if jnp.issubdtype(one.dtype, jnp.integer) and not jnp.issubdtype(given[name].dtype, jnp.integer):
+            raise ValueError(
+                f"The model expects '{name}' as integers, but the data has {given[name].dtype}; give it as int32."
             )
     jax.eval_shape(lambda: create_state_of(experiment))
+    check_data(experiment.model, experiment.data)
+
+
+def _channel(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    return ", or give the data a last axis of 1, x[..., None]" if (*given, 1) == wanted else ""
 
 
 def _target(state: TrainState, mesh: Mesh) -> TrainState:

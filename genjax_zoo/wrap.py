@@ -5,15 +5,16 @@ A density changes by the log-Jacobian, which becomes one more term; a bound stay
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, TermFn, Terms, Variables, dimensions, require
-from genjax_zoo.math import logit, logit_inverse
+from genjax_zoo.math import check_levels, logit, logit_inverse
 
 
 def dequantized(model: Model, levels: int = 256) -> Model:
@@ -38,6 +39,12 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         x = batch["x"]
         return {**batch, "x": (jnp.round(x * (levels - 1)) + jax.random.uniform(key, x.shape, x.dtype)) / levels}
 
+    def check(batch: Mapping[str, Any]) -> None:
+        if "x" in batch and not isinstance(batch["x"], Tracer):
+            check_levels(levels, np.asarray(batch["x"]))
+            batch = {**batch, "x": (np.asarray(batch["x"]) * (levels - 1) + 0.5) / levels}
+        model.check(batch)
+
     def level(x: Array) -> Array:
         return jnp.clip(jnp.floor(x * levels), 0, levels - 1) / (levels - 1)
 
@@ -57,7 +64,8 @@ def dequantized(model: Model, levels: int = 256) -> Model:
 
     return dataclasses.replace(
         model,
-        init=lambda key, batch: model.init(key, noisy(batch, jax.random.fold_in(key, 1))),
+        init=lambda key, batch: (check(batch), model.init(key, noisy(batch, jax.random.fold_in(key, 1))))[1],
+        check=check,
         nll=None,
         conditionals=None,
         of_length=None,
@@ -84,17 +92,19 @@ def logit_space(model: Model, alpha: float = 1e-6) -> Model:
             f"logit_space needs alpha in (0, 0.5), not {alpha}: the logits of 0 and 1 are infinite; use 1e-6."
         )
 
-    def init(key: Key, batch: Batch) -> Variables:
-        x = batch["x"]
-        if not isinstance(x, Tracer) and not bool(jnp.all((x >= 0) & (x <= 1))):
+    def check(batch: Mapping[str, Any]) -> None:
+        x = batch.get("x")
+        if x is not None and not isinstance(x, Tracer) and not bool(jnp.all((x >= 0) & (x <= 1))):
             raise ValueError(
                 f"The logit is of x in [0, 1], but x goes from {float(jnp.min(x)):.4g} to {float(jnp.max(x)):.4g}; "
                 f"rescale it with wrap.scaled, or load pixels such as 'mnist-deq'."
             )
-        return through.init(key, batch)
+        through.check(batch)
 
     through = _through(model, "logit", lambda x: logit(x, alpha), lambda y: logit_inverse(y, alpha))
-    return dataclasses.replace(through, init=init)
+    return dataclasses.replace(
+        through, init=lambda key, batch: (check(batch), through.init(key, batch))[1], check=check
+    )
 
 
 def scaled(model: Model, *, shift: float, scale: float) -> Model:
@@ -138,6 +148,8 @@ def conditioned(model: Model, **conditions: Any) -> Model:
             raise ValueError(f"The model has no condition '{name}'; it has {sorted(set(model.spec) - {'x'})}.")
     fixed = {name: jnp.asarray(value, model.spec[name].dtype) for name, value in conditions.items()}
 
+    model.check({name: value[None] for name, value in fixed.items()})
+
     def with_fixed(batch: Batch, n: int) -> Batch:
         return {**batch, **{name: jnp.broadcast_to(value, (n, *value.shape)) for name, value in fixed.items()}}
 
@@ -150,6 +162,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         model,
         spec={name: one for name, one in model.spec.items() if name not in fixed},
         init=lambda key, batch: model.init(key, with_fixed(batch, len(batch["x"]))),
+        check=lambda batch: model.check({**batch, **{name: value[None] for name, value in fixed.items()}}),
         nll=terms(model.nll),
         nelbo=terms(model.nelbo),
         sample=sample and (lambda v, key, n, cond=NO_CONDITION: sample(v, key, n, with_fixed(cond, n))),
@@ -195,6 +208,7 @@ def _through(
     return dataclasses.replace(
         model,
         init=lambda key, batch: model.init(key, inner(batch)),
+        check=lambda batch: model.check(inner(batch) if "x" in batch else batch),
         log_weights=model.log_weights and log_weights,
         nll=terms(model.nll),
         nelbo=terms(model.nelbo),

@@ -46,6 +46,7 @@ def telling():
         sample_prior=lambda v, key, n, cond: told(cond),
         codes=lambda v, batch: told(batch),
         conditionals=views,
+        check=lambda batch: told({"speaker": 0, **batch}),
         of_length=lambda length: telling(),
     )
 
@@ -62,6 +63,7 @@ ASKED = {
     "codes": lambda model: model.codes(V, BATCH),
     "conditionals": lambda model: model.conditionals.logits(V, BATCH),
     "conditionals.start": lambda model: model.conditionals.start(V, 2, SPEAKERS),
+    "check": lambda model: model.check(BATCH),
     "of_length": lambda model: model.of_length(9).sample(V, KEY, 2, SPEAKERS),
 }
 

@@ -77,7 +77,8 @@ def image_classifier(
         dropout: the share of what that layer sees which is left out in training.
     """
     network = Convolutions(widths, strides, features, classes, dropout)
-    return from_linen(Classifier(_as_it_is, network), image_spec(shape, labelled=True))
+    module, spec = Classifier(_as_it_is, network), image_spec(shape, labelled=True)
+    return from_linen(module, spec, classes={"label": classes}, bounded=True)
 
 
 def sound_classifier(
@@ -91,7 +92,8 @@ def sound_classifier(
 ) -> Model:
     """The same of sounds x [B, length, 1], code / 255 of 256 mu-law codes, seen as spectrograms."""
     network = Convolutions(widths, strides, features, classes, dropout)
-    return from_linen(Classifier(_loudness, network), image_spec((length, 1), labelled=True))
+    module, spec = Classifier(_loudness, network), image_spec((length, 1), labelled=True)
+    return from_linen(module, spec, classes={"label": classes}, bounded=True)
 
 
 def cross_entropy(model: Model) -> TermFn:

@@ -1,5 +1,6 @@
 """Data: named protocols whose batches are a pure function of (seed, step)."""
 
+from genjax_zoo.data.arrays import from_arrays as from_arrays
 from genjax_zoo.data.builders import prepared as prepared
 from genjax_zoo.data.named import PROTOCOLS as PROTOCOLS
 from genjax_zoo.data.named import Protocol as Protocol

@@ -3,7 +3,7 @@
     FOLDER/train/CLASS/NAME.png   splits are train, valid and test, also as Training, val, test_images or train.zip;
                                   without them everything is train
     FOLDER/NAME.png               classes are optional; they become "label", in the order of their names or numbers
-    FOLDER/train.npy              uint8 images [N, H, W] or [N, H, W, C], or float32 of any shape, as they are
+    FOLDER/train.npy              uint8 images [N, H, W] (grey) or [N, H, W, C], or float32 of any shape, as they are
     FOLDER/train_label.npy        optional, integers [N]
 
 Images are sorted by file name, then by class. They are decoded once, to uint8, and kept in the user's cache folder.
@@ -184,4 +184,5 @@ def _read_array(path: Path) -> Mapped:
             f"{path} holds {array.dtype} {array.shape}; save images as uint8 [N, H, W] or [N, H, W, C], anything else "
             f"as float32 [N, ...]."
         )
-    return array
+    grey = array.dtype == np.uint8 and len(array.shape) == 3 and array.shape[2] > 1
+    return Mapped(str(path), channel=True) if grey else array

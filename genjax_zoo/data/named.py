@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.data import transforms
+from genjax_zoo.data.arrays import assembled
 from genjax_zoo.data.audio import read_spoken_digit
 from genjax_zoo.data.builders import known, read_tfds
 from genjax_zoo.data.files import Split, holds_data, read_files
@@ -21,8 +21,6 @@ from genjax_zoo.data.places import roots
 from genjax_zoo.data.points import read_points
 from genjax_zoo.data.resident import Origin, Resident, Streamed
 from genjax_zoo.data.transforms import Transform
-
-RESIDENT_BYTES = 2**30  # larger splits stay with the host
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -100,17 +98,16 @@ def load(
         raise ValueError(f"Only images [H, W, C] can be flipped; x of '{name}' has shape {arrays['x'].shape[1:]}.")
     train, own = split == "train", transform or _transform(protocol, arrays["x"])
     kept = {entry: arrays[entry] for entry in ("x", *conditions)}
-    size = sum(np.dtype(array.dtype).itemsize * np.prod(array.shape) for array in kept.values())
-    shared: dict[str, Any] = {
-        "transform": transforms.flipped(own) if flip and train else own,
-        "batch_size": min(batch_size, len(arrays["x"])),
-        "seed": seed if train else 0,
-        "train": train,
-        "origin": Origin(str(name), tuple(sorted(options.items())), transform),
-    }
-    if resident if resident is not None else size <= RESIDENT_BYTES:
-        return Resident(arrays={entry: jnp.asarray(np.asarray(array)) for entry, array in kept.items()}, **shared)
-    return Streamed(arrays=kept, workers=workers, **shared)
+    return assembled(
+        kept,
+        transform=transforms.flipped(own) if flip and train else own,
+        batch_size=min(batch_size, len(arrays["x"])),
+        seed=seed,
+        train=train,
+        resident=resident,
+        workers=workers,
+        origin=Origin(str(name), tuple(sorted(options.items())), transform),
+    )
 
 
 def reloaded(data: Any, split: str, *, batch_size: int, conditions: tuple[str, ...] = ()) -> Resident | Streamed:

@@ -58,14 +58,33 @@ class _Indexed:
     def __len__(self) -> int:
         return len(next(iter(self.arrays.values())))
 
+    def check(self) -> None:
+        """Checks what was given, by shapes alone.
+
+        Raises:
+            ValueError: no examples, arrays of different lengths, a batch that training data cannot fill, or a seed that
+                is no unsigned number of 32 bits.
+        """
+        lengths = {name: array.shape[0] if array.shape else 0 for name, array in self.arrays.items()}
+        n = min(lengths.values(), default=0)
+        if n < max(lengths.values(), default=0):
+            raise ValueError(f"The arrays have different lengths, {lengths}; each holds one value of every example.")
+        if n == 0:
+            raise ValueError("These data have no examples.")
+        if self.batch_size < 1 or (self.train and self.batch_size > n):
+            raise ValueError(f"A batch of {self.batch_size} is not in 1 ... {n}, the number of examples.")
+        check_seed(self.seed)
+
     @property
     def batches(self) -> int:
         """Batches in an epoch."""
+        self.check()
         return len(self) // self.batch_size if self.train else -(-len(self) // self.batch_size)
 
     @property
     def spec(self) -> Mapping[str, jax.ShapeDtypeStruct]:
         """One example, after the transform."""
+        self.check()
         one = {name: jax.ShapeDtypeStruct((1, *array.shape[1:]), array.dtype) for name, array in self.arrays.items()}
         batch = jax.eval_shape(lambda raw: self.finish(raw, 0), one)
         return {name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for name, x in batch.items()}
@@ -98,6 +117,10 @@ class _Indexed:
         """Float [batch_size]; 0 where evaluation wraps around to fill the last batch."""
         position = step * self.batch_size + jnp.arange(self.batch_size)
         return ((position < len(self)) | self.train).astype(jnp.float32)
+
+    def examples(self, step: int) -> np.ndarray:
+        """The numbers of the examples in the batch of a step, int [batch_size]."""
+        return np.asarray(self._index(step, 0, 1))
 
     def _index(self, step: Any, shard: Any, shards: int) -> Any:
         part = self.batch_size // shards
@@ -154,6 +177,37 @@ class Streamed(_Indexed):
             _let_grain_fork()
             batches = batches.mp_prefetch(grain.MultiprocessingOptions(num_workers=self.workers))
         return itertools.chain.from_iterable(batches)
+
+
+def check_seed(seed: int) -> None:
+    """Refuses what is no unsigned number of 32 bits: of more, JAX's keys would leave out the upper ones.
+
+    Raises:
+        ValueError: it is another number.
+    """
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"A seed is a whole number in 0 ... {2**32 - 1:,}, not {seed:,}.")
+
+
+def not_finite(entries: Mapping[str, Any], numbers: np.ndarray | None = None) -> str | None:
+    """Says where the first NaN or infinity is, "'mel' of example 7 is nan"; None where all numbers are finite.
+
+    Args:
+        entries: name -> array [N, ...].
+        numbers: of the examples, int [N]; None is 0 ... N - 1.
+    """
+    for name, array in entries.items():
+        if not jnp.issubdtype(array.dtype, jnp.floating):
+            continue
+        array = np.asarray(array, None if array.dtype.kind == "f" else np.float32)
+        if np.isfinite(array.min()) and np.isfinite(array.max()):  # both are NaN where one number is
+            continue
+        flat = array.reshape(len(array), -1)
+        wrong = np.flatnonzero(~np.isfinite(flat).all(axis=1))
+        value = flat[wrong[0]][~np.isfinite(flat[wrong[0]])][0]
+        others = f", the first of {len(wrong):,} such examples" if len(wrong) > 1 else ""
+        return f"'{name}' of example {wrong[0] if numbers is None else numbers[wrong[0]]} is {float(value)}{others}"
+    return None
 
 
 def _let_grain_fork() -> None:

@@ -58,7 +58,7 @@ def _block(block: int, epoch: int, seed: int, n: int) -> np.ndarray:
 
 
 def _salt(xp: Any, epoch: Any, seed: Any) -> Any:
-    word = xp.asarray(seed & 0xFFFFFFFF if isinstance(seed, int) else seed).astype(xp.uint32).reshape(-1)
+    word = xp.asarray(np.uint32(seed & 0xFFFFFFFF) if isinstance(seed, int) else seed).astype(xp.uint32).reshape(-1)
     salt = mix(word + mix(xp.asarray(epoch).astype(xp.uint32).reshape(-1) + np.uint32(0x9E3779B9)))
     return salt if xp.ndim(epoch) else salt[0]
 

@@ -24,9 +24,11 @@ META = "meta.json"
 class Mapped:
     """An array in a .npy file, read where it is indexed; pickles as its path."""
 
-    def __init__(self, path: str):
-        self.path = path
-        self._array = np.load(path, mmap_mode="r")
+    def __init__(self, path: str, channel: bool = False):
+        """Opens `path`; `channel` adds a last axis of 1."""
+        self.path, self.channel = path, channel
+        array = np.load(path, mmap_mode="r")
+        self._array = array[..., None] if channel else array
         self.shape, self.dtype = self._array.shape, self._array.dtype
 
     def __len__(self) -> int:
@@ -39,7 +41,7 @@ class Mapped:
         return np.asarray(self._array, dtype)
 
     def __reduce__(self):
-        return Mapped, (self.path,)
+        return Mapped, (self.path, self.channel)
 
 
 def cache_folder() -> Path:

@@ -89,7 +89,12 @@ def reconstruction_error(data: Data) -> Eval:
 def draw(model: Model, n: int) -> Callable[..., Array]:
     """The model's sampler for n draws, compiled once: (variables, key, cond) -> x [n, ...]."""
     (sample,) = require(model, "sample")
-    return sampler(sample, n)
+
+    def run(variables: Variables, key: Key, cond: Batch = NO_CONDITION) -> Array:
+        model.check(cond)  # before it is traced
+        return sampler(sample, n)(variables, key, cond)
+
+    return run
 
 
 @functools.cache

@@ -23,6 +23,7 @@ from genjax_zoo.math.levels import no_levels as no_levels
 from genjax_zoo.math.likelihoods import Likelihood as Likelihood
 from genjax_zoo.math.likelihoods import bernoulli as bernoulli
 from genjax_zoo.math.likelihoods import categorical as categorical
+from genjax_zoo.math.likelihoods import check_levels as check_levels
 from genjax_zoo.math.likelihoods import discretized_logistic as discretized_logistic
 from genjax_zoo.math.likelihoods import gaussian as gaussian
 from genjax_zoo.math.likelihoods import gaussian_mixture as gaussian_mixture

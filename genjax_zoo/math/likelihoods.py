@@ -66,11 +66,16 @@ def categorical(levels: int) -> Likelihood:
         return jax.random.categorical(key, by_level(output)).astype(output.dtype) / (levels - 1)
 
     return Likelihood(
-        parameters=levels, nll=nll, mean=mean, sample=sample, check=functools.partial(_check_levels, levels)
+        parameters=levels, nll=nll, mean=mean, sample=sample, check=functools.partial(check_levels, levels)
     )
 
 
-def _check_levels(levels: int, x: np.ndarray) -> None:
+def check_levels(levels: int, x: np.ndarray) -> None:
+    """Checks that every number of x is a level k / (levels - 1).
+
+    Raises:
+        ValueError: one is not.
+    """
     between = no_levels(x, levels)
     if between.size:
         raise ValueError(
@@ -96,7 +101,7 @@ def discretized_logistic(levels: int = 256) -> Likelihood:
         nll=lambda output, x: discretized_logistic_nll(x, *split(output), levels=levels),
         mean=lambda output: split(output)[0],
         sample=sample,
-        check=functools.partial(_check_levels, levels),
+        check=functools.partial(check_levels, levels),
     )
 
 

@@ -112,7 +112,7 @@ def autoregressive(
     rows, columns, channels = grid or shape
     given = conditions or ({"label": classes} if classes else {})
     module = root((rows, columns, channels), levels, categorical(levels), network, given)
-    return sampled(from_linen(module, {**image_spec(shape), **{name: LABEL for name in given}}))
+    return sampled(from_linen(module, {**image_spec(shape), **{name: LABEL for name in given}}, classes=given))
 
 
 def network_views(network: Any, grid: tuple[int, int, int], levels: int) -> Conditionals:

@@ -115,7 +115,8 @@ def made(
 
     if levels is None:
         one = likelihood or gaussian_mixture(1)
-        return from_linen(MADE(shape, one, network(one.parameters), classes), image_spec(shape, labelled=classes > 0))
+        module, spec = MADE(shape, one, network(one.parameters), classes), image_spec(shape, labelled=classes > 0)
+        return from_linen(module, spec, classes={"label": classes} if classes else {})
     if likelihood is not None:
         raise ValueError(f"Give levels={levels} or a likelihood of continuous numbers, not both.")
     masked = network(levels - 1)

@@ -60,7 +60,8 @@ def one_hot(cond: Batch, classes: int) -> Array | None:
 
 def flow(shape: Shape, bijection: Bijection, *, prior: Prior = normal, classes: int = 0) -> Model:
     """The model of a bijection from x [B, *shape] to [B, D]; `classes` > 0 asks for a label."""
-    return from_linen(Flow(shape, prior, bijection, classes), image_spec(shape, labelled=classes > 0))
+    module, spec = Flow(shape, prior, bijection, classes), image_spec(shape, labelled=classes > 0)
+    return from_linen(module, spec, classes={"label": classes} if classes else {})
 
 
 def flattened(shape: Shape, *layers: Bijection) -> Bijection:

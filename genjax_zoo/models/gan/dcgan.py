@@ -60,4 +60,4 @@ def dcgan(
         prior: draws z.
     """
     networks = Generator(shape, widths[::-1]), Discriminator(widths, norm, edge_norm)
-    return from_linen(GAN(latent, *networks, pack=pack, prior=prior), image_spec(shape))
+    return from_linen(GAN(latent, *networks, pack=pack, prior=prior), image_spec(shape), bounded=True)

@@ -128,4 +128,5 @@ def gan(
         prior: draws z.
     """
     networks = Generator(shape, hidden, normalised, kernel_init), Discriminator(critic_hidden, pieces, kernel_init)
-    return from_linen(GAN(latent, *networks, pack=pack, prior=prior), image_spec(shape))
+    module = GAN(latent, *networks, pack=pack, prior=prior)
+    return from_linen(module, image_spec(shape), bounded=len(shape) == 3)

@@ -24,4 +24,5 @@ def projection_gan(
         pack: examples that the discriminator sees at once, whose labels' embeddings are summed.
     """
     networks = Generator(shape, features, classes), Discriminator(features, halvings(shape) - 1, classes)
-    return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape, labelled=True))
+    module, spec = GAN(latent, *networks, pack=pack), image_spec(shape, labelled=True)
+    return from_linen(module, spec, classes={"label": classes}, bounded=True)

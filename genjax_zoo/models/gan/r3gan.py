@@ -124,4 +124,4 @@ def r3gan(
     else:
         settings = (blocks, groups, expansion)
         networks = Generator(shape, widths, *settings), Discriminator(widths[::-1], *settings)
-    return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape))
+    return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape), bounded=len(shape) == 3)

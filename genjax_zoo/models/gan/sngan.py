@@ -66,4 +66,4 @@ def sngan(*, shape: tuple[int, int, int], latent: int = 128, features: int = 128
         pack: examples that the discriminator sees at once (PacGAN).
     """
     networks = Generator(shape, features), Discriminator(features, halvings(shape) - 1)
-    return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape))
+    return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape), bounded=True)

@@ -64,4 +64,4 @@ def cvae(
     encoder = MLP(hidden, 2 * latent, activation)
     decoder = MLP(hidden[::-1], likelihood.outputs(shape), activation)
     module = CVAE(shape, latent, likelihood, encoder, decoder, classes, MLP((), 2 * latent))
-    return from_linen(module, image_spec(shape, labelled=True))
+    return from_linen(module, image_spec(shape, labelled=True), classes={"label": classes})

@@ -83,4 +83,4 @@ def vae_gan(*, shape: tuple[int, int, int], latent: int = 128, widths: tuple[int
         ImageDecoder(shape, widths[::-1], norm=batch_norm),
         Discriminator(widths),
     )
-    return from_linen(module, image_spec(shape))
+    return from_linen(module, image_spec(shape), bounded=True)
