@@ -16,6 +16,7 @@ from genjax_zoo import report, wrap
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Experiment, Model, Variables, require
 from genjax_zoo.evals.samples import draw
 from genjax_zoo.explore import conditions_of
+from genjax_zoo.files import named
 from genjax_zoo.run import restore
 from genjax_zoo.sampling import Choose, cached, checked_prefix, completed, drawn, reporting, values_of
 from genjax_zoo.train import eval_variables
@@ -108,7 +109,10 @@ def beginning(experiment: Experiment, model: Model, n: int, file: Path | None, k
     if file is not None:
         if file.suffix != ".npy":
             raise ValueError(f"Cannot read '{file}': --prefix takes a .npy file of x in raster order, or a .wav file.")
-        given = np.load(file)
+        with named(file, "is no sound .npy file"):
+            given = np.load(file)
+        if given.dtype.kind not in "fiub" or not given.size:
+            raise ValueError(f"{file} holds {given.dtype} {given.shape}; a prefix is of numbers.")
         return jnp.asarray(given).reshape(len(given) if given.ndim > 1 and len(given) == n else 1, -1)
     if keep is None:
         return None

@@ -30,7 +30,7 @@ ALLOWED = {
     "folder": {"files"},
     "run": {"border", "folder", "core", "linen", "train", "report"},
     "explore": {"core", "latent", "report"},
-    "drawing": {"core", "evals", "explore", "report", "run", "sampling", "train", "wrap"},
+    "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},
     "sweep": {"files", "core", "report", "run", "train"},
     "compare": {"files", "classifiers", "core", "data", "evals", "models", "run", "train"},
     "explain": {"core"},

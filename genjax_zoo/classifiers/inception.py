@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array
-from genjax_zoo.files import whole
+from genjax_zoo.files import named, whole
 
 NAME = "inception-2015"  # of the extractor
 SHA256 = "6726825d"  # what the published file's begins with, as its name says
@@ -236,7 +236,11 @@ def read(path: Path) -> Weights:
     if not path.is_file():
         raise FileNotFoundError(f"There is no file {path}. {WHERE}.")
     if path.suffix == ".npz":
-        with np.load(path) as file:
+        with (
+            named(path, "is damaged; convert the published file again"),
+            path.open("rb") as stream,
+            np.load(stream) as file,
+        ):
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop("sha256", ""))[:8] != SHA256:
             raise ValueError(f"{path} was not converted from the published weights. {WHERE}.")

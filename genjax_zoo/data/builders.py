@@ -22,7 +22,7 @@ import numpy as np
 
 from genjax_zoo.data import places, wav
 from genjax_zoo.data.files import Split
-from genjax_zoo.data.idx import read_idx
+from genjax_zoo.data.idx import found_idx, read_idx
 from genjax_zoo.data.pictures import decode
 from genjax_zoo.data.store import by_split, exclusive, stored
 
@@ -242,8 +242,7 @@ def _own() -> Mapping[str, Any]:
 def _idx(builder: Any, manager: Any) -> Mapping[str, Iterator[Any]]:
     def file(name: str) -> Path:
         """By hand, MNIST's files count by their content, as many copies of it were compressed again."""
-        by_hand = builder.by_hand / name
-        if builder.name == "mnist" and by_hand.exists():
+        if builder.name == "mnist" and (by_hand := found_idx(builder.by_hand, name)):
             return by_hand
         return Path(manager.download(urllib.parse.urljoin(builder.URL, name)))
 

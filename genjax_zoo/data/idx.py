@@ -9,6 +9,17 @@ from pathlib import Path
 import numpy as np
 
 UNSIGNED_BYTES = 0x08
+GZIP = b"\x1f\x8b"
+
+
+def found_idx(folder: Path, name: str) -> Path | None:
+    """A file "train-images-idx3-ubyte.gz" of a folder, also unpacked, or with a dot in its name; None if it has none.
+
+    Where several are there, the packed one counts, as it is the original.
+    """
+    dotted = name.replace("-idx", ".idx")
+    candidates = [folder / one for packed in (name, dotted) for one in (packed, packed.removesuffix(".gz"))]
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -20,7 +31,8 @@ def read_idx(path: Path) -> np.ndarray:
     """
     try:
         raw = path.read_bytes()
-        content = gzip.decompress(raw) if path.suffix == ".gz" else raw
+        packed = raw[:2] == GZIP or (path.suffix == ".gz" and raw[:3] != b"\0\0\x08")  # browsers unpack some
+        content = gzip.decompress(raw) if packed else raw
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no {path}; put the set's original files into {path.parent}.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:

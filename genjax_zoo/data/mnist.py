@@ -9,8 +9,9 @@ import numpy as np
 
 from genjax_zoo.data import builders, places
 from genjax_zoo.data.files import IMAGES, Split, read_images
-from genjax_zoo.data.idx import read_idx
+from genjax_zoo.data.idx import found_idx, read_idx
 from genjax_zoo.data.listing import Listing
+from genjax_zoo.files import named
 
 FILES = [f"{prefix}-{kind}-ubyte.gz" for prefix in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 CONTENT = {  # sha256 of the pixels and labels, uint8, in the original order
@@ -46,7 +47,7 @@ def read_mnist(valid: int = 10_000) -> Mapping[str, Split]:
 @functools.cache
 def _read(roots: tuple[Path, ...]) -> Mapping[str, Mapping[str, np.ndarray]]:
     for folder in places.places("mnist"):
-        if any((folder / name).exists() for name in FILES):
+        if any(found_idx(folder, name) for name in FILES):
             return _checked(_read_idx(folder), folder)
         if any((folder / split).is_dir() for split in ("train", "test")) and Listing(folder).of_kind(IMAGES):
             return _checked(read_images(Listing(folder)), folder)
@@ -54,9 +55,10 @@ def _read(roots: tuple[Path, ...]) -> Mapping[str, Mapping[str, np.ndarray]]:
 
 
 def _read_idx(folder: Path) -> Mapping[str, Split]:
-    if absent := [name for name in FILES if not (folder / name).exists()]:
+    paths = {name: found_idx(folder, name) for name in FILES}
+    if absent := [name for name, path in paths.items() if path is None]:
         raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}; put the original files there.")
-    arrays = [read_idx(folder / name) for name in FILES]
+    arrays = [read_idx(path) for path in paths.values() if path is not None]
     return {
         split: {"x": x[..., None], "label": label.astype(np.int32)}
         for split, x, label in zip(("train", "test"), arrays[::2], arrays[1::2])
@@ -81,10 +83,12 @@ def _static(roots: tuple[Path, ...]) -> Mapping[str, Mapping[str, np.ndarray]]:
     for folder in places.places("mnist_static", "mnist-static", "binarized_mnist"):
         packed, texts = folder / "binarized_mnist_static.npz", folder / "binarized_mnist_train.amat"
         if packed.exists():
-            try:
-                rows = {split: np.unpackbits(bits, axis=1) for split, bits in np.load(packed).items()}
-            except (ValueError, OSError, EOFError, KeyError) as error:
-                raise ValueError(f"{packed} is truncated or corrupt ({error}); download it again.") from None
+            with (
+                named(packed, "is truncated or corrupt; download it again"),
+                packed.open("rb") as stream,
+                np.load(stream) as file,
+            ):
+                rows = {split: np.unpackbits(bits, axis=1) for split, bits in file.items()}
             return {split: _checked_bits(rows.get(split), split, packed) for split in STATIC}
         if texts.exists():
             return {split: _read_amat(folder / f"binarized_mnist_{split}.amat", split) for split in STATIC}

@@ -16,4 +16,5 @@ def no_levels(x: Any, levels: int) -> np.ndarray:
     """Those values of x that are no level, to a thousandth of a level; float [count]."""
     x = np.asarray(x)
     level = x * (levels - 1)
-    return x[(np.abs(level - np.round(level)) > 1e-3) | (level < -1e-3) | (level > levels - 1 + 1e-3)]
+    near = np.abs(level - np.round(level)) <= 1e-3  # false of NaN
+    return x[~(near & (level >= -1e-3) & (level <= levels - 1 + 1e-3))]

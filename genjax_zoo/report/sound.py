@@ -3,14 +3,13 @@
 Sound is x [n, T, 1], 256 mu-law codes as code / 255, at 8 kHz: what the protocol "spoken-digit" gives.
 """
 
-import struct
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.files import whole
+from genjax_zoo.files import named, whole
 from genjax_zoo.math import mu_law, mu_law_inverse, spectrogram
 
 RATE = 8_000  # samples per second
@@ -43,10 +42,8 @@ def read_sound(path: Path) -> np.ndarray:
     """
     from scipy.io import wavfile
 
-    try:
+    with named(path, "is no WAV file"):
         rate, samples = wavfile.read(path)
-    except (ValueError, struct.error) as error:  # SciPy's, of a file that ends early
-        raise ValueError(f"{path} is no WAV file: {error}.") from None
     if rate != RATE or samples.ndim != 1 or samples.dtype != np.int16:
         kind = f"{samples.dtype} at {rate} Hz, {samples.size // max(1, len(samples))} channel(s)"
         raise ValueError(f"{path} holds {kind}; convert it to one channel of 16 bits at {RATE} Hz.")
