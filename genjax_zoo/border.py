@@ -7,10 +7,10 @@ smallest and the largest number of an entry; so the cost is that of reading the 
 from collections.abc import Mapping
 from typing import Any
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 
-from genjax_zoo.core import Data, Model
+from genjax_zoo.core import Batch, Data, Model
 from genjax_zoo.data.arrays import REPAIR
 from genjax_zoo.data.resident import not_finite
 
@@ -29,16 +29,24 @@ def check_data(model: Model, data: Data) -> None:
     at_hand = {n: np.asarray(a) for n, a in (arrays if data.resident else small).items()}
     if wrong := not_finite(at_hand):
         raise ValueError(f"The data are not finite: {wrong}; {REPAIR}.")
-    if wrong := not_finite_at(data, 0):
-        raise ValueError(f"The data are not finite: {wrong}; {REPAIR}.")
-    wanted = data.spec
-    model.check({n: np.asarray(x) for n, x in data.at(0).items()})
-    model.check({n: a for n, a in at_hand.items() if n != "x" and n in wanted and a.dtype == wanted[n].dtype})
-    if "x" in at_hand:
+    if data.resident and "x" in at_hand:
         flat = at_hand["x"].reshape(len(at_hand["x"]), -1)
-        extremes = [int(index) // flat.shape[1] for index in (flat.argmin(), flat.argmax())]
-        raw = {n: jnp.asarray(a[extremes]) for n, a in at_hand.items()}
-        model.check({n: np.asarray(x) for n, x in data.finish(raw, 0).items()})
+        extremes = np.array([flat.argmin(), flat.argmax()]) // flat.shape[1]
+        batches = [{n: np.asarray(x) for n, x in batch.items()} for batch in _seen(data, extremes)]
+    else:
+        batches = [{n: np.asarray(x) for n, x in data.at(0).items()}]
+    if wrong := _not_finite_in(data, 0, batches[0]):
+        raise ValueError(f"The data are not finite: {wrong}; {REPAIR}.")
+    spec = data.spec
+    given = {n: a for n, a in at_hand.items() if n != "x" and n in spec and a.dtype == spec[n].dtype}
+    for batch in (*batches, given):
+        model.check(batch)
+
+
+@jax.jit
+def _seen(data: Any, examples: Any) -> tuple[Batch, Batch]:
+    """The first batch, and these examples, as the model sees them."""
+    return data.at(0), data.finish({name: array[examples] for name, array in data.arrays.items()}, 0)
 
 
 def not_finite_at(data: Data, step: int) -> str | None:
@@ -46,11 +54,13 @@ def not_finite_at(data: Data, step: int) -> str | None:
 
     The example is numbered as in the data where they know its number, else by its place in the batch.
     """
-    batch = {name: np.asarray(value) for name, value in data.at(step).items()}
+    return _not_finite_in(data, step, {name: np.asarray(value) for name, value in data.at(step).items()})
+
+
+def _not_finite_in(data: Data, step: int, batch: Mapping[str, np.ndarray]) -> str | None:
     if (wrong := not_finite(batch)) is None:
         return None
-    numbers = getattr(data, "examples", None)
-    if numbers is None:
+    if (numbers := getattr(data, "examples", None)) is None:
         return f"in the batch of step {step} {wrong}"
     order = np.argsort(numbers(step), kind="stable")
-    return not_finite({name: value[order] for name, value in batch.items()}, numbers=np.asarray(numbers(step))[order])
+    return not_finite({name: value[order] for name, value in batch.items()}, numbers=numbers(step)[order])

@@ -283,7 +283,7 @@ def test_what_was_read_is_said_once(tmp_path, capsys):
     for line in (
         f"{tmp_path / 'mine'}: train 3 images, valid 1 image",
         "classes: 0 9, 1 10",
-        "skipped: 1 no images (readme.txt)",
+        "skipped: 1 that are no images (readme.txt)",
         "skipped: 1 hidden (train/9/.4.png)",
         "skipped: 1 outside of the split folders (cover.png)",
         "skipped: 1 with several frames, of which the first is read (train/9/5.gif)",

@@ -96,7 +96,7 @@ def _tell(listing: Listing, counts: Mapping[str, int], classes: Sequence[str]) -
         if name not in images:
             parts = Path(name).parts
             if not any(map(hidden, parts)):
-                listing.skip("no images", name)
+                listing.skip("that are no images", name)
             elif Path(name).suffix.lower() in IMAGES:
                 listing.skip("hidden", name)
     lines = [f"{listing.path}: " + ", ".join(f"{split} {n:,} image{'s' * (n != 1)}" for split, n in counts.items())]
