@@ -123,11 +123,15 @@ def test_classes_are_the_first_folders_in_their_order(tmp_path, kind):
 
 
 def test_an_unlabelled_split_leaves_the_classes_their_numbers(tmp_path):
-    for name in ("train/cat/1", "train/dog/2", "test/3"):
-        save(tmp_path / f"mine/{name}.png", COLOUR[0])
-    assert labels(tmp_path / "mine") == [0, 1]
-    with pytest.raises(ValueError, match="Unknown condition"):
-        labels(tmp_path / "mine", "test")
+    for folder, names in (
+        ("one", ("train/cat/1", "train/dog/2", "test/3")),
+        ("two", ("train/train/cat/1", "train/train/dog/2", "test/test/3")),
+    ):
+        for name in names:
+            save(tmp_path / folder / f"{name}.png", COLOUR[0])
+        assert labels(tmp_path / folder) == [0, 1]
+        with pytest.raises(ValueError, match="Unknown condition"):
+            labels(tmp_path / folder, "test")
 
 
 def test_links_are_followed_once(tmp_path):

@@ -5,7 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 HIDDEN = {"__MACOSX", "@eaDir"}  # what macOS and Synology add
 SPLIT = re.compile(
@@ -162,10 +162,7 @@ def placed(listing: Listing, names: Sequence[str]) -> tuple[Mapping[str, Sequenc
                 listing.skip("outside of the split folders", name)
         else:
             found["train"] = outside
-    while all(len({folders[:1] for _, folders in group}) == 1 for group in found.values()) and all(
-        len(folders) > 1 for group in found.values() for _, folders in group
-    ):
-        found = {split: [(name, folders[1:]) for name, folders in group] for split, group in found.items()}
+    found = _without_common_folders(found, known)
     splits: dict[str, list[tuple[str, str]]] = {}
     for split, group in found.items():
         assert split is not None
@@ -176,6 +173,24 @@ def placed(listing: Listing, names: Sequence[str]) -> tuple[Mapping[str, Sequenc
                 listing.skip("beside the class folders", name)
     order = {split: splits[split] for split in ("train", "valid", "test") if split in splits}
     return order, ordered({class_ for group in splits.values() for _, class_ in group} - {""})
+
+
+def _without_common_folders(found: dict[Any, list[tuple[str, tuple[str, ...]]]], known: Mapping[str, str]):
+    """Leaves out folders that hold all of a split: train/train/..., or one of folders alone in every split."""
+
+    def common(group: list[tuple[str, tuple[str, ...]]]) -> str | None:
+        first = {folders[:1] for _, folders in group}
+        return next(iter(first.pop()), None) if len(first) == 1 else None
+
+    def inner(group: list[tuple[str, tuple[str, ...]]]) -> list[tuple[str, tuple[str, ...]]]:
+        return [(name, folders[1:]) for name, folders in group]
+
+    for split in found:
+        while (folder := common(found[split])) is not None and known.get(folder) == split:
+            found[split] = inner(found[split])
+    while all(common(group) and min(len(folders) for _, folders in group) > 1 for group in found.values()):
+        found = {split: inner(group) for split, group in found.items()}
+    return found
 
 
 def ordered(classes: set[str]) -> Sequence[str]:
