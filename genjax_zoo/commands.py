@@ -77,14 +77,19 @@ def sweep(file: Path, argv: list[str]) -> None:
     folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
     members = sweeps.plan(make, everything, grid, seeds, folder)
     runs.check(members[0].experiment)
-    for one in members:
-        runs.check_run(one.folder, file, one.flags, fresh=run.fresh, accept_changes=run.accept_changes)
-    for one in members:
-        with runs.only_trainer(one.folder):
-            runs.write_run(one.folder, file, one.flags)
+    if not run.fresh:
+        sweeps.check_folders(members, file, accept_changes=run.accept_changes)
+    prepared = sweeps.prepare(members)
+    if run.fresh:  # nothing is deleted before the sweep is known to begin
+        sweeps.check_folders(members, file, fresh=True)
     console = Console()
     console = console if console.is_terminal else Console(width=200)  # a file has room for the table
-    rows = sweeps.sweep(make, members, show=lambda line: console.print(line, highlight=False, soft_wrap=True))
+    rows = sweeps.sweep(
+        members,
+        prepared,
+        begin=lambda one: runs.write_run(one.folder, file, one.flags),
+        show=lambda line: console.print(line, highlight=False, soft_wrap=True),
+    )
     sweeps.print_table(console, rows)
     print(sweeps.save_table(folder, rows))
 

@@ -11,13 +11,13 @@ import itertools
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from jax.sharding import Mesh
 
 from genjax_zoo import run as runs
 from genjax_zoo.core import Experiment, TrainState
@@ -26,13 +26,15 @@ from genjax_zoo.report import Pictures
 from genjax_zoo.train.checkpoint import Checkpoints
 from genjax_zoo.train.log import JsonLines, Sink
 from genjax_zoo.train.loop import Diverged, Interrupts, check_finite, evaluate, means_over_steps, sound_alarms
+from genjax_zoo.train.merged import Unalike
 from genjax_zoo.train.parallel import member_mesh
 from genjax_zoo.train.step import leaf_names
-from genjax_zoo.train.sweep import create_states, member, stacked, sweep_program
+from genjax_zoo.train.sweep import create_states, member, stacked, stream, sweep_program
 
 Flags = Mapping[str, Any]
 Row = dict[str, Any]
 LEFT = "left"
+CLOCKS = ("steps", "steps_per_call", "log_every", "eval_every", "save_every")  # which all members have in common
 
 
 @dataclasses.dataclass
@@ -74,8 +76,12 @@ def plan(
         for seed in seeds:
             own = {**flags, **numbers, "seed": seed}
             if first is None or "seed" in runs.parameters(make):
-                first = runs.build(make, own)
-            experiment = dataclasses.replace(first, seed=seed)  # one model and one set of evaluations: compiled once
+                first = runs.in_precision(runs.build(make, own), own.get("precision", "float32"))
+                experiment = first
+            else:
+                experiment = dataclasses.replace(
+                    first, seed=seed
+                )  # one model and one set of evaluations: compiled once
             name = ",".join(f"{k}={written(v)}" for k, v in {**numbers, "seed": seed}.items())
             members.append(Member(own, numbers, folder / name, experiment))
     return members
@@ -86,35 +92,79 @@ def written(number: float) -> str:
     return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
-def sweep(make: runs.Make, members: Sequence[Member], *, show: Callable[[str], None] = lambda line: None) -> list[Row]:
+def check_folders(
+    members: Sequence[Member], source: Path, *, fresh: bool = False, accept_changes: bool = False
+) -> None:
+    """Checks that a start agrees with each member's run; see `run.check_run`. With `fresh` all go, or none.
+
+    Raises:
+        ValueError: it does not, or the folder of the sweep holds a run itself.
+    """
+    folder = members[0].folder.parent
+    if (folder / runs.CONFIG).exists():
+        raise ValueError(f"{folder} holds a single run, not a sweep; name another --workdir.")
+    for m in members if fresh else ():
+        if (m.folder / runs.CONFIG).exists():
+            runs.read_config(m.folder)
+            with runs.only_trainer(m.folder):
+                pass
+    for m in members:
+        runs.check_run(m.folder, source, m.flags, fresh=fresh, accept_changes=accept_changes)
+
+
+class Prepared(NamedTuple):
+    """What trains a sweep's members."""
+
+    states: TrainState  # before the first step, of all
+    program: Callable[..., Any]
+    mesh: Mesh
+
+
+def prepare(members: Sequence[Member]) -> Prepared:
+    """The members' first states, and the steps of all; nothing is written.
+
+    Raises:
+        ValueError: a swept number decides the shapes or branches of a program, or how often something is done.
+    """
+    mesh, experiments = member_mesh(len(members)), [m.experiment for m in members]
+    try:
+        clocks = [tuple(getattr(e, name) for name in CLOCKS) for e in experiments]
+        if others := [place for place, own in enumerate(clocks) if own != clocks[0]]:
+            raise Unalike(others)
+        states = create_states(experiments, mesh)
+        return Prepared(states, sweep_program(experiments, states, mesh), mesh)
+    except Unalike as error:
+        differing = [_differing(members[0], members[place]) for place in error.places]
+        names = ", ".join(f"--{name.replace('_', '-')}" for name in min(differing, key=len))
+        raise ValueError(
+            f"{names}: a swept number must not decide the shapes or branches of a program, and this one does; "
+            f"run 'train' once for each of its values."
+        ) from error
+
+
+def sweep(
+    members: Sequence[Member],
+    prepared: Prepared,
+    *,
+    begin: Callable[[Member], None] = lambda member: None,
+    show: Callable[[str], None] = lambda line: None,
+) -> list[Row]:
     """Trains all members as one program, going on from the latest step that all have a checkpoint of.
 
     Args:
-        make: the experiment's function.
         members: from `plan`.
+        prepared: from `prepare`.
+        begin: called with each member once all are restored, to write down what it is.
         show: receives a line per log and per evaluation.
 
     Returns:
         The table's rows, one per combination of numbers; see `table`.
 
     Raises:
-        ValueError: a swept number that decides the program's shapes, or data that do not fit the model.
+        ValueError: another process trains a member, or one cannot be restored.
         KeyboardInterrupt: SIGINT or SIGTERM came; all members are saved first.
     """
-    first, names = members[0].experiment, list(members[0].numbers)
-    mesh = member_mesh(len(members))
-    seeded = "seed" in runs.parameters(make)
-    data = [m.experiment.data for m in members] if seeded else [first.data]
-    if seeded and not first.data.resident:
-        raise ValueError("The data of this experiment depend on the seed and are not resident; give all one seed.")
-
-    def build(**numbers: Any) -> Experiment:
-        flags = {**members[0].flags, **numbers}
-        return runs.in_precision(runs.build(make, flags), flags.get("precision", "float32"))
-
-    numbers = {name: jnp.asarray([m.numbers[name] for m in members]) for name in names}
-    states = create_states(build, numbers, [m.experiment.seed for m in members], data, mesh)
-    program = sweep_program(build, first, mesh)
+    states, program, mesh = prepared
     with contextlib.ExitStack() as opened:
         start = _open(members, opened)
         if start:
@@ -126,34 +176,40 @@ def sweep(make: runs.Make, members: Sequence[Member], *, show: Callable[[str], N
                 for index, m in enumerate(members)
             ]
             states = stacked(restored, mesh)
+        for m in members:
+            begin(m)
+        _start_logs(members, start, opened)
+        if start:
             show(f"Going on at step {start:,}.")
         with Interrupts() as interrupted:
-            states = _train(members, program, numbers, states, data, start, show, interrupted)
+            states = _train(members, program, states, start, show, interrupted)
         for index, m in enumerate(members):
             if not (m.failed or m.results):  # nothing was left to train
                 m.results = evaluate(m.experiment, _one(states, index), m.sinks)
     return table(members)
 
 
+def _differing(one: Member, other: Member) -> list[str]:
+    """The flags in which two members differ."""
+    return [name for name in one.flags if one.flags[name] != other.flags[name]]
+
+
 def _train(
     members: Sequence[Member],
     program: Callable[..., Any],
-    numbers: Mapping[str, Any],
     states: TrainState,
-    data: Sequence[Any],
     step: int,
     show: Callable[[str], None],
     interrupted: Interrupts,
 ) -> TrainState:
     first = members[0].experiment
-    stream = None if first.data.resident else first.data.stream(step, first.steps)
+    read = None if first.data.resident else stream([m.experiment for m in members], step, first.steps)
     pending: list[tuple[int, Any]] = []
     clock, counted = time.perf_counter(), step
     while step < first.steps and not all(m.failed for m in members):
         before, k = step, first.steps_per_call
         count = min(k - step % k, first.steps - step)
-        source = tuple(data) if stream is None else _read(stream, count)
-        states, metrics = program(numbers, states, source, count)
+        states, metrics = program(states, read and _stacked(read, count), count)
         pending.append((step, metrics))
         step += count
         stop = interrupted.is_set()
@@ -188,23 +244,29 @@ def _train(
 
 
 def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
-    """Opens folders and logs; the latest step that every member has saved that has not left, or 0."""
+    """Locks the folders and opens the checkpoints; the latest step that all who have not left have saved, or 0."""
     for m in members:
+        opened.enter_context(runs.only_trainer(m.folder))
         m.failed = (m.folder / LEFT).read_text() if (m.folder / LEFT).exists() else ""
     staying = [m for m in members if not m.failed]
     for m in staying:
-        opened.enter_context(runs.only_trainer(m.folder))
         m.checkpoints = opened.enter_context(Checkpoints(m.folder / "checkpoints", best=m.experiment.best))
     start = max(set.intersection(*(set(m.checkpoints.steps) for m in staying)) if staying else (), default=0)
     for m in staying:
         if m.checkpoints.steps and not start:
             last = m.checkpoints.steps[-1]
             raise ValueError(f"{m.folder} is ahead of the others, at step {last}; train it alone, or take --fresh.")
-        m.checkpoints.drop_after(start)  # a sweep that ended between its members' saves goes back to what all have
-        m.sinks = [JsonLines(m.folder / "metrics.jsonl", start=start), Pictures(m.folder)]
-        for sink in m.sinks:
-            opened.callback(sink.close)
     return start
+
+
+def _start_logs(members: Sequence[Member], start: int, opened: contextlib.ExitStack) -> None:
+    """Drops what a member saved or logged later than the others, and opens the logs of those who have not left."""
+    for m in members:
+        if not m.failed:
+            m.checkpoints.drop_after(start)
+            m.sinks = [JsonLines(m.folder / "metrics.jsonl", start=start), Pictures(m.folder)]
+            for sink in m.sinks:
+                opened.callback(sink.close)
 
 
 def _log(m: Member, step: int, fetched: Sequence[tuple[int, Any]], rate: float, leaves: Mapping[str, Any]) -> None:
@@ -272,8 +334,8 @@ def save_table(folder: Path, rows: Sequence[Row]) -> Path:
     return path
 
 
-def _read(stream: Any, count: int) -> Any:
-    return jax.tree.map(lambda *parts: np.stack(parts), *(next(stream) for _ in range(count)))
+def _stacked(read: Iterator[Any], count: int) -> Any:
+    return jax.tree.map(lambda *parts: np.stack(parts), *(next(read) for _ in range(count)))
 
 
 def _one(states: TrainState, index: int) -> TrainState:

@@ -200,8 +200,9 @@ def test_the_seeds_are_those_asked_for(flags, seeds, file, tmp_path, monkeypatch
     """`--seeds 3` is three of them, and `--seed 3` is that one; in the order asked for, each in its own folder."""
     trained = []
 
-    def sweep(make, members, *, show):
+    def sweep(members, prepared, *, begin, show):
         trained.extend(members)
+        [begin(one) for one in members]
         return sweeps.table(members)
 
     monkeypatch.setattr(sweeps, "sweep", sweep)

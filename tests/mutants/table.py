@@ -279,12 +279,6 @@ MUTANTS = (
         ("test_sampling.py::test_the_nucleus_is_of_the_tempered_probabilities[settings1-p1]",),
     ),
     Mutant(
-        "sweep.py",
-        "create_states(build, numbers, [m.experiment.seed for m in members],",
-        "create_states(build, numbers, sorted(m.experiment.seed for m in members),",
-        ("test_sweep.py::test_a_members_clocks_are_those_of_a_run",),
-    ),
-    Mutant(
         "train/checkpoint.py",
         "cleanup_tmp_directories=not reading",
         "cleanup_tmp_directories=True",
@@ -341,6 +335,12 @@ MUTANTS = (
         "return min(k - step % k, self.experiment.steps - step)",
         "return min(k, self.experiment.steps - step)",
         ("test_checkpoint.py::test_resumed_in_the_middle_of_a_call",),
+    ),
+    Mutant(
+        "train/merged.py",
+        "if all(same(first.value, one.value) for one in found):",
+        "if found:",
+        ("test_sweep_law.py::test_a_member_is_its_single_run[gain-1.0,0.5]",),
     ),
     Mutant(
         "train/step.py",
@@ -407,6 +407,12 @@ MUTANTS = (
         "jax.random.fold_in(jax.random.fold_in(state.key, state.step), shard)",
         "jax.random.fold_in(state.key, shard)",
         ("test_parallel.py::test_every_example_player_and_step_has_noise_of_its_own",),
+    ),
+    Mutant(
+        "train/sweep.py",
+        "jax.random.key(e.seed) for e in experiments",
+        "jax.random.key(seed) for seed in sorted(e.seed for e in experiments)",
+        ("test_sweep.py::test_a_members_clocks_are_those_of_a_run",),
     ),
     Mutant(
         "train/sweep.py",
