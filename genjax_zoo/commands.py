@@ -4,6 +4,7 @@ Like `cli`, this imports neither jax nor numpy before a command runs.
 """
 
 import dataclasses
+import functools
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -28,7 +29,7 @@ def train(file: Path, argv: list[str]) -> None:
     console = Console()
 
     def sinks(start: int) -> list[log.Sink]:
-        runs.write_run(folder, file, everything)  # now that the run is restored
+        runs.write_run(folder, file, everything, command=["train", str(file), *argv])  # now that the run is restored
         if start:
             console.print(f"Going on with {folder} at step {start:,}.", highlight=False)
         extra: list[log.Sink] = [log.TensorBoard(folder / "tensorboard")] if run.tensorboard else []
@@ -77,19 +78,22 @@ def sweep(file: Path, argv: list[str]) -> None:
     folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
     members = sweeps.plan(make, everything, grid, seeds, folder)
     runs.check(members[0].experiment)
+
+    def check(one: sweeps.Member) -> None:
+        runs.check_run(one.folder, file, one.flags, fresh=run.fresh, accept_changes=run.accept_changes)
+
+    def begin(one: sweeps.Member) -> None:
+        runs.write_run(one.folder, file, one.flags, command=["sweep", str(file), *argv])
+
     if not run.fresh:
-        sweeps.check_folders(members, file, accept_changes=run.accept_changes)
+        sweeps.check_folders(members, check)
     prepared = sweeps.prepare(members)
     if run.fresh:  # nothing is deleted before the sweep is known to begin
-        sweeps.check_folders(members, file, fresh=True)
+        sweeps.check_folders(members, check, fresh=True)
     console = Console()
     console = console if console.is_terminal else Console(width=200)  # a file has room for the table
-    rows = sweeps.sweep(
-        members,
-        prepared,
-        begin=lambda one: runs.write_run(one.folder, file, one.flags),
-        show=lambda line: console.print(line, highlight=False, soft_wrap=True),
-    )
+    show = functools.partial(console.print, highlight=False, soft_wrap=True)
+    rows = sweeps.sweep(members, prepared, begin=begin, show=show)
     sweeps.print_table(console, rows)
     print(sweeps.save_table(folder, rows))
 

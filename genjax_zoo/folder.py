@@ -12,7 +12,7 @@ import platform
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ import filelock
 import jax
 
 from genjax_zoo.files import whole
+from genjax_zoo.naming import members_of, told
 
 CONFIG = "config.json"
 SOURCE = "experiment.py"
@@ -55,6 +56,8 @@ def check_run(
             trains, or something that is no run.
     """
     if not (folder / CONFIG).exists():
+        if members := members_of(folder):
+            raise ValueError(f"{told(folder, members)}, or another --workdir.")
         strangers = sorted(path.name for path in folder.iterdir() if not _begun(path)) if folder.is_dir() else []
         if strangers or folder.exists() and not folder.is_dir():
             raise ValueError(f"{folder} is not empty and holds no run; name another --workdir.")
@@ -91,10 +94,17 @@ def check_run(
         )
 
 
-def write_run(folder: Path, source: Path, flags: Mapping[str, Any]) -> None:
-    """Writes config.json, with one start more in its history, and then the copy of the experiment's file."""
+def write_run(folder: Path, source: Path, flags: Mapping[str, Any], *, command: Sequence[str] = ()) -> None:
+    """Writes config.json, with one start more in its history, and then the copy of the experiment's file.
+
+    Args:
+        folder: the run folder.
+        source: the experiment's file.
+        flags: all of its flags, resolved.
+        command: the words of the command line behind the program's name.
+    """
     config = read_config(folder) if (folder / CONFIG).exists() else {"experiment": source.name, "history": []}
-    history = [*config["history"], provenance(source)]
+    history = [*config["history"], {**provenance(source), "command": list(command)}]
     code = source.read_bytes()
     flags = as_read(flags) | {name: value for name, value in config.get("flags", {}).items() if name in BEGINNING}
     with whole(folder / CONFIG) as unfinished:
@@ -135,6 +145,8 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     try:
         config = json.loads((folder / CONFIG).read_text())
     except FileNotFoundError:
+        if members := members_of(folder):
+            raise FileNotFoundError(f"{told(folder, members)}.") from None
         raise FileNotFoundError(
             f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made."
         ) from None
@@ -143,12 +155,6 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     if not isinstance(config, dict) or not {"experiment", "flags", "history"} <= config.keys():
         raise ValueError(f"{folder} holds no run: its {CONFIG} is of something else; name another folder.")
     return config
-
-
-def name_of(folder: Path) -> str:
-    """A run's name: its folder's, behind the sweep's where it is a member of one (seed=0, say)."""
-    folder = folder.resolve()
-    return f"{folder.parent.name}/{folder.name}" if re.match(r"\w+=", folder.name) else folder.name
 
 
 def provenance(source: Path) -> dict[str, Any]:

@@ -26,13 +26,13 @@ from genjax_zoo.border import check_data
 from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.folder import CONFIG as CONFIG
 from genjax_zoo.folder import check_run as check_run
-from genjax_zoo.folder import name_of as name_of
 from genjax_zoo.folder import only_trainer as only_trainer
 from genjax_zoo.folder import open_run as open_run
 from genjax_zoo.folder import provenance as provenance
 from genjax_zoo.folder import read_config as read_config
 from genjax_zoo.folder import write_run as write_run
 from genjax_zoo.linen import half_precision
+from genjax_zoo.naming import name_of as name_of
 from genjax_zoo.report import Pictures
 from genjax_zoo.train.begin import begun_from
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints

@@ -31,7 +31,7 @@ def compare(
     flags stay the same.
 
     Args:
-        runs: run folders.
+        runs: run folders; a sweep's is all of its members.
         all: a folder, all of whose runs are compared; those of each data set with each other.
         n: samples, at most half as many as the test split has.
         k: neighbours, of precision, recall, density and coverage.
@@ -61,21 +61,25 @@ def report(
     """Write one HTML file about runs, with everything in it: pictures over training, curves, sounds, scores.
 
     Args:
-        runs: the run folders.
-        out: the .html file; RUN/report.html by default, or ./report.html of several runs.
+        runs: the run folders; a sweep's is all of its members.
+        out: the .html file; RUN/report.html by default, or ./report.html of several runs. Of a run that cannot be
+            written to it is ./RUN.html.
         compute: draw what is not in a run folder from its newest checkpoint, too: latent space, likelihood map, sounds.
         debug: show the traceback of an error.
     """
     if not runs:
         raise ValueError("Name one run folder or more: genjax-zoo report RUN [RUN ...].")
-    path = out or (runs[0] / "report.html" if len(runs) == 1 else Path("report.html"))
+    folder = runs[0]
+    path = out or (folder / "report.html" if len(runs) == 1 else Path("report.html"))
     if path.suffix != ".html":
         raise ValueError(f"Cannot write '{path}': --out must end in .html.")
     use_compilation_cache()
+    from genjax_zoo.naming import expanded
     from genjax_zoo.pages import gather as pages
     from genjax_zoo.report.page import render
     from genjax_zoo.run import read_config
 
+    own, runs = out is None and len(runs) == 1, tuple(expanded(runs))
     for run in runs:
         read_config(run)
         if pages.is_empty(run):
@@ -90,9 +94,20 @@ def report(
     html = render(pages.gather(runs, notes=notes)).encode()
     if len(html) > LARGEST:
         raise ValueError(f"The page of {len(runs)} runs would have {len(html):,} bytes; name fewer runs.")
+    try:
+        _write(path, html)
+    except OSError as error:
+        if not own:
+            raise
+        print(f"{path} cannot be written ({error.strerror}), so the page is here:")
+        path = Path(f"{folder.resolve().name}.html")
+        _write(path, html)
+    print(f"{path}  {len(html) / 1e3:,.0f} kB")
+
+
+def _write(path: Path, html: bytes) -> None:
     with whole(path) as unfinished:
         unfinished.write_bytes(html)
-    print(f"{path}  {len(html) / 1e3:,.0f} kB")
 
 
 def watch(run: Annotated[Path, tyro.conf.Positional], port: int = 0, debug: bool = False) -> None:

@@ -6,13 +6,8 @@ FOLDER/seed=0,.../left    why this member left the sweep, if it did
 """
 
 import contextlib
-import dataclasses
-import itertools
-import json
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -20,96 +15,26 @@ import numpy as np
 from jax.sharding import Mesh
 
 from genjax_zoo import run as runs
-from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.core import TrainState
 from genjax_zoo.files import whole
+from genjax_zoo.members import Member as Member
+from genjax_zoo.members import Row as Row
+from genjax_zoo.members import check_folders as check_folders
+from genjax_zoo.members import plan as plan
+from genjax_zoo.members import print_table as print_table
+from genjax_zoo.members import save_table as save_table
+from genjax_zoo.members import table as table
 from genjax_zoo.report import Pictures
 from genjax_zoo.train.checkpoint import Checkpoints
-from genjax_zoo.train.log import JsonLines, Sink
+from genjax_zoo.train.log import JsonLines
 from genjax_zoo.train.loop import Diverged, Interrupts, check_finite, evaluate, means_over_steps, sound_alarms
 from genjax_zoo.train.merged import Unalike
 from genjax_zoo.train.parallel import member_mesh
 from genjax_zoo.train.step import leaf_names
 from genjax_zoo.train.sweep import create_states, member, stacked, stream, sweep_program
 
-Flags = Mapping[str, Any]
-Row = dict[str, Any]
 LEFT = "left"
 CLOCKS = ("steps", "steps_per_call", "log_every", "eval_every", "save_every")  # which all members have in common
-
-
-@dataclasses.dataclass
-class Member:
-    """One run of a sweep."""
-
-    flags: Flags
-    numbers: Mapping[str, float]  # the swept ones
-    folder: Path
-    experiment: Experiment
-    results: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the last evaluation
-    failed: str = ""  # why it stopped counting
-    checkpoints: Any = None
-    sinks: list[Sink] = dataclasses.field(default_factory=list)
-
-
-def plan(
-    make: runs.Make, flags: Flags, grid: Mapping[str, Sequence[float]], seeds: Sequence[int], folder: Path
-) -> list[Member]:
-    """The members of a sweep: every combination of the swept numbers, with every seed.
-
-    Args:
-        make: the experiment's function.
-        flags: those that all members share.
-        grid: flag -> its values.
-        seeds: of each combination.
-        folder: holds one run folder per member.
-
-    Raises:
-        ValueError: a seed or a value comes twice.
-    """
-    for name, values in {"seeds": seeds, **grid}.items():
-        if len(set(values)) < len(values):
-            raise ValueError(f"--{name.replace('_', '-')} has a value twice; give each once.")
-    members = []
-    for values in itertools.product(*grid.values()):
-        numbers = dict(zip(grid, values))
-        first: Experiment | None = None
-        for seed in seeds:
-            own = {**flags, **numbers, "seed": seed}
-            if first is None or "seed" in runs.parameters(make):
-                first = runs.in_precision(runs.build(make, own), own.get("precision", "float32"))
-                experiment = first
-            else:
-                experiment = dataclasses.replace(
-                    first, seed=seed
-                )  # one model and one set of evaluations: compiled once
-            name = ",".join(f"{k}={written(v)}" for k, v in {**numbers, "seed": seed}.items())
-            members.append(Member(own, numbers, folder / name, experiment))
-    return members
-
-
-def written(number: float) -> str:
-    """A number in a folder's name: in six digits, or as many as tell it from any other."""
-    return f"{number:g}" if float(f"{number:g}") == number else repr(number)
-
-
-def check_folders(
-    members: Sequence[Member], source: Path, *, fresh: bool = False, accept_changes: bool = False
-) -> None:
-    """Checks that a start agrees with each member's run; see `run.check_run`. With `fresh` all go, or none.
-
-    Raises:
-        ValueError: it does not, or the folder of the sweep holds a run itself.
-    """
-    folder = members[0].folder.parent
-    if (folder / runs.CONFIG).exists():
-        raise ValueError(f"{folder} holds a single run, not a sweep; name another --workdir.")
-    for m in members if fresh else ():
-        if (m.folder / runs.CONFIG).exists():
-            runs.read_config(m.folder)
-            with runs.only_trainer(m.folder):
-                pass
-    for m in members:
-        runs.check_run(m.folder, source, m.flags, fresh=fresh, accept_changes=accept_changes)
 
 
 class Prepared(NamedTuple):
@@ -287,51 +212,6 @@ def _log(m: Member, step: int, fetched: Sequence[tuple[int, Any]], rate: float, 
     for sink in m.sinks:
         sink.log(step, {**means, "steps/s": rate, "examples/s": rate * m.experiment.data.batch_size})
     sound_alarms(m.experiment, step, means, m.sinks)
-
-
-def table(members: Sequence[Member]) -> list[Row]:
-    """A row per combination of numbers: each result's mean and standard error over the seeds that stayed finite."""
-    rows = []
-    for values, group in itertools.groupby(members, key=lambda m: tuple(m.numbers.items())):
-        seeds = list(group)
-        kept = [m for m in seeds if not m.failed]
-        names = list(kept[0].results) if kept else []
-        summary = {}
-        for name in names:
-            found = np.array([m.results[name] for m in kept])
-            error = float(found.std(ddof=1) / math.sqrt(len(found))) if len(found) > 1 else None
-            summary[name] = {"mean": float(found.mean()), "standard_error": error, "values": found.tolist()}
-        failed = {m.folder.name: m.failed for m in seeds if m.failed}
-        rows.append({"numbers": dict(values), "seeds": len(seeds), "failed": failed, "results": summary})
-    return rows
-
-
-def print_table(console: Any, rows: Sequence[Row]) -> None:
-    """The table for people: mean +- standard error."""
-    from rich.table import Table
-
-    names = list(dict.fromkeys(name for row in rows for name in row["results"]))
-    swept = list(rows[0]["numbers"])
-    shown = Table(*swept, "seeds", *names)
-    for row in rows:
-        cells = [written(row["numbers"][name]) for name in swept] + [f"{row['seeds'] - len(row['failed'])}"]
-        for name in names:
-            found = row["results"].get(name, {"mean": math.nan, "standard_error": None})
-            error = "" if found["standard_error"] is None else f" +- {found['standard_error']:.2g}"
-            cells.append(f"{found['mean']:.4g}{error}")
-        shown.add_row(*cells)
-    console.print(shown)
-    for row in rows:
-        for folder, reason in row["failed"].items():
-            console.print(f"{folder} left the sweep. {reason}", highlight=False, markup=False, soft_wrap=True)
-
-
-def save_table(folder: Path, rows: Sequence[Row]) -> Path:
-    """Writes sweep.json."""
-    path = folder / "sweep.json"
-    with whole(path) as unfinished:
-        unfinished.write_text(json.dumps(rows, indent=2) + "\n")
-    return path
 
 
 def _stacked(read: Iterator[Any], count: int) -> Any:

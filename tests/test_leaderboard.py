@@ -89,6 +89,10 @@ def test_a_run_measured_another_way_is_measured_again_and_not_ranked_with_the_fi
         assert scores.score(folder, asked) == first
         assert jax.random.key_data(measured[1])[1] == (1 if name == "seed" else 0)
         del measured[1:]
+    said = []
+    (folder / "scores.tmp.json").mkdir()  # as of a run that is only read
+    again = scores.score(folder, asked, fresh=True, warn=said.append)
+    assert again.keys() == first.keys() and f"{folder}/scores.json cannot be written (" in said[0]
 
 
 @pytest.mark.parametrize(

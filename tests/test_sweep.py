@@ -251,6 +251,52 @@ def test_a_stopped_sweep_loses_no_step(file, tmp_path, capsys, monkeypatch):
     assert swept(file, tmp_path / "parts", *flags) == whole and "Going on at step 4" in capsys.readouterr().out
 
 
+def contents(folder):
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".lock"}
+
+
+def test_a_sweep_of_which_one_member_cannot_go_on_leaves_all_as_they_were(tmp_path, capsys):
+    """Its checkpoint is damaged, its file was changed, or its folder holds something else: with --fresh, too."""
+    file, folder = tmp_path / "clocks.py", tmp_path / "sweep"
+    file.write_text(CLOCKS)
+    swept(file, folder, "--seeds", "2", "--steps", "2")
+    for flags, damaged in (
+        (("--steps", "4"), "seed=1/checkpoints/2/digest/metadata"),
+        (("--steps", "4"), "seed=1/experiment.py"),
+        (("--steps", "4", "--fresh"), "seed=1/config.json"),
+    ):
+        whole = (folder / damaged).read_bytes()
+        (folder / damaged).write_text("{}")
+        before = contents(folder)
+        with pytest.raises(SystemExit) as ended:
+            cli.console(["sweep", str(file), "--workdir", str(folder), "--seeds", "2", *flags])
+        assert ended.value.code == 2 and "seed=1" in capsys.readouterr().err
+        assert contents(folder) == before, damaged
+        (folder / damaged).write_bytes(whole)
+    with pytest.raises(SystemExit):  # of another program: known before anything is deleted
+        cli.console(["sweep", str(file), "--workdir", str(folder), "--seeds", "2", "--fresh", "--steps", "0"])
+    assert contents(folder) == before | {folder / damaged: whole}
+    assert swept(file, folder, "--seeds", "2", "--steps", "4", "--fresh")[0]["seeds"] == 2  # control
+
+
+def test_nobody_else_trains_a_member_while_its_sweep_does(tmp_path, capsys, monkeypatch):
+    file, folder = tmp_path / "clocks.py", tmp_path / "sweep"
+    file.write_text(CLOCKS)
+    other = ["train", str(file), "--workdir", str(folder / "seed=1"), "--seed", "1"]
+    ends = []
+
+    def meanwhile(*_):
+        with pytest.raises(SystemExit) as ended:
+            cli.console(other)
+        ends.append((ended.value.code, capsys.readouterr().err))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sweeps, "sound_alarms", meanwhile)
+        swept(file, folder, "--seeds", "2", "--steps", "1")
+    assert len(ends) == 2 and all(code == 2 and "Another process trains in" in said for code, said in ends)
+    cli.console([*other, "--steps", "2"])  # control
+
+
 def test_a_member_that_breaks_leaves_the_others(file, tmp_path, capsys):
     flags = ("--learning-rate", "0.01,1e30", "--steps")
     swept(file, tmp_path / "parts", *flags, "4")

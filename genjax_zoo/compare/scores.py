@@ -3,7 +3,7 @@
 import ast
 import importlib.metadata
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,14 @@ def data_of(folder: Path) -> str:
         raise ValueError(f"{folder} cannot be compared. {error}") from None
 
 
-def score(folder: Path, asked: Protocol, *, checkpoint: str = "latest", fresh: bool = False) -> Mapping[str, Any]:
+def score(
+    folder: Path,
+    asked: Protocol,
+    *,
+    checkpoint: str = "latest",
+    fresh: bool = False,
+    warn: Callable[[str], None] = lambda sentence: None,
+) -> Mapping[str, Any]:
     """A run's scores: those that it keeps, where they are of this step, commit and protocol, else measured and kept.
 
     Args:
@@ -45,6 +52,7 @@ def score(folder: Path, asked: Protocol, *, checkpoint: str = "latest", fresh: b
         asked: how to measure.
         checkpoint: "latest", "best", or a step.
         fresh: measures again.
+        warn: told why scores cannot be kept, of a run that cannot be written to.
 
     Raises:
         FileNotFoundError: no run, or no checkpoint.
@@ -83,8 +91,11 @@ def score(folder: Path, asked: Protocol, *, checkpoint: str = "latest", fresh: b
         "reported": _reported(name, subject.origin.name),
     }
     row = {**about, "cells": {key: cells[key] for key in COLUMNS}, "notes": notes}
-    with whole(folder / SCORES) as unfinished:
-        unfinished.write_text(json.dumps(row, indent=2, allow_nan=False) + "\n")
+    try:
+        with whole(folder / SCORES) as unfinished:
+            unfinished.write_text(json.dumps(row, indent=2, allow_nan=False) + "\n")
+    except OSError as error:
+        warn(f"{folder / SCORES} cannot be written ({error.strerror}): the next 'compare' measures this run again.")
     return row
 
 

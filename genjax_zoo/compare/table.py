@@ -1,5 +1,7 @@
 """What `genjax-zoo compare` does: measures runs, prints their leaderboard, and writes it as JSON."""
 
+import functools
+import itertools
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -15,7 +17,8 @@ from genjax_zoo.compare.leaderboard import COLUMNS, leaderboard, number
 from genjax_zoo.compare.measures import Protocol
 from genjax_zoo.compare.scores import data_of, score
 from genjax_zoo.files import whole
-from genjax_zoo.run import CONFIG, name_of
+from genjax_zoo.naming import expanded, members_of, names_of, told
+from genjax_zoo.run import CONFIG
 
 NARROWEST = 15  # characters of a run's column
 OTHERS = 31  # of the titles' and the real data's
@@ -41,23 +44,49 @@ def compare_runs(
         console = Console() if Console().is_terminal else Console(width=200)  # a file has room
     groups, left = _grouped(runs, all)
     for sentence in left:
-        console.print(f"Left out: {sentence}", highlight=False, markup=False, soft_wrap=True)
+        _say(console, f"Left out: {sentence}")
     files = []
+    every = [folder for folders in groups.values() for folder in folders]
+    names = dict(zip(every, names_of(every)))
+    warn = functools.partial(_say, console)
     for data, folders in groups.items():
         rows = []
         for folder in folders:
-            console.print(f"Measuring {folder} ...", highlight=False, markup=False, soft_wrap=True)
-            rows.append(score(folder, asked, checkpoint=checkpoint, fresh=fresh))
+            _say(console, f"Measuring {folder} ...")
+            row = score(folder, asked, checkpoint=checkpoint, fresh=fresh, warn=warn)
+            rows.append({**row, "run": names[folder]})
         board = leaderboard(rows)
         show(console, board)
         path = out or Path(os.path.commonpath([folder.resolve().parent for folder in folders])) / "leaderboard.json"
         if len(groups) > 1:
             path = path.with_stem(f"{path.stem}-{data.partition('/')[0]}")
-        with whole(path) as unfinished:
-            unfinished.write_text(json.dumps(board, indent=2, allow_nan=False) + "\n")
-        console.print(str(path), highlight=False, markup=False, soft_wrap=True)
-        files.append(path)
+        try:
+            if kept := _set_aside(path, board):
+                _say(console, f"{path} was of other runs or another protocol: it is kept as {kept}.")
+            with whole(path) as unfinished:
+                unfinished.write_text(json.dumps(board, indent=2, allow_nan=False) + "\n")
+        except OSError as error:
+            _say(console, f"{path} cannot be written ({error.strerror}); name a file that can with --out.")
+        else:
+            _say(console, str(path))
+            files.append(path)
     return files
+
+
+def _set_aside(path: Path, board: Mapping[str, Any]) -> Path | None:
+    """Gives another name to a file that holds more than the board that takes its place."""
+    if not path.exists():
+        return None
+    try:
+        old = json.loads(path.read_text())
+        same = all(old[name] == board[name] for name in ("data", "protocol"))
+        covered = same and {row["run"] for row in old["rows"]} <= {row["run"] for row in board["rows"]}
+    except (ValueError, KeyError, TypeError):  # no leaderboard
+        covered = False
+    if covered:
+        return None
+    kept = next(one for i in itertools.count(1) if not (one := path.with_stem(f"{path.stem}.{i}")).exists())
+    return path.rename(kept)
 
 
 def show(console: Console, board: Mapping[str, Any]) -> None:
@@ -96,13 +125,14 @@ def _grouped(runs: Sequence[Path], all: Path | None) -> tuple[dict[str, list[Pat
     if all is None:
         if not runs:
             raise ValueError("Name the runs to compare, or --all with the folder that they are in.")
-        return _one_group(runs), []
+        return _one_group(expanded(runs)), []
     found = sorted(path.parent for path in all.glob(f"*/{CONFIG}"))
     if not found:
         raise ValueError(f"{all} has no run folders in it (none with a {CONFIG}); name the folder above the runs.")
     groups: dict[str, list[Path]] = {}
-    left = []
-    for folder in [*runs, *found]:
+    sweeps = {path: members_of(path) for path in sorted(all.iterdir()) if path.is_dir()}
+    left = [f"{told(path, members)}." for path, members in sweeps.items() if members and path not in runs]
+    for folder in expanded([*runs, *found]):
         try:
             if not any((folder / "checkpoints").glob("[0-9]*")):
                 raise FileNotFoundError(f"{folder} has no checkpoint yet.")
@@ -116,7 +146,7 @@ def _one_group(runs: Sequence[Path]) -> dict[str, list[Path]]:
     """All runs as one group, refused before anything is measured where they are of different data."""
     data = [data_of(folder) for folder in runs]
     if len(set(data)) > 1:
-        leaderboard([{"run": name_of(folder), "data": name} for folder, name in zip(runs, data)])  # says why not
+        leaderboard([{"run": name, "data": of} for name, of in zip(names_of(runs), data)])  # says why not
     return {data[0]: list(runs)}
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from genjax_zoo.flags import PROG, RunFlags
 
+OF_A_START = ("--fresh", "--accept-changes", "--debug")  # flags that do not make the run what it is
+
 
 def title_of(folder: Path) -> str:
     """The first line of the experiment's docstring."""
@@ -36,7 +38,9 @@ def flags_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 
 def command_of(config: Mapping[str, Any], folder: Path) -> str:
-    """The command that makes the run again: of its flags, those that differ from what the experiment sets."""
+    """The command that made the run; of one that kept none, the flags that differ from what the experiment sets."""
+    if given := config["history"][-1].get("command"):
+        return shlex.join([PROG, *(word for word in given if word not in OF_A_START)])
     defaults = {f.name: f.default for f in dataclasses.fields(RunFlags)} | _defaults(folder / "experiment.py")
     words = [PROG, "train", f"experiments/{config['experiment']}"]
     for name, value in config["flags"].items():

@@ -4,6 +4,7 @@ A file's name carries the checkpoint's step, so that nothing is drawn twice, and
 """
 
 import math
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import numpy as np
 from genjax_zoo import evals, explore, report
 from genjax_zoo.core import Experiment, Variables
 from genjax_zoo.drawing import lasting, one_by_one
+from genjax_zoo.flags import PROG
 from genjax_zoo.run import read_config, restore
 from genjax_zoo.sampling import drawn
 from genjax_zoo.train import eval_variables
@@ -90,7 +92,8 @@ def sounds(experiment: Experiment, variables: Variables, folder: Path, step: int
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables["params"]))
     cost = parameters * SOUNDS * SECONDS * report.RATE
     if cost > CHEAP:
-        return [f"Sounds would take {cost:.1g} multiplications: draw them with 'genjax-zoo sample {folder.name} -n 4'."]
+        command = f"{PROG} sample {shlex.quote(str(folder))} -n 4"
+        return [f"Sounds would take {cost:.1g} multiplications: draw them with '{command}'."]
     given = explore.conditions_of(experiment, SOUNDS)
     x = one_by_one(lasting(model, SECONDS), variables, SOUNDS, drawn(jax.random.key(0)), given)
     for index, one in enumerate(np.asarray(x)):

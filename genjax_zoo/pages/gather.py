@@ -8,16 +8,19 @@ import datetime
 import hashlib
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from genjax_zoo import report
 from genjax_zoo.compare.leaderboard import SCORES
+from genjax_zoo.flags import PROG
+from genjax_zoo.naming import names_of as names_of
 from genjax_zoo.pages.cards import card_of, flags_of, title_of
 from genjax_zoo.pages.scoreboard import boards_of, protocol_of, scores_of
 from genjax_zoo.report import embed
 from genjax_zoo.report.page import Page, Panel, Picture, Run, Sound
-from genjax_zoo.run import CONFIG, name_of, read_config
+from genjax_zoo.run import CONFIG, read_config
 
 MOST = 2_850_000  # bytes of a page's runs; its own style and script are small
 MOST_FRAMES = 12  # of a slider
@@ -77,13 +80,6 @@ def gather(
     return Page(title, made, runs, boards, board_notes, watched)
 
 
-def names_of(folders: Sequence[Path]) -> list[str]:
-    """The runs' names, with the parent folder's where two are alike."""
-    names = [name_of(folder) for folder in folders]
-    whole = [f"{folder.resolve().parent.name}/{folder.resolve().name}" for folder in folders]
-    return [two if names.count(one) > 1 else one for one, two in zip(names, whole)]
-
-
 def is_empty(folder: Path) -> bool:
     """Whether a run has neither numbers nor pictures yet."""
     panels, _ = report.read_curves(folder / "metrics.jsonl")
@@ -119,9 +115,9 @@ def _read_scores(folders: Sequence[Path]) -> tuple[dict[Path, dict], dict[Path, 
                 read(found)  # all that the page will ask of it
             scores[folder] = found
         except FileNotFoundError:
-            lacking[folder] = [f"No scores yet: run 'genjax-zoo compare {folder.name}'."]
+            lacking[folder] = [f"No scores yet: run '{PROG} compare {shlex.quote(str(folder))}'."]
         except (ValueError, KeyError, TypeError, AttributeError):
-            lacking[folder] = [f"{SCORES} cannot be read: run 'genjax-zoo compare {folder.name}' again."]
+            lacking[folder] = [f"{SCORES} cannot be read: run '{PROG} compare {shlex.quote(str(folder))}' again."]
     return scores, lacking
 
 
