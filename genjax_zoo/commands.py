@@ -15,8 +15,6 @@ from genjax_zoo.flags import RunFlags, parse_experiment, parse_sweep
 
 def train(file: Path, argv: list[str]) -> None:
     """Trains an experiment, or goes on with its run."""
-    from rich.console import Console
-
     from genjax_zoo import run as runs
     from genjax_zoo.train import log
 
@@ -26,26 +24,18 @@ def train(file: Path, argv: list[str]) -> None:
     folder = run.workdir or Path("runs") / file.stem
     runs.check(experiment)
     runs.check_run(folder, file, everything, fresh=run.fresh, accept_changes=run.accept_changes)
-    console = Console()
 
     def sinks(start: int) -> list[log.Sink]:
         runs.write_run(folder, file, everything, command=["train", str(file), *argv])  # now that the run is restored
         if start:
-            console.print(f"Going on with {folder} at step {start:,}.", highlight=False)
+            print(f"Going on with {folder} at step {start:,}.", flush=True)
         extra: list[log.Sink] = [log.TensorBoard(folder / "tensorboard")] if run.tensorboard else []
         extra += [log.WeightsAndBiases(folder, config=everything)] if run.wandb else []
-        return [*extra, log.Progress(console, start=start, steps=experiment.steps)]
+        return extra
 
-    result = runs.fit(
-        experiment,
-        workdir=folder,
-        backend=run.backend,
-        precision=run.precision,
-        sinks=sinks,
-        checkpoint=run.checkpoint,
-        init_from=run.init_from,
-        keep_optimizer=run.keep_optimizer,
-    )
+    settings: dict[str, Any] = {"workdir": folder, "backend": run.backend, "precision": run.precision}
+    settings |= {"checkpoint": run.checkpoint, "init_from": run.init_from, "keep_optimizer": run.keep_optimizer}
+    result = runs.fit(experiment, **settings, sinks=sinks, progress=True)
     _print_summary(folder, experiment, result)
 
 

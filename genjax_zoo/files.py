@@ -1,8 +1,11 @@
-"""Files that are written whole or not at all, and named where they cannot be read."""
+"""Files that are written whole or not at all, named where they cannot be read, and logs, read as far as they can be."""
 
 import contextlib
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 
 @contextlib.contextmanager
@@ -39,3 +42,19 @@ def named(path: Path, what: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise ValueError(f"{path} {what} ({' '.join(str(error).split()).rstrip('.')}).") from None
+
+
+def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """The rows of a metrics.jsonl that have a step, in the order of the file, and how many others it has.
+
+    Numbers that are not finite, which are null there, are NaN. A last line that is still being written, or that a kill
+    cut short, is none of the others; a file that is not there has no rows.
+    """
+    lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+    rows = []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # of bytes that are no text, too
+            row = json.loads(line)
+            if isinstance(row, dict) and type(row.get("step")) is int:
+                rows.append({name: math.nan if value is None else value for name, value in row.items()})
+    return rows, len(lines) - len(rows)

@@ -14,16 +14,20 @@ import inspect
 import itertools
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from rich.console import Console
 
 from genjax_zoo.border import check_data
 from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.files import read_log
 from genjax_zoo.folder import CONFIG as CONFIG
 from genjax_zoo.folder import check_run as check_run
 from genjax_zoo.folder import only_trainer as only_trainer
@@ -37,7 +41,7 @@ from genjax_zoo.report import Pictures
 from genjax_zoo.train.begin import begun_from
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
 from genjax_zoo.train.evaluating import try_evaluations
-from genjax_zoo.train.log import JsonLines, Sink, evaluated
+from genjax_zoo.train.log import History, JsonLines, Progress, Sink, closed, evaluated, is_watched
 from genjax_zoo.train.loop import Speed, run_steps
 from genjax_zoo.train.parallel import Backend, check_divides, data_mesh, replicate
 from genjax_zoo.train.step import create_state
@@ -46,7 +50,7 @@ Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Result:
     """What `fit` returns."""
 
@@ -55,6 +59,16 @@ class Result:
     speed: Speed
     workdir: Path | None
     best_step: int | None = None  # of the checkpoint kept for the smallest `experiment.best`
+    history: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)  # as in metrics.jsonl; NaN: not taken
+
+    def __repr__(self) -> str:
+        """A few lines, and no arrays."""
+        where = f" in {self.workdir}" if self.workdir else ""
+        speed = f", {self.speed.rate:,.1f} steps/s" if self.speed.steps else ""
+        numbers = ", ".join(f"{name} {value:.4f}" for name, value in self.results.items())
+        logged = f"history of {len(self.history.get('step', ()))} steps: {', '.join(self.history)}"
+        lines = (f"step {int(self.state.step):,}{where}{speed}", *(textwrap.shorten(x, 110) for x in (numbers, logged)))
+        return "Result(\n" + "".join(f"  {line}\n" for line in lines if line) + ")"
 
 
 def fit(
@@ -68,6 +82,7 @@ def fit(
     checkpoint: str = "latest",
     init_from: str | Path | None = None,
     keep_optimizer: bool = False,
+    progress: bool | None = None,
 ) -> Result:
     """Trains an experiment, resuming where `workdir` holds a checkpoint.
 
@@ -77,10 +92,11 @@ def fit(
         backend: how to shard a step: "shard_map", "pmap" or "jit".
         precision: "bf16" computes networks in bfloat16, with float32 parameters.
         devices: all of JAX's by default.
-        sinks: from the first step to more receivers of metrics, such as a progress bar.
+        sinks: from the first step to more receivers of metrics.
         checkpoint: of `workdir`, to go on from: "latest", "best", or a step; later ones are dropped.
         init_from: another run whose networks a new run begins with, "RUN" or "RUN@STEP".
         keep_optimizer: takes that run's optimizers' state as well.
+        progress: whether to show losses and speeds on standard output; None shows them in a terminal and a notebook.
 
     Raises:
         ValueError: data of another shape than the model's spec, a batch that the devices do not divide, players that
@@ -94,9 +110,18 @@ def fit(
     if init_from is not None:
         state = _begun(state, init_from, keep_optimizer)
     state = replicate(mesh, state)
+
+    def shown(start: int) -> list[Sink]:
+        told = is_watched() if progress is None else progress
+        return [*sinks(start), *([Progress(Console(), start=start, steps=experiment.steps)] if told else [])]
+
     if workdir is None:
         try_evaluations(experiment, state)
-        return Result(*run_steps(experiment, state, mesh=mesh, backend=backend, sinks=sinks(0)), None)
+        history = History()
+        everywhere = [*shown(0), history]
+        with closed(everywhere):
+            trained = run_steps(experiment, state, mesh=mesh, backend=backend, sinks=everywhere)
+        return Result(*trained, None, history=history.arrays())
     folder = Path(workdir)
     log = folder / "metrics.jsonl"
     with only_trainer(folder), Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
@@ -109,10 +134,11 @@ def fit(
         if start < experiment.steps:
             try_evaluations(experiment, state)
         checkpoints.drop_after(start)
-        everywhere: list[Sink] = []
+        history = History(row for row in read_log(log)[0] if row["step"] <= start)
+        everywhere: list[Sink] = [history]
         if jax.process_index() == 0:
-            everywhere = [*sinks(start), JsonLines(log, start=start), Pictures(folder)]
-        try:
+            everywhere += [*shown(start), JsonLines(log, start=start), Pictures(folder)]
+        with closed(everywhere):
             for sentence, sink in itertools.product(told, everywhere):
                 sink.warn(start, sentence)
             state, results, speed = run_steps(
@@ -126,10 +152,7 @@ def fit(
             )
             checkpoints.wait()
             best = checkpoints.best_step()
-        finally:
-            for sink in everywhere:
-                sink.close()
-    return Result(state, results, speed, folder, best)
+    return Result(state, results, speed, folder, best, history.arrays())
 
 
 def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> TrainState:

@@ -29,7 +29,7 @@ ALLOWED = {
     "conformance": {"core", "train", "sampling"},
     "naming": set(),
     "folder": {"files", "naming"},
-    "run": {"border", "folder", "naming", "core", "linen", "train", "report"},
+    "run": {"border", "files", "folder", "naming", "core", "linen", "train", "report"},
     "explore": {"core", "latent", "report"},
     "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},
     "members": {"files", "core", "run", "train"},

@@ -8,6 +8,7 @@ import json
 import math
 import shutil
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,9 @@ class Damaged(ValueError):
     def __init__(self, step: int, what: str, way: str):
         super().__init__(f"{what}; {way}.")
         self.step, self.what = step, what
+
+
+_one_at_a_time = threading.Lock()  # Orbax numbers a process's saves: two that begin at once take each other's number
 
 
 class Checkpoints:
@@ -83,7 +87,8 @@ class Checkpoints:
         self.wait()
         written = sealed(record(state, found))
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy), record=ocp.args.JsonSave(written))
-        saved = self._manager.save(step, args=args, force=True)
+        with _one_at_a_time:
+            saved = self._manager.save(step, args=args, force=True)
         assert saved, f"Orbax did not save step {step}"
         if metrics:
             self.rank(step, metrics)

@@ -1,17 +1,20 @@
 """Where a run's numbers go: sinks, all with the same three methods."""
 
+import contextlib
 import importlib
 import json
 import math
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import rich.progress
 from rich.console import Console
 from rich.table import Column
 
-from genjax_zoo.files import whole
+from genjax_zoo.files import read_log, whole
 
 Numbers = Mapping[str, float]
 
@@ -36,6 +39,16 @@ class Sink(Protocol):
         ...
 
 
+@contextlib.contextmanager
+def closed(sinks: Sequence[Sink]) -> Iterator[None]:
+    """Closes the sinks at the end, however it comes."""
+    try:
+        yield
+    finally:
+        for sink in sinks:
+            sink.close()
+
+
 class JsonLines:
     """metrics.jsonl: one line per log and per evaluation; null is a number that is not finite, as JSON has none."""
 
@@ -46,7 +59,7 @@ class JsonLines:
             path: the file.
             start: a run that resumes here drops what an earlier process logged past this step.
         """
-        kept, bad = read_rows(path)
+        kept, bad = read_log(path)
         if path.exists():
             with whole(path) as unfinished:
                 unfinished.write_text("".join(_line(row) for row in kept if row["step"] <= start))
@@ -77,31 +90,51 @@ def _line(row: Mapping[str, Any]) -> str:
     return json.dumps(finite, allow_nan=False) + "\n"
 
 
-def read_rows(path: Path) -> tuple[list[dict[str, Any]], int]:
-    """The rows of a metrics.jsonl, each with its "step", and how many others there are but for a last, unfinished line.
-
-    Numbers that are not finite are NaN. A file that is not there has none.
-    """
-    rows, bad = [], 0
-    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
-    for line in filter(None, lines):
-        try:
-            row = json.loads(line)
-        except ValueError:  # of a text that is no JSON, or no UTF-8
-            row = None
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append({name: math.nan if value is None else value for name, value in row.items()})
-        elif line is not lines[-1]:  # which a kill cut short
-            bad += 1
-    return rows, bad
-
-
 def evaluated(path: Path, step: int) -> Numbers | None:
     """What a run's evaluation of one step gave, by its metrics.jsonl."""
-    rows = [row for row in read_rows(path)[0] if row["step"] == step]
+    rows = [row for row in read_log(path)[0] if row["step"] == step]
     rows = [row for row in rows if len(row) == 1 or any(name.startswith("eval/") for name in row)]  # or pictures alone
     found = {n.removeprefix("eval/"): float(row[n]) for row in rows for n in row if n != "step"}
     return found if rows else None
+
+
+class History:
+    """All numbers in memory."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()):
+        """Begins with rows of an earlier metrics.jsonl."""
+        self._rows: dict[int, dict[str, float]] = {}
+        for row in rows:
+            self._add(row["step"], row)
+
+    def log(self, step: int, metrics: Numbers) -> None:
+        self._add(step, metrics)
+
+    def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
+        self._add(step, {f"eval/{name}": value for name, value in numbers.items()})
+
+    def warn(self, step: int, sentence: str) -> None:
+        """A sentence is no number."""
+
+    def close(self) -> None:
+        """Stays readable."""
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Its "step", int64 [n], increasing; and every number by name, float64 [n], NaN where a step has none."""
+        steps = sorted(self._rows)
+        names = dict.fromkeys(name for step in steps for name in self._rows[step])
+        columns = {name: np.array([self._rows[step].get(name, math.nan) for step in steps]) for name in names}
+        return {"step": np.array(steps, np.int64), **columns}
+
+    def _add(self, step: int, numbers: Mapping[str, Any]) -> None:
+        found = {n: float(v) for n, v in numbers.items() if n != "step" and isinstance(v, int | float)}
+        if found:
+            self._rows.setdefault(step, {}).update(found)
+
+
+def is_watched() -> bool:
+    """Whether standard output is a terminal or a notebook."""
+    return Console().is_terminal or "ipykernel" in sys.modules
 
 
 class Progress:
@@ -122,6 +155,8 @@ class Progress:
         )
         self._task = self._bar.add_task("", total=steps, completed=start, numbers="compiling")
         self._bar.start()
+        if start < steps and not console.is_terminal:
+            console.print("Compiling the first step ...", highlight=False)
 
     def log(self, step: int, metrics: Numbers) -> None:
         losses = [f"{name.removesuffix('/loss')} {v:.4g}" for name, v in metrics.items() if name.endswith("/loss")]
