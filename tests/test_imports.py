@@ -1,6 +1,7 @@
 """Who may import whom: the code against the design's table."""
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,17 @@ def test_heavy_libraries_are_imported_lazily():
         )
         heavy = {name.split(".")[0] for name in imports(top)} & HEAVY
         assert heavy <= ({"tyro"} if path.name in ("cli.py", "flags.py", "showing.py") else set()), path
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_can_be_imported_by_its_name(path):
+    """Also those of a family that a factory is named like, and with "as"."""
+    name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+    found = {}
+    exec(f"import {name}\nimport {name} as it\nsame = {name}", found)
+    assert found["it"] is found["same"]
+    if name.startswith("genjax_zoo.models.") and name.count(".") == 3:
+        assert found["it"] is sys.modules[name]
 
 
 def test_units_are_the_table():

@@ -1,5 +1,7 @@
 """The models, by name. A factory takes the shape of an image [H, W, C] and the paper's settings as keywords."""
 
+import sys
+import types
 from collections.abc import Callable, Mapping
 
 from genjax_zoo.core import Model
@@ -67,3 +69,7 @@ MODELS: Mapping[str, Callable[..., Model]] = {
     "r3gan": r3gan,
     "vae_gan": vae_gan,
 }
+
+for _family in (vae, gan):  # named like the packages that they are in: `import genjax_zoo.models.vae.cvae` asks them
+    _package = vars(sys.modules[f"{__name__}.{_family.__name__}"])
+    vars(_family).update({name: one for name, one in _package.items() if isinstance(one, types.ModuleType)})
