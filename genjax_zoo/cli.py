@@ -7,7 +7,6 @@ import difflib
 import functools
 import inspect
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,10 +14,9 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from genjax_zoo.commands import OF_EXPERIMENTS, unit
+from genjax_zoo.errors import is_sentence
 from genjax_zoo.flags import PROG, parsed, stop, use_compilation_cache
 from genjax_zoo.showing import compare, report, watch
-
-PACKAGE = str(Path(__file__).parent)
 
 
 def main(experiment: Callable[..., Any], argv: Sequence[str] | None = None) -> None:
@@ -37,7 +35,7 @@ def console(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as stopped:
         stop(f"{str(stopped).capitalize() or 'Stopped'}; run the same command to go on.", 130)
     except (ValueError, OSError, ImportError) as error:
-        if "--debug" in argv or not (_is_ours(error) or isinstance(error, OSError)):
+        if "--debug" in argv or not is_sentence(error):
             raise
         stop(str(error))
 
@@ -258,12 +256,6 @@ def _nearest(name: str, known: Mapping[str, Any], show: Callable[[Any], str] | N
     if near:
         return f"did you mean '{show(known[near[0]]) if show else near[0]}'?"
     return f"there are {', '.join(known)}." if known else "name a Python file with a function 'experiment'."
-
-
-def _is_ours(error: BaseException) -> bool:
-    """Whether this package or the user's experiment raised the error, and not a library below it."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return bool(frames) and (frames[-1].filename.startswith(PACKAGE) or "experiment" in frames[-1].name)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,9 @@ Frozen dataclasses hold behaviour, NamedTuples hold arrays; the two never mix.
 """
 
 import dataclasses
+import functools
 import math
+import numbers
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeVar, dataclass_transform
 
@@ -27,6 +29,7 @@ NO_CONDITION: Batch = {}
 
 _MISSING: Any = None
 _Class = TypeVar("_Class", bound=type)
+_Factory = TypeVar("_Factory", bound=Callable[..., "Model"])
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
@@ -218,6 +221,32 @@ def require(model: Model, *fields: str) -> tuple[Any, ...]:
             has = [f for f in optional if getattr(model, f) is not None]
             raise ValueError(f"This model has no '{name}'; it has {', '.join(has) or 'only init and apply'}.")
     return tuple(getattr(model, name) for name in fields)
+
+
+def sized(factory: _Factory) -> _Factory:
+    """A factory of models that takes no size below 1 (0 classes are none), alone or in tuples.
+
+    Raises:
+        ValueError: when called, with the size's name.
+    """
+
+    @functools.wraps(factory)
+    def checked(**settings: Any) -> Model:
+        for name, value in settings.items():
+            least = 0 if name == "classes" else 1
+            if wrong := [size for size in _sizes(value) if size < least]:
+                raise ValueError(f"{name} must be at least {least}, not {wrong[0]}.")
+        return factory(**settings)
+
+    return checked  # type: ignore[return-value]
+
+
+def _sizes(value: Any) -> Iterator[int]:
+    if isinstance(value, list | tuple):
+        for one in value:
+            yield from _sizes(one)
+    elif isinstance(value, numbers.Integral) and not isinstance(value, bool):
+        yield int(value)
 
 
 def likelihood_terms(model: Model) -> tuple[str, TermFn]:

@@ -12,6 +12,7 @@ import importlib.metadata
 import importlib.util
 import inspect
 import itertools
+import math
 import os
 import sys
 import textwrap
@@ -27,6 +28,7 @@ from rich.console import Console
 
 from genjax_zoo.border import check_data
 from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.errors import told
 from genjax_zoo.files import read_log
 from genjax_zoo.folder import CONFIG as CONFIG
 from genjax_zoo.folder import check_run as check_run
@@ -46,6 +48,8 @@ from genjax_zoo.train.loop import Speed, run_steps
 from genjax_zoo.train.parallel import Backend, check_divides, data_mesh, replicate
 from genjax_zoo.train.step import create_state
 
+OF_LOOP = ("steps", "steps_per_call", "log_every", "save_every", "eval_every")
+AT_LEAST_ONE = (*OF_LOOP, "batch_size")
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
 
@@ -205,12 +209,46 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
 
 
 def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
-    """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field."""
-    known = parameters(make)
-    experiment = make(**{name: _declared(flags[name], known[name].default) for name in flags if name in known})
+    """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field.
+
+    Raises:
+        ValueError: a flag that is senseless, whatever the function raises, or it returns no Experiment.
+    """
+    known, file = parameters(make), _file_of(make)
+    _check_flags(flags, known)
+    given = {name: _declared(flags[name], known[name].default) for name in flags if name in known}
+    changed = " ".join(f"{_flag(n)} {v}" for n, v in given.items() if v != known[n].default)
+    with told(f"{file.name}{changed and ' with '}{changed} cannot be built", file):
+        experiment: Any = make(**given)
+    if not isinstance(experiment, Experiment):
+        kind = type(experiment).__name__
+        raise ValueError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
     fields = {f.name for f in dataclasses.fields(experiment)}
     rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
     return dataclasses.replace(experiment, **rest)
+
+
+def _file_of(make: Make) -> Path:
+    code = getattr(inspect.unwrap(make), "__code__", None)
+    return Path(code.co_filename if code else "experiment")
+
+
+def _check_flags(flags: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> None:
+    for name, value in flags.items():
+        default = known[name].default if name in known else None
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and not math.isfinite(number) and number != default:
+                raise ValueError(f"{_flag(name)} takes a finite number, not {number}.")
+            if name in AT_LEAST_ONE and isinstance(number, int) and number < 1:
+                raise ValueError(f"{_flag(name)} must be at least 1, not {number}.")
+            if name.endswith("learning_rate") and isinstance(number, float) and number <= 0:
+                raise ValueError(f"{_flag(name)} must be above 0, not {number}.")
+            if name == "seed" and isinstance(number, int) and not 0 <= number < 2**32:
+                raise ValueError(f"--seed must be in 0 ... {2**32 - 1}, not {number}.")
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _declared(value: Any, default: Any) -> Any:
@@ -238,7 +276,8 @@ def load_experiment(path: Path) -> Make:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
+    with told(f"{path} cannot be run", path):
+        spec.loader.exec_module(module)
     if not callable(getattr(module, "experiment", None)):
         raise ValueError(f"{path} has no function 'experiment'; write one that returns an Experiment.")
     return module.experiment
@@ -250,9 +289,7 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
     Raises:
         ValueError: they do not; or the data have NaN, infinity, or values that the model is not of.
     """
-    for name in ("steps", "steps_per_call", "log_every", "save_every", "eval_every"):
-        if getattr(experiment, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, not {getattr(experiment, name)}.")
+    _check_flags({name: getattr(experiment, name) for name in (*OF_LOOP, "seed")}, {})
     check_divides(mesh or data_mesh(), experiment.data.batch_size)
     wanted, given = experiment.model.spec, experiment.data.spec
     for name, one in wanted.items():
@@ -267,7 +304,8 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
             raise ValueError(
                 f"The model expects '{name}' as integers, but the data has {given[name].dtype}; give it as int32."
             )
-    jax.eval_shape(lambda: create_state_of(experiment))
+    with told("The model, its players and a batch of its data do not fit"):
+        jax.eval_shape(lambda: create_state_of(experiment))
     check_data(experiment.model, experiment.data)
 
 

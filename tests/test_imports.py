@@ -11,6 +11,7 @@ import genjax_zoo
 ROOT = Path(genjax_zoo.__file__).parent
 ALLOWED = {
     "core": set(),
+    "errors": set(),
     "files": set(),
     "math": set(),
     "data": {"files", "math"},
@@ -30,7 +31,7 @@ ALLOWED = {
     "conformance": {"core", "train", "sampling"},
     "naming": set(),
     "folder": {"files", "naming"},
-    "run": {"border", "files", "folder", "naming", "core", "linen", "train", "report"},
+    "run": {"border", "errors", "files", "folder", "naming", "core", "linen", "train", "report"},
     "explore": {"core", "latent", "report"},
     "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},
     "members": {"files", "core", "run", "train"},
@@ -54,7 +55,7 @@ ALLOWED = {
     "showing": {"files", "compare", "flags", "naming", "pages", "report", "run"},
     "commands": {"explain", "flags", "run", "sweep", "train"},
     "cli": {
-        *("commands", "core", "data", "drawing", "explore", "flags"),
+        *("commands", "core", "data", "drawing", "errors", "explore", "flags"),
         *("latent", "models", "report", "run", "showing", "train"),
     },
 }

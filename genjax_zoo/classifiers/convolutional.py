@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, TermFn, Terms, Variables
+from genjax_zoo.core import Array, Batch, Key, Model, TermFn, Terms, Variables, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import mu_law_inverse, spectrogram
 from genjax_zoo.nn import Conv, batch_norm
@@ -57,6 +57,7 @@ class Classifier(nn.Module):
         return self.classifier(self.view(x))[0]
 
 
+@sized
 def image_classifier(
     *,
     shape: tuple[int, int, int] = (28, 28, 1),
@@ -81,6 +82,7 @@ def image_classifier(
     return from_linen(module, spec, classes={"label": classes}, bounded=True)
 
 
+@sized
 def sound_classifier(
     *,
     length: int = 4_096,

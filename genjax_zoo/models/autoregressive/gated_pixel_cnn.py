@@ -4,11 +4,12 @@ A class is a bias of every gate. Channels of a pixel are conditioned on one anot
 groups of features.
 """
 
-from genjax_zoo.core import Model
+from genjax_zoo.core import Model, sized
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 from genjax_zoo.nn import GatedPixelCNN
 
 
+@sized
 def gated_pixel_cnn(
     *, shape: Shape, levels: int = 2, features: int = 64, layers: int = 8, size: int = 7, classes: int = 0
 ) -> Model:

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Key, Model
+from genjax_zoo.core import Array, Key, Model, sized
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 
 QUERIES = 128  # attended from at once: a block of queries never meets the keys after it, which halves the work
@@ -162,6 +162,7 @@ class ImageGPT(nn.Module):
         return self.head(self.norm(h))
 
 
+@sized
 def image_gpt(
     *,
     shape: Shape,

@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, gaussian_mixture
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
@@ -83,6 +83,7 @@ class LevelsMADE(nn.Module):
         return levels / (self.levels - 1)
 
 
+@sized
 def made(
     *,
     shape: Shape,

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 
 
@@ -86,6 +86,7 @@ class NADE(nn.Module):
         return bias + self.of_condition(cond) if self.conditional else bias
 
 
+@sized
 def nade(*, shape: Shape, hidden: int = 500, classes: int = 0) -> Model:
     """NADE over bits in raster order.
 

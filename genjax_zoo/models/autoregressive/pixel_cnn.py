@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 from genjax_zoo.nn.pixels import MaskedConv, MaskedState, PixelNetwork, written
 
@@ -68,6 +68,7 @@ class MaskedBlock(nn.Module):
         return x + self.up(nn.relu(hidden))
 
 
+@sized
 def pixel_cnn(
     *,
     shape: Shape,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, sized
 from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
 from genjax_zoo.models.autoregressive.autoregressive import Autoregressive, Shape, autoregressive
 from genjax_zoo.nn import Conv, Streams
@@ -127,6 +127,7 @@ class PixelCNNPP(Autoregressive):
         return self.network.parameters(*self._inputs(batch), key if train else None)
 
 
+@sized
 def pixel_cnn_pp(
     *,
     shape: Shape,

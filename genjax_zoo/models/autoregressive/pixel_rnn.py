@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.math import skew, unskew
 from genjax_zoo.math.convolve import convolve
 from genjax_zoo.models.autoregressive.autoregressive import Shape
@@ -199,6 +199,7 @@ class DiagonalBiLSTM(nn.Module):
         return bias if cond is None else bias + jnp.stack(jnp.split(self.given(cond), 2, axis=-1))
 
 
+@sized
 def row_lstm(
     *,
     shape: Shape,
@@ -238,6 +239,7 @@ def row_lstm(
     )
 
 
+@sized
 def diagonal_bilstm(
     *,
     shape: Shape,

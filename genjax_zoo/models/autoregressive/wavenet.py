@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import promote_dtype
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.math.convolve import convolve_causal
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn.causal import gated
@@ -112,6 +112,7 @@ class WaveNetwork(nn.Module):
         return self.logits(nn.relu(self.hidden(nn.relu(self.skips(seen)))))
 
 
+@sized
 def wavenet(
     *,
     length: int = 4_096,

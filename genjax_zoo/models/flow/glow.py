@@ -7,7 +7,7 @@ leave, with a Gaussian prior that a convolution reads off the other half.
 import flax.linen as nn
 import jax
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.math import affine
 from genjax_zoo.models.flow.flow import flow
 from genjax_zoo.models.flow.real_nvp import scale_shapes
@@ -30,6 +30,7 @@ class Convolutions(nn.Module):
         return Conv(self.features, init=nn.initializers.zeros, name="out")(x)
 
 
+@sized
 def glow(
     *, shape: Shape, levels: int = 3, steps: int = 32, width: int = 512, classes: int = 0, unroll: int = 1
 ) -> Model:

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.math import affine
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.models.flow.maf import masked_layer
 from genjax_zoo.nn import Inverse, Stack
 
 
+@sized
 def iaf(
     *,
     shape: Shape,

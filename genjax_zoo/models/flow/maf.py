@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.math import Elementwise, affine
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.nn import BatchNorm, Bijection, Chain, MaskedAutoregressive, MaskedMLP, Reverse, Stack
 
 
+@sized
 def maf(
     *,
     shape: Shape,

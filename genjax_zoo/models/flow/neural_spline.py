@@ -9,13 +9,14 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.math import rational_quadratic
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.models.flow.real_nvp import check_dimensions, conditioner
 from genjax_zoo.nn import ActNorm, Chain, Coupling, InvertibleConv, MaskedAutoregressive, MaskedMLP, Stack
 
 
+@sized
 def spline_coupling(
     *,
     shape: Shape,
@@ -48,6 +49,7 @@ def spline_coupling(
     return flow(shape, flattened(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes)
 
 
+@sized
 def spline_autoregressive(
     *,
     shape: Shape,

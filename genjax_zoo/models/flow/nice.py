@@ -5,13 +5,14 @@ Additive couplings, which keep volumes, then one scale per dimension; a logistic
 
 import math
 
-from genjax_zoo.core import Model
+from genjax_zoo.core import Model, sized
 from genjax_zoo.math import Prior, additive, logistic
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.models.flow.real_nvp import check_dimensions, conditioner
 from genjax_zoo.nn import Coupling, EvenOdd, Scale, Stack
 
 
+@sized
 def nice(
     *,
     shape: Shape,

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.math import Elementwise, affine
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.nn import (
@@ -29,6 +29,7 @@ from genjax_zoo.nn import (
 from genjax_zoo.nn.multiscale import Shape as ImageShape
 
 
+@sized
 def real_nvp(
     *,
     shape: Shape,
@@ -60,6 +61,7 @@ def real_nvp(
     return flow(shape, flattened(shape, EvenOdd(), Stack(layer, layers, unroll)), classes=classes)
 
 
+@sized
 def multiscale_real_nvp(
     *,
     shape: ImageShape,

@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.models.gan.gan import GAN, Prior
 from genjax_zoo.nn import ImageDecoder, ImageEncoder, Norm, batch_norm, no_norm
@@ -38,6 +38,7 @@ class Discriminator(nn.Module):
         return encoder(2 * x - 1, train)
 
 
+@sized
 def dcgan(
     *,
     shape: tuple[int, int, int],

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model
+from genjax_zoo.core import Array, Batch, Key, Model, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.nn import MaxoutMLP, Normalised
 
@@ -102,6 +102,7 @@ class Discriminator(nn.Module):
         return MaxoutMLP(self.hidden, 1, self.pieces, self.kernel_init, name="maxout")(x)
 
 
+@sized
 def gan(
     *,
     shape: tuple[int, ...],

@@ -4,13 +4,14 @@ SNGAN's networks, given a label: the generator by batch norm with the label's ow
 one more term of its score, the inner product of its features and the label's embedding.
 """
 
-from genjax_zoo.core import Model
+from genjax_zoo.core import Model, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.models.gan.gan import GAN
 from genjax_zoo.models.gan.sngan import Discriminator, Generator
 from genjax_zoo.nn import halvings
 
 
+@sized
 def projection_gan(
     *, shape: tuple[int, int, int], classes: int = 10, latent: int = 128, features: int = 128, pack: int = 1
 ) -> Model:

@@ -7,7 +7,7 @@ learned basis of 4x4 images where z comes in and the score goes out. They play `
 import flax.linen as nn
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.models.gan.gan import GAN
 from genjax_zoo.nn import MLP, BottleneckBlock, leaky_init, leaky_relu, linear_resize
@@ -93,6 +93,7 @@ class PointDiscriminator(nn.Module):
         return MLP(self.hidden, 1, leaky_relu, kernel_init=leaky_init(1.0), name="mlp")(x)
 
 
+@sized
 def r3gan(
     *,
     shape: tuple[int, ...],

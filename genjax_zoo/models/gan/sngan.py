@@ -7,7 +7,7 @@ in the discriminator. Other sizes have as many doublings as lead to them from 4 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Model
+from genjax_zoo.core import Array, Model, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.models.gan.gan import GAN
 from genjax_zoo.nn import Conv, DownBlock, Normalised, UpBlock, halvings, spectral_norm
@@ -56,6 +56,7 @@ class Discriminator(nn.Module):
         return score
 
 
+@sized
 def sngan(*, shape: tuple[int, int, int], latent: int = 128, features: int = 128, pack: int = 1) -> Model:
     """SNGAN.
 

@@ -10,7 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Model
+from genjax_zoo.core import Array, Batch, Model, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, bernoulli, gaussian_of
 from genjax_zoo.models.vae.vae import VAE, Shape
@@ -42,6 +42,7 @@ class CVAE(VAE):
         return jax.nn.one_hot(cond["label"], self.classes)
 
 
+@sized
 def cvae(
     *,
     shape: Shape,

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Gaussian, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled, tilted
 from genjax_zoo.models.vae.vae import Shape
@@ -119,6 +119,7 @@ class IWAE(nn.Module):
         return z
 
 
+@sized
 def iwae(
     *,
     shape: Shape,

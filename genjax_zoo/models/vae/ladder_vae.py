@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Gaussian, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled
 from genjax_zoo.math.convolve import double, halve
@@ -179,6 +179,7 @@ class LadderVAE(nn.Module):
         return jnp.pad(x, ((0, 0), *self._margins(), (0, 0)))
 
 
+@sized
 def ladder_vae(
     *,
     shape: Shape,

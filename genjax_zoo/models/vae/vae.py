@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled, tilted
 from genjax_zoo.nn import MLP, ImageDecoder, ImageEncoder, batch_norm
@@ -96,6 +96,7 @@ class VAE(nn.Module):
         return self.likelihood.sample(k_x, self.output(z, cond, train))
 
 
+@sized
 def vae(
     *,
     shape: Shape,
@@ -118,6 +119,7 @@ def vae(
     return from_linen(VAE(shape, latent, likelihood, encoder, decoder), image_spec(shape))
 
 
+@sized
 def conv_vae(
     *, shape: Shape, latent: int = 32, widths: tuple[int, ...] = (64, 128), likelihood: Likelihood = bernoulli
 ) -> Model:

@@ -11,7 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model
+from genjax_zoo.core import Array, Batch, Key, Model, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import gaussian_kl
 from genjax_zoo.nn import ImageDecoder, ImageEncoder, Pyramid, batch_norm
@@ -69,6 +69,7 @@ class VAEGAN(nn.Module):
         return jax.random.normal(key, (n, self.latent))
 
 
+@sized
 def vae_gan(*, shape: tuple[int, int, int], latent: int = 128, widths: tuple[int, ...] = (64, 128, 256)) -> Model:
     """VAE-GAN.
 

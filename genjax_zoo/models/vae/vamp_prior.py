@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model
+from genjax_zoo.core import Array, Batch, Key, Model, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, bernoulli, gaussian_mixture_nll, gaussian_nll, gaussian_of
 from genjax_zoo.models.vae.vae import VAE, Shape
@@ -53,6 +53,7 @@ class VampPrior(VAE):
         return mean + jnp.exp(log_std) * jax.random.normal(k_noise, mean.shape, mean.dtype)
 
 
+@sized
 def vamp_prior(
     *,
     shape: Shape,

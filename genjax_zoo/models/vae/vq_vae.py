@@ -9,7 +9,7 @@ import flax.linen as nn
 import jax
 import optax
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, bernoulli, sum_per_example
 from genjax_zoo.math.convolve import double
@@ -105,6 +105,7 @@ class VQVAE(nn.Module):
         return self.likelihood.sample(k_x, self.decoder(self.sample_prior(k_codes, n, cond, train), train))
 
 
+@sized
 def vq_vae(
     *,
     shape: Shape,
