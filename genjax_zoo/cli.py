@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from genjax_zoo.checks import check_number, check_place
 from genjax_zoo.commands import OF_EXPERIMENTS, unit
-from genjax_zoo.errors import is_sentence
+from genjax_zoo.errors import in_words, is_sentence
 from genjax_zoo.flags import PROG, parsed, stop, use_compilation_cache
 from genjax_zoo.showing import compare, report, watch
 
@@ -37,7 +38,7 @@ def console(argv: Sequence[str] | None = None) -> None:
     except (ValueError, OSError, ImportError) as error:
         if "--debug" in argv or not is_sentence(error):
             raise
-        stop(str(error))
+        stop(in_words(error))
 
 
 def _dispatch(argv: list[str]) -> None:
@@ -124,9 +125,13 @@ def sample(
     path = out or run / f"samples-{seed}.png"
     if path.suffix not in (".png", ".npy"):
         raise ValueError(f"Cannot write '{path}': --out must end in .png or .npy.")
+    check_number("seed", seed)
     use_compilation_cache()
     from genjax_zoo import drawing
+    from genjax_zoo.run import read_config
 
+    read_config(run)
+    check_place(path.parent, "--out")
     settings: dict[str, Any] = {"seconds": seconds, "temperature": temperature, "top_k": top_k, "top_p": top_p}
     settings |= {"prefix": prefix, "keep": keep, "checkpoint": checkpoint}
     step, files = drawing.draw_run(run, path, n, seed=seed, cond=cond, **settings)
@@ -179,17 +184,21 @@ def latent(
         out: the folder of the pictures; RUN/latent by default.
         debug: show the traceback of an error.
     """
+    for name, value, least in (("n", n, 1), ("steps", steps, 2), ("examples", examples, 2)):
+        if value < least:
+            raise ValueError(f"--{name} must be at least {least}, not {value}.")
+    check_number("seed", seed)
+    check_number("span", span)
     use_compilation_cache()
     import jax
 
     from genjax_zoo import explore
     from genjax_zoo import latent as ways
-    from genjax_zoo.run import restore
+    from genjax_zoo.run import read_config, restore
     from genjax_zoo.train import eval_variables
 
-    for name, value, least in (("n", n, 1), ("steps", steps, 2), ("examples", examples, 2)):
-        if value < least:
-            raise ValueError(f"--{name} must be at least {least}, not {value}.")
+    read_config(run)
+    check_place(out or run / "latent", "--out")
     experiment, state = restore(run, checkpoint=checkpoint)
     pictures, notes = explore.explore(
         experiment.model,
@@ -233,7 +242,7 @@ def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.
 
 def _find_experiment(name: str) -> Path:
     path = Path(name)
-    if path.is_file():
+    if path.is_file() and path.suffix == ".py":
         return path
     candidates = {p.stem: p for p in _experiments()}
     if name in candidates:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genjax_zoo.checks import check_place
 from genjax_zoo.flags import RunFlags, parse_experiment, parse_sweep
 
 
@@ -22,6 +23,7 @@ def train(file: Path, argv: list[str]) -> None:
     everything = _everything(flags, run)
     experiment = runs.build(make, everything)
     folder = run.workdir or Path("runs") / file.stem
+    check_place(folder, "--workdir")
     runs.check(experiment)
     runs.check_run(folder, file, everything, fresh=run.fresh, accept_changes=run.accept_changes)
 
@@ -66,6 +68,7 @@ def sweep(file: Path, argv: list[str]) -> None:
     grid = {name: _numbers(name, texts, flags.get(name)) for name, texts in listed.items()}
     everything = _everything(flags, run)
     folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
+    check_place(folder, "--workdir")
     members = sweeps.plan(make, everything, grid, seeds, folder)
     runs.check(members[0].experiment)
 

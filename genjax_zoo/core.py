@@ -116,6 +116,8 @@ class Player:
     def __post_init__(self):
         if self.terms is None:
             raise ValueError("A player's terms are None: the model lacks what was asked of it; see its fields.")
+        if self.every < 1 or not 0 <= self.ema < 1:
+            raise ValueError(f"A player's every is at least 1 and its ema in [0, 1), not {self.every} and {self.ema}.")
 
 
 class TrainState(NamedTuple):

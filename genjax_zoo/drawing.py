@@ -16,7 +16,7 @@ from genjax_zoo import report, wrap
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Experiment, Model, Variables, require
 from genjax_zoo.evals.samples import draw
 from genjax_zoo.explore import conditions_of
-from genjax_zoo.files import named
+from genjax_zoo.files import whole
 from genjax_zoo.run import restore
 from genjax_zoo.sampling import Choose, cached, checked_prefix, completed, drawn, reporting, values_of
 from genjax_zoo.train import eval_variables
@@ -104,22 +104,32 @@ def beginning(experiment: Experiment, model: Model, n: int, file: Path | None, k
     """
     if file is not None and keep is not None:
         raise ValueError("Give --prefix or --keep, not both.")
+    if file is not None and not file.is_file():
+        raise FileNotFoundError(f"There is no {file}; --prefix takes a .npy file of x in raster order, or a .wav file.")
     if file is not None and file.suffix == ".wav":
         return jnp.asarray(report.read_sound(file)).reshape(1, -1)
     if file is not None:
-        if file.suffix != ".npy":
-            raise ValueError(f"Cannot read '{file}': --prefix takes a .npy file of x in raster order, or a .wav file.")
-        with named(file, "is no sound .npy file"):
-            given = np.load(file)
-        if given.dtype.kind not in "fiub" or not given.size:
-            raise ValueError(f"{file} holds {given.dtype} {given.shape}; a prefix is of numbers.")
-        return jnp.asarray(given).reshape(len(given) if given.ndim > 1 and len(given) == n else 1, -1)
+        return jnp.asarray(_numbers_of(file, n))
     if keep is None:
         return None
     if not 0 <= keep <= 1:
         raise ValueError(f"--keep is a share in [0, 1], not {keep:g}.")
     own = jnp.resize(experiment.data.at(0)["x"], (n, *experiment.model.spec["x"].shape)).reshape(n, -1)
     return own[:, : min(round(keep * own.shape[1]), math.prod(model.conditionals.grid))]
+
+
+def _numbers_of(file: Path, n: int) -> np.ndarray:
+    """A .npy file as the first numbers of n examples, [n or 1, m]."""
+    if file.suffix != ".npy":
+        raise ValueError(f"Cannot read '{file}': --prefix takes a .npy file of x in raster order, or a .wav file.")
+    try:
+        with file.open("rb") as opened:
+            given = np.lib.format.read_array(opened, allow_pickle=False)
+    except (ValueError, EOFError, TypeError) as error:  # NumPy's, of a file that is damaged
+        raise ValueError(f"{file} is no whole .npy file of numbers: {str(error).splitlines()[0]}.") from None
+    if given.dtype.kind not in "biuf" or given.ndim == 0:
+        raise ValueError(f"{file} holds {given.dtype} {given.shape}, and not numbers in raster order.")
+    return given.reshape(len(given) if given.ndim > 1 and len(given) == n else 1, -1)
 
 
 def lasting(model: Model, seconds: float) -> Model:
@@ -140,7 +150,8 @@ def lasting(model: Model, seconds: float) -> Model:
 def save(path: Path, x: Array) -> list[Path]:
     """Writes x [n, ...] as .npy or .png, and beside a .png of sounds each as STEM-<i>.wav; gives the paths."""
     if path.suffix == ".npy":
-        np.save(path, np.asarray(x))
+        with whole(path) as unfinished:
+            np.save(unfinished, np.asarray(x))
         return [path]
     report.save_samples(path, x)
     if not report.is_sound(x.shape[1:]):

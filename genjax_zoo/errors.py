@@ -15,6 +15,13 @@ def is_sentence(error: BaseException) -> bool:
     return isinstance(error, OSError) or ours and isinstance(error, ValueError | ImportError)
 
 
+def in_words(error: BaseException) -> str:
+    """What an error says, without a number of the operating system."""
+    if isinstance(error, OSError) and error.strerror and error.filename:
+        return f"Cannot use '{error.filename}': {error.strerror.lower()}."
+    return str(error)
+
+
 @contextlib.contextmanager
 def told(what: str, file: Path | None = None) -> Iterator[None]:
     """Whatever goes wrong in a `with` becomes a ValueError of one sentence: what this is, the file's line, the error.

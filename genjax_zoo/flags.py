@@ -72,8 +72,10 @@ class RunFlags:
 
 def parse_experiment(file: Path, argv: list[str]) -> tuple[Callable[..., Any], Mapping[str, Any], RunFlags]:
     """The function `experiment` of a file, its flags with their values, and those that every run has."""
-    if "--data-dir" in argv[:-1]:  # an experiment's defaults may depend on it
-        os.environ["GENJAX_ZOO_DATA"] = argv[argv.index("--data-dir") + 1]
+    for folder in _data_dirs(argv):  # an experiment's defaults may depend on it
+        if not Path(folder).is_dir():
+            raise FileNotFoundError(f"There is no folder {folder}; --data-dir names the folder of all data sets.")
+        os.environ["GENJAX_ZOO_DATA"] = folder
     from genjax_zoo.run import load_experiment
 
     make = load_experiment(file)
@@ -101,6 +103,12 @@ def parse_experiment(file: Path, argv: list[str]) -> tuple[Callable[..., Any], M
     flags, common = parsed(lambda: tyro.cli(command, prog=f"{PROG} train {file}", args=argv, description=about))
     shared = {f.name: flags[f.name] for f in dataclasses.fields(RunFlags) if f.name in flags}
     return make, flags, RunFlags(**{**dataclasses.asdict(common), **shared})
+
+
+def _data_dirs(argv: list[str]) -> list[str]:
+    """What --data-dir is given, in each form that the parser knows."""
+    words = [part for word in argv for part in (word.split("=", 1) if word.startswith("--") else [word])]
+    return [value for name, value in zip(words, words[1:]) if name.replace("_", "-") == "--data-dir"]
 
 
 def parse_sweep(argv: list[str]) -> tuple[list[str], list[int], dict[str, list[str]]]:
@@ -156,6 +164,7 @@ def _sentence(box: str) -> str:
     lines = [re.sub(r"\x1b\[[0-9;]*m", "", line).strip("│╭╮╰╯─ \n") for line in box.splitlines()]
     lines = [line for line in lines[1:] if line]
     text = " ".join(lines)
+    text = re.sub(r" ?-{5,}", "", text).replace("Error parsing -n/", "Error parsing ").strip()
     wrong = re.search(r"Error parsing (--[\w-]+):.*?'([^']*)'", text)
     kind = wrong and re.search(rf"{wrong[1]} (?:\{{None\}}\|)?([A-Z]+)", text)
     if wrong and kind:

@@ -144,7 +144,7 @@ def read_config(folder: Path) -> Mapping[str, Any]:
     """
     try:
         config = json.loads((folder / CONFIG).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         if members := members_of(folder):
             raise FileNotFoundError(f"{told(folder, members)}.") from None
         raise FileNotFoundError(

@@ -12,7 +12,6 @@ import importlib.metadata
 import importlib.util
 import inspect
 import itertools
-import math
 import os
 import sys
 import textwrap
@@ -27,6 +26,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 
 from genjax_zoo.border import check_data
+from genjax_zoo.checks import OF_LOOP, check_number
 from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.errors import told
 from genjax_zoo.files import read_log
@@ -48,8 +48,6 @@ from genjax_zoo.train.loop import Speed, run_steps
 from genjax_zoo.train.parallel import Backend, check_divides, data_mesh, replicate
 from genjax_zoo.train.step import create_state
 
-OF_LOOP = ("steps", "steps_per_call", "log_every", "save_every", "eval_every")
-AT_LEAST_ONE = (*OF_LOOP, "batch_size")
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
 
@@ -215,9 +213,11 @@ def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
         ValueError: a flag that is senseless, whatever the function raises, or it returns no Experiment.
     """
     known, file = parameters(make), _file_of(make)
-    _check_flags(flags, known)
+    for name, value in flags.items():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            check_number(name, number, known[name].default if name in known else None)
     given = {name: _declared(flags[name], known[name].default) for name in flags if name in known}
-    changed = " ".join(f"{_flag(n)} {v}" for n, v in given.items() if v != known[n].default)
+    changed = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in given.items() if v != known[n].default)
     with told(f"{file.name}{changed and ' with '}{changed} cannot be built", file):
         experiment: Any = make(**given)
     if not isinstance(experiment, Experiment):
@@ -231,24 +231,6 @@ def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
 def _file_of(make: Make) -> Path:
     code = getattr(inspect.unwrap(make), "__code__", None)
     return Path(code.co_filename if code else "experiment")
-
-
-def _check_flags(flags: Mapping[str, Any], known: Mapping[str, inspect.Parameter]) -> None:
-    for name, value in flags.items():
-        default = known[name].default if name in known else None
-        for number in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(number, float) and not math.isfinite(number) and number != default:
-                raise ValueError(f"{_flag(name)} takes a finite number, not {number}.")
-            if name in AT_LEAST_ONE and isinstance(number, int) and number < 1:
-                raise ValueError(f"{_flag(name)} must be at least 1, not {number}.")
-            if name.endswith("learning_rate") and isinstance(number, float) and number <= 0:
-                raise ValueError(f"{_flag(name)} must be above 0, not {number}.")
-            if name == "seed" and isinstance(number, int) and not 0 <= number < 2**32:
-                raise ValueError(f"--seed must be in 0 ... {2**32 - 1}, not {number}.")
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _declared(value: Any, default: Any) -> Any:
@@ -289,9 +271,11 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
     Raises:
         ValueError: they do not; or the data have NaN, infinity, or values that the model is not of.
     """
-    _check_flags({name: getattr(experiment, name) for name in (*OF_LOOP, "seed")}, {})
+    for name in (*OF_LOOP, "seed"):
+        check_number(name, getattr(experiment, name))
     check_divides(mesh or data_mesh(), experiment.data.batch_size)
-    wanted, given = experiment.model.spec, experiment.data.spec
+    with told("The data's transforms cannot be run"):
+        wanted, given = experiment.model.spec, experiment.data.spec
     for name, one in wanted.items():
         if name not in given:
             raise ValueError(f"The model needs '{name}', but the data has {sorted(given)}.")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import tyro
 
+from genjax_zoo.checks import check_number, check_place
 from genjax_zoo.files import whole
 from genjax_zoo.flags import use_compilation_cache
 
@@ -44,6 +45,11 @@ def compare(
         fresh: measure again.
         debug: show the traceback of an error.
     """
+    if out is not None and out.suffix != ".json":
+        raise ValueError(f"Cannot write '{out}': --out must end in .json.")
+    if mode_samples is not None and mode_samples < 1:
+        raise ValueError(f"--mode-samples must be at least 1, not {mode_samples}.")
+    check_number("seed", seed)
     use_compilation_cache()
     from genjax_zoo.compare.measures import Protocol
     from genjax_zoo.compare.table import compare_runs
@@ -73,6 +79,7 @@ def report(
     path = out or (folder / "report.html" if len(runs) == 1 else Path("report.html"))
     if path.suffix != ".html":
         raise ValueError(f"Cannot write '{path}': --out must end in .html.")
+    check_place(path.parent, "--out")
     use_compilation_cache()
     from genjax_zoo.naming import expanded
     from genjax_zoo.pages import gather as pages
@@ -119,7 +126,9 @@ def watch(run: Annotated[Path, tyro.conf.Positional], port: int = 0, debug: bool
         debug: show the traceback of an error.
     """
     from genjax_zoo.pages.watch import port_of, server_of
+    from genjax_zoo.run import read_config
 
+    read_config(run)
     with server_of(run, port) as server:
         print(f"Watching {run} at http://127.0.0.1:{port_of(server)}/ (Ctrl-C ends it)", flush=True)
         try:

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from genjax_zoo import classifiers
 from genjax_zoo.classifiers import inception
 from genjax_zoo.core import Array, behaviour
+from genjax_zoo.errors import told
 
 MOST = 1_024  # numbers of x that are features as they are; a covariance of more is too large
 GREY = ("mnist", "mnist-static", "mnist-dynamic", "mnist-deq")
@@ -63,11 +64,13 @@ def judge_of_file(path: Path, shape: tuple[int, ...]) -> Judge:
     if path.suffix != ".py" or spec is None or spec.loader is None:
         raise ValueError(f"The features file {path} must be Python (.py), with a function features(x) -> [B, F].")
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with told(f"The features file {path} cannot be run", path):
+        spec.loader.exec_module(module)
     function: Callable[[Array], Array] | None = getattr(module, "features", None)
     if not callable(function):
         raise ValueError(f"The features file {path} has no function 'features'; write one of x [B, ...] -> [B, F].")
-    given = jnp.shape(function(jnp.zeros((3, *shape))))
+    with told(f"The function 'features' of {path} cannot be run", path):
+        given = jnp.shape(function(jnp.zeros((3, *shape))))
     if len(given) != 2 or given[0] != 3:
         raise ValueError(
             f"The features file {path} gives the shape {given} for 3 examples of {shape}; it must give [3, F]."

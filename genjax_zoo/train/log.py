@@ -155,7 +155,9 @@ class Progress:
         )
         self._task = self._bar.add_task("", total=steps, completed=start, numbers="compiling")
         self._bar.start()
-        if start < steps and not console.is_terminal:
+        if start >= steps:
+            console.print(f"Nothing is left to train: step {start:,} is reached, of {steps:,}.", highlight=False)
+        elif not console.is_terminal:
             console.print("Compiling the first step ...", highlight=False)
 
     def log(self, step: int, metrics: Numbers) -> None:
