@@ -3,9 +3,7 @@
 A start checks first, and writes when the run is restored: a refused start leaves every byte as it was.
 """
 
-import ast
 import contextlib
-import difflib
 import importlib.metadata
 import json
 import platform
@@ -21,15 +19,15 @@ import jax
 
 from genjax_zoo.files import whole
 from genjax_zoo.naming import members_of, told
+from genjax_zoo.source import MODULES, SOURCE, difference, modules_beside
 
 CONFIG = "config.json"
-SOURCE = "experiment.py"
 LOCK = "train.lock"  # of the process that trains
 MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
 BEGINNING = {"init_from", "keep_optimizer"}  # flags that matter to a run's first start alone
 PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 MADE = (CONFIG, SOURCE, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png", "samples*")
-MADE_FOLDERS = ("checkpoints", "damaged", "pictures", "page", "latent", "tensorboard", "wandb")
+MADE_FOLDERS = (MODULES, "checkpoints", "damaged", "pictures", "page", "latent", "tensorboard", "wandb")
 
 
 def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> None:
@@ -86,16 +84,19 @@ def check_run(
             f"The run {folder} was made by {config['experiment']}, not by {source.name}; "
             f"name another --workdir, or --fresh to start anew."
         )
-    difference = _difference(kept.read_text(), source.read_text())
-    if difference and not accept_changes:
-        raise ValueError(
-            f"{source} has changed since the run {folder} began: {difference}. Take --accept-changes to go on with it, "
-            f"another --workdir, or --fresh to start anew."
-        )
+    now = modules_beside(source)
+    pairs = [(kept, source)]
+    pairs += [(path, now[name]) for name, path in modules_beside(kept).items() if name in now]
+    for old, new in pairs if not accept_changes else ():
+        if change := difference(old.read_text(), new.read_text()):
+            raise ValueError(
+                f"{new} has changed since the run {folder} began: {change}. Take --accept-changes to go on with it, "
+                f"another --workdir, or --fresh to start anew."
+            )
 
 
 def write_run(folder: Path, source: Path, flags: Mapping[str, Any], *, command: Sequence[str] = ()) -> None:
-    """Writes config.json, with one start more in its history, and then the copy of the experiment's file.
+    """Writes config.json, with one start more in its history, and then copies of the experiment's file and modules.
 
     Args:
         folder: the run folder.
@@ -105,12 +106,16 @@ def write_run(folder: Path, source: Path, flags: Mapping[str, Any], *, command: 
     """
     config = read_config(folder) if (folder / CONFIG).exists() else {"experiment": source.name, "history": []}
     history = [*config["history"], {**provenance(source), "command": list(command)}]
-    code = source.read_bytes()
+    modules = {folder / MODULES / name: path.read_bytes() for name, path in modules_beside(source).items()}
+    files = {**modules, folder / SOURCE: source.read_bytes()}  # the experiment's last: where it is, all is
     flags = as_read(flags) | {name: value for name, value in config.get("flags", {}).items() if name in BEGINNING}
     with whole(folder / CONFIG) as unfinished:
         unfinished.write_text(json.dumps({**config, "flags": flags, "history": history}, indent=2) + "\n")
-    with whole(folder / SOURCE) as unfinished:
-        unfinished.write_bytes(code)
+    for path, code in files.items():
+        with whole(path) as unfinished:
+            unfinished.write_bytes(code)
+    for left in set((folder / MODULES).rglob("*.py")) - files.keys():
+        left.unlink()
 
 
 @contextlib.contextmanager
@@ -183,25 +188,14 @@ def _begun(path: Path) -> bool:
 
 
 def _clear(folder: Path, but: Path) -> None:
-    """Removes what a run makes, but for the experiment's own file and what is not a run's."""
+    """Removes what a run makes, but for the experiment's own files and what is not a run's."""
     pictures = {re.sub(r"-\d+$", "", path.stem) + ".png" for path in (folder / "pictures").glob("*.png")}
     for path in {path for pattern in (*MADE, *pictures) for path in folder.glob(pattern)}:
         if path.resolve() != but.resolve():
             path.unlink()
-    for path in (folder / name for name in MADE_FOLDERS):
+    of_but = {folder / MODULES} if but.resolve() == (folder / SOURCE).resolve() else set()
+    for path in {folder / name for name in MADE_FOLDERS} - of_but:
         if path.is_symlink():
             path.unlink()
         elif path.is_dir():
             shutil.rmtree(path)
-
-
-def _difference(old: str, new: str) -> str:
-    """The first line of code that changed, in words; nothing where only comments and spaces did."""
-    with contextlib.suppress(SyntaxError):
-        if ast.dump(ast.parse(old)) == ast.dump(ast.parse(new)):
-            return ""
-    lines = list(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm="", n=0))[2:]
-    was, now = ([line[1:].strip() for line in lines if line[0] == sign] for sign in "-+")
-    first = " and ".join(f"it {verb} `{found[0]}`" for verb, found in (("had", was), ("has", now)) if found)
-    more = max(len(was), len(now)) - 1
-    return first + (f" ({more} more lines differ)" if more else "")

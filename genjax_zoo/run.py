@@ -1,19 +1,16 @@
 """A run folder: what made it, how to go on, and how to read it back.
 
 config.json      experiment, flags, every start's versions and commit: written before the first step
-experiment.py    a copy of the experiment's file, so that the run outlives changes to it
+experiment.py    a copy of the experiment's file, so that the run outlives changes to it; modules/ of those beside it
 checkpoints/     the latest two, and the best
 metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
 report.html      the page about it, which `genjax-zoo report` writes; page/ holds what was drawn for it
 """
 
 import dataclasses
-import importlib.metadata
-import importlib.util
 import inspect
 import itertools
 import os
-import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +37,7 @@ from genjax_zoo.folder import write_run as write_run
 from genjax_zoo.linen import half_precision
 from genjax_zoo.naming import name_of as name_of
 from genjax_zoo.report import Pictures
+from genjax_zoo.source import in_a_sentence, load_module
 from genjax_zoo.train.begin import begun_from
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
 from genjax_zoo.train.evaluating import try_evaluations
@@ -218,7 +216,10 @@ def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
             check_number(name, number, known[name].default if name in known else None)
     given = {name: _declared(flags[name], known[name].default) for name in flags if name in known}
     changed = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in given.items() if v != known[n].default)
-    with told(f"{file.name}{changed and ' with '}{changed} cannot be built", file):
+    with (
+        told(f"{file.name}{changed and ' with '}{changed} cannot be built", file),
+        in_a_sentence(ImportError, SyntaxError),
+    ):
         experiment: Any = make(**given)
     if not isinstance(experiment, Experiment):
         kind = type(experiment).__name__
@@ -250,16 +251,11 @@ def load_experiment(path: Path) -> Make:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it has no function `experiment`.
+        ValueError: it has no function `experiment`, is no Python, imports what is not there, or raises.
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no experiment file {path}.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    with told(f"{path} cannot be run", path):
-        spec.loader.exec_module(module)
+    module = load_module(path)
     if not callable(getattr(module, "experiment", None)):
         raise ValueError(f"{path} has no function 'experiment'; write one that returns an Experiment.")
     return module.experiment

@@ -297,3 +297,8 @@ def test_a_users_features_are_checked(tmp_path):
     first = judges_.judge_of_file(path, (8, 8, 1)).name
     path.write_text("def features(x): return 2 * x.reshape(len(x), -1)")
     assert first != judges_.judge_of_file(path, (8, 8, 1)).name
+    path.write_text("from weighing import by\ndef features(x): return by * x.reshape(len(x), -1)")
+    (tmp_path / "weighing.py").write_text("by = 2")
+    second = judges_.judge_of_file(path, (8, 8, 1)).name
+    (tmp_path / "weighing.py").write_text("by = 3")
+    assert second != judges_.judge_of_file(path, (8, 8, 1)).name

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import importlib.util
 import math
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from genjax_zoo import classifiers
 from genjax_zoo.classifiers import inception
 from genjax_zoo.core import Array, behaviour
 from genjax_zoo.errors import told
+from genjax_zoo.source import load_module, modules_beside
 
 MOST = 1_024  # numbers of x that are features as they are; a covariance of more is too large
 GREY = ("mnist", "mnist-static", "mnist-dynamic", "mnist-deq")
@@ -60,13 +60,9 @@ def judge_of_file(path: Path, shape: tuple[int, ...]) -> Judge:
     """
     if not path.is_file():
         raise FileNotFoundError(f"There is no features file {path}.")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    if path.suffix != ".py" or spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise ValueError(f"The features file {path} must be Python (.py), with a function features(x) -> [B, F].")
-    module = importlib.util.module_from_spec(spec)
-    with told(f"The features file {path} cannot be run", path):
-        spec.loader.exec_module(module)
-    function: Callable[[Array], Array] | None = getattr(module, "features", None)
+    function: Callable[[Array], Array] | None = getattr(load_module(path), "features", None)
     if not callable(function):
         raise ValueError(f"The features file {path} has no function 'features'; write one of x [B, ...] -> [B, F].")
     with told(f"The function 'features' of {path} cannot be run", path):
@@ -75,7 +71,8 @@ def judge_of_file(path: Path, shape: tuple[int, ...]) -> Judge:
         raise ValueError(
             f"The features file {path} gives the shape {given} for 3 examples of {shape}; it must give [3, F]."
         )
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]  # another text is another judge
+    text = b"".join(file.read_bytes() for file in (path, *modules_beside(path).values()))
+    digest = hashlib.sha256(text).hexdigest()[:8]  # another text is another judge
     return Judge(name=f"{path.stem}@{digest}", features=function)
 
 

@@ -116,7 +116,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "folder.py",
+        "source.py",
         "if ast.dump(ast.parse(old)) == ast.dump(ast.parse(new)):",
         "if len(ast.dump(ast.parse(old))) == len(ast.dump(ast.parse(new))):",
         ("test_run_folder.py::test_a_changed_line_is_shown_and_asked_about",),
