@@ -3,6 +3,8 @@
 This module imports neither jax nor numpy, so that --help answers at once; the commands do, when they run.
 """
 
+import contextlib
+import contextvars
 import difflib
 import functools
 import inspect
@@ -16,7 +18,8 @@ import tyro
 from genjax_zoo.checks import check_number, check_place
 from genjax_zoo.commands import OF_EXPERIMENTS, unit
 from genjax_zoo.errors import in_words, is_sentence
-from genjax_zoo.flags import PROG, parsed, stop, use_compilation_cache
+from genjax_zoo.files import telling
+from genjax_zoo.flags import PROG, environment_kept, parsed, stop, use_compilation_cache
 from genjax_zoo.showing import compare, report, watch
 
 
@@ -32,13 +35,19 @@ def console(argv: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input is one sentence and exit status 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
     try:
-        _dispatch(argv)
+        with environment_kept("GENJAX_ZOO_DATA"):
+            contextvars.copy_context().run(_told, argv)
     except KeyboardInterrupt as stopped:
         stop(f"{str(stopped).capitalize() or 'Stopped'}; run the same command to go on.", 130)
     except (ValueError, OSError, ImportError) as error:
         if "--debug" in argv or not is_sentence(error):
             raise
         stop(in_words(error))
+
+
+def _told(argv: list[str]) -> None:
+    telling.set(lambda sentence: print(f"{PROG}: {sentence}", file=sys.stderr))
+    _dispatch(argv)
 
 
 def _dispatch(argv: list[str]) -> None:
@@ -51,10 +60,19 @@ def _dispatch(argv: list[str]) -> None:
         file = _find_experiment(argv[1])
         use_compilation_cache()
         return OF_EXPERIMENTS[argv[0]](file, argv[2:])
-    named = {name: functools.partial(command) for name, command in commands.items()}
-    for name, command in commands.items():
-        functools.update_wrapper(named[name], command)
+    named = {name: _heard(command, sys.stderr) for name, command in commands.items()}
     parsed(lambda: tyro.extras.subcommand_cli_from_dict(named, prog=PROG, args=argv, description=DESCRIPTION))
+
+
+def _heard(command: Callable[..., None], stderr: Any) -> Callable[..., None]:
+    """The command, with this stream for its errors: that of the parser, which runs it, is kept back."""
+
+    @functools.wraps(command)
+    def run(*args: Any, **flags: Any) -> None:
+        with contextlib.redirect_stderr(stderr):
+            command(*args, **flags)
+
+    return run
 
 
 DESCRIPTION = "Train, sample and measure deep generative models in JAX."

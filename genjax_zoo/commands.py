@@ -16,19 +16,23 @@ from genjax_zoo.flags import RunFlags, parse_experiment, parse_sweep
 
 def train(file: Path, argv: list[str]) -> None:
     """Trains an experiment, or goes on with its run."""
+    from genjax_zoo import data
     from genjax_zoo import run as runs
     from genjax_zoo.train import log
 
     make, flags, run = parse_experiment(file, argv)
-    everything = _everything(flags, run)
-    experiment = runs.build(make, everything)
     folder = run.workdir or Path("runs") / file.stem
     check_place(folder, "--workdir")
+    everything = runs.at_home(folder, _everything(flags, run), fresh=run.fresh)
+    with data.recorded() as seen:
+        experiment = runs.build(make, everything)
+    read = runs.described(seen, experiment)
     runs.check(experiment)
-    runs.check_run(folder, file, everything, fresh=run.fresh, accept_changes=run.accept_changes)
+    runs.check_run(folder, file, everything, data=read, fresh=run.fresh, accept_changes=run.accept_changes)
 
-    def sinks(start: int) -> list[log.Sink]:
-        runs.write_run(folder, file, everything, command=["train", str(file), *argv])  # now that the run is restored
+    def sinks(start: int) -> list[log.Sink]:  # called when the run is restored
+        known = {"data": read, "conditions": data.examples(seen)}
+        runs.write_run(folder, file, everything, command=["train", str(file), *argv], **known)
         if start:
             print(f"Going on with {folder} at step {start:,}.", flush=True)
         extra: list[log.Sink] = [log.TensorBoard(folder / "tensorboard")] if run.tensorboard else []
@@ -50,6 +54,7 @@ def sweep(file: Path, argv: list[str]) -> None:
         jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     from rich.console import Console
 
+    from genjax_zoo import data
     from genjax_zoo import run as runs
     from genjax_zoo import sweep as sweeps
 
@@ -66,17 +71,22 @@ def sweep(file: Path, argv: list[str]) -> None:
                 f"A sweep has no --{name}: its members share the devices, begin anew, and log to their own folders."
             )
     grid = {name: _numbers(name, texts, flags.get(name)) for name, texts in listed.items()}
-    everything = _everything(flags, run)
     folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
     check_place(folder, "--workdir")
-    members = sweeps.plan(make, everything, grid, seeds, folder)
+    everything = runs.at_home(folder, _everything(flags, run), fresh=run.fresh)
+    with data.recorded() as seen:
+        members = sweeps.plan(make, everything, grid, seeds, folder)
+    loaded, kept = data.described(seen), data.examples(seen)
+    read = {one.folder: {**loaded, **runs.described({}, one.experiment)} for one in members}
     runs.check(members[0].experiment)
 
     def check(one: sweeps.Member) -> None:
-        runs.check_run(one.folder, file, one.flags, fresh=run.fresh, accept_changes=run.accept_changes)
+        known = {"data": read[one.folder], "fresh": run.fresh, "accept_changes": run.accept_changes}
+        runs.check_run(one.folder, file, one.flags, **known)
 
     def begin(one: sweeps.Member) -> None:
-        runs.write_run(one.folder, file, one.flags, command=["sweep", str(file), *argv])
+        known = {"data": read[one.folder], "conditions": kept}
+        runs.write_run(one.folder, file, one.flags, command=["sweep", str(file), *argv], **known)
 
     if not run.fresh:
         sweeps.check_folders(members, check)

@@ -131,14 +131,18 @@ def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = ()) -> 
         if spec[name].shape:
             raise ValueError(f"The condition '{name}' is an array {spec[name].shape}; leave it to the run's own data.")
         if jnp.issubdtype(spec[name].dtype, jnp.integer):
-            all_of_it = getattr(experiment.data, "arrays", {}).get(name)  # a class may be rare
-            some = examples_of(experiment.data, 2_000)[name] if all_of_it is None else all_of_it
-            top = int(np.max(np.asarray(some)))
+            top = int(np.max(_values_of(experiment.data, name)))
             wrong = numbers[(numbers < 0) | (numbers > top) | (numbers != np.round(numbers))]
             if wrong.size:
                 raise ValueError(f"--cond {text}: '{name}' is one of 0 ... {top}, as in the run's data.")
         taken[name] = jnp.asarray(np.resize(numbers, n), spec[name].dtype)
     return taken
+
+
+def _values_of(data: Data, name: str) -> Any:
+    """The values that a condition has in data, or had in data that are gone."""
+    known = getattr(data, "seen", None) or getattr(data, "arrays", {})
+    return np.asarray(known[name]) if name in known else examples_of(data, 2_000)[name]
 
 
 def plane(points: np.ndarray) -> np.ndarray:

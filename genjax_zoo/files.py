@@ -1,11 +1,17 @@
-"""Files that are written whole or not at all, named where they cannot be read, and logs, read as far as they can be."""
+"""Files: written whole or not at all, named where they cannot be read, and how what is odd about them is told."""
 
 import contextlib
+import contextvars
 import json
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+telling: contextvars.ContextVar[Callable[[str], None]] = contextvars.ContextVar(
+    "telling", default=lambda sentence: warnings.warn(sentence, stacklevel=4)
+)  # receives sentences about what a reader should know; a command prints them
 
 
 @contextlib.contextmanager

@@ -16,17 +16,20 @@ from typing import Any
 
 import filelock
 import jax
+import numpy as np
 
+from genjax_zoo.data import changes
 from genjax_zoo.files import whole
 from genjax_zoo.naming import members_of, told
 from genjax_zoo.source import MODULES, SOURCE, difference, modules_beside
 
 CONFIG = "config.json"
+CONDITIONS = "conditions.npz"  # of the data, for draws without them
 LOCK = "train.lock"  # of the process that trains
 MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
 BEGINNING = {"init_from", "keep_optimizer"}  # flags that matter to a run's first start alone
 PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-MADE = (CONFIG, SOURCE, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png", "samples*")
+MADE = (CONFIG, SOURCE, CONDITIONS, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png", "samples*")
 MADE_FOLDERS = (MODULES, "checkpoints", "damaged", "pictures", "page", "latent", "tensorboard", "wandb")
 
 
@@ -38,7 +41,13 @@ def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: boo
 
 
 def check_run(
-    folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False, accept_changes: bool = False
+    folder: Path,
+    source: Path,
+    flags: Mapping[str, Any],
+    *,
+    data: Mapping[str, Any] | None = None,
+    fresh: bool = False,
+    accept_changes: bool = False,
 ) -> None:
     """Checks that a start agrees with the run in the folder, or that there is none.
 
@@ -46,8 +55,9 @@ def check_run(
         folder: the run folder.
         source: the experiment's file.
         flags: all of its flags, resolved.
+        data: what was read, as `data.described` says it.
         fresh: removes an earlier run first; files that no run makes stay.
-        accept_changes: goes on although the experiment's file has changed.
+        accept_changes: goes on although the experiment's file, a module beside it, or the data have changed.
 
     Raises:
         ValueError: the folder holds a run of another experiment, another file or other flags, one that another process
@@ -76,6 +86,10 @@ def check_run(
             f"The run {folder} was made by other flags: {'; '.join(changed)}. "
             f"Use those flags, another --workdir, or --fresh to start anew."
         )
+    advice = "Take --accept-changes to go on with it, another --workdir, or --fresh to start anew."
+    change = "" if accept_changes else changes(config.get("data", {}), data or {})
+    if change:
+        raise ValueError(f"The data have changed since the run {folder} began: {change}. {advice}")
     kept = folder / SOURCE
     if not kept.exists() or kept.resolve() == source.resolve():
         return
@@ -89,13 +103,18 @@ def check_run(
     pairs += [(path, now[name]) for name, path in modules_beside(kept).items() if name in now]
     for old, new in pairs if not accept_changes else ():
         if change := difference(old.read_text(), new.read_text()):
-            raise ValueError(
-                f"{new} has changed since the run {folder} began: {change}. Take --accept-changes to go on with it, "
-                f"another --workdir, or --fresh to start anew."
-            )
+            raise ValueError(f"{new} has changed since the run {folder} began: {change}. {advice}")
 
 
-def write_run(folder: Path, source: Path, flags: Mapping[str, Any], *, command: Sequence[str] = ()) -> None:
+def write_run(
+    folder: Path,
+    source: Path,
+    flags: Mapping[str, Any],
+    *,
+    command: Sequence[str] = (),
+    data: Mapping[str, Any] | None = None,
+    conditions: Mapping[str, np.ndarray] | None = None,
+) -> None:
     """Writes config.json, with one start more in its history, and then copies of the experiment's file and modules.
 
     Args:
@@ -103,14 +122,20 @@ def write_run(folder: Path, source: Path, flags: Mapping[str, Any], *, command: 
         source: the experiment's file.
         flags: all of its flags, resolved.
         command: the words of the command line behind the program's name.
+        data: what was read, as `data.described` says it.
+        conditions: what draws need when the data are gone, from `data.examples`.
     """
     config = read_config(folder) if (folder / CONFIG).exists() else {"experiment": source.name, "history": []}
-    history = [*config["history"], {**provenance(source), "command": list(command)}]
+    begun = {name: value for name, value in config.get("flags", {}).items() if name in BEGINNING}
+    config = {**config, "flags": as_read(flags) | begun, "data": dict(data or {})}
+    config["history"] = [*config["history"], {**provenance(source), "command": list(command)}]
     modules = {folder / MODULES / name: path.read_bytes() for name, path in modules_beside(source).items()}
     files = {**modules, folder / SOURCE: source.read_bytes()}  # the experiment's last: where it is, all is
-    flags = as_read(flags) | {name: value for name, value in config.get("flags", {}).items() if name in BEGINNING}
     with whole(folder / CONFIG) as unfinished:
-        unfinished.write_text(json.dumps({**config, "flags": flags, "history": history}, indent=2) + "\n")
+        unfinished.write_text(json.dumps(config, indent=2) + "\n")
+    if conditions:
+        with whole(folder / CONDITIONS) as unfinished:
+            np.savez_compressed(unfinished, **conditions)  # type: ignore[arg-type]
     for path, code in files.items():
         with whole(path) as unfinished:
             unfinished.write_bytes(code)

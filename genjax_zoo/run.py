@@ -8,9 +8,9 @@ report.html      the page about it, which `genjax-zoo report` writes; page/ hold
 """
 
 import dataclasses
+import functools
 import inspect
 import itertools
-import os
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -22,11 +22,13 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 
+from genjax_zoo import data
 from genjax_zoo.border import check_data
 from genjax_zoo.checks import OF_LOOP, check_number
-from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.core import Eval, Experiment, Key, Model, TrainState, Variables
 from genjax_zoo.errors import told
-from genjax_zoo.files import read_log
+from genjax_zoo.files import read_log, telling
+from genjax_zoo.folder import CONDITIONS, SOURCE
 from genjax_zoo.folder import CONFIG as CONFIG
 from genjax_zoo.folder import check_run as check_run
 from genjax_zoo.folder import only_trainer as only_trainer
@@ -182,6 +184,14 @@ def create_state_of(experiment: Experiment) -> TrainState:
     return create_state(experiment.model, experiment.players, jax.random.key(experiment.seed), experiment.data.at(0))
 
 
+def shapes_of(experiment: Experiment) -> TrainState:
+    """The shapes of its state, for which no data are read."""
+    size, spec = experiment.data.batch_size, experiment.data.spec
+    batch = {name: jax.ShapeDtypeStruct((size, *one.shape), one.dtype) for name, one in spec.items()}
+    key = jax.random.key(experiment.seed)
+    return jax.eval_shape(lambda batch: create_state(experiment.model, experiment.players, key, batch), batch)
+
+
 def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experiment, TrainState]:
     """Reads a run back: the experiment that made it, and its state on this machine's devices.
 
@@ -194,18 +204,60 @@ def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experim
         ValueError: no such checkpoint, or a damaged one.
     """
     folder = Path(workdir)
-    config = read_config(folder)
-    if config["flags"].get("data_dir"):
-        os.environ.setdefault("GENJAX_ZOO_DATA", config["flags"]["data_dir"])
-    make = load_experiment(folder / "experiment.py")
-    experiment = build(make, config["flags"])
+    experiment = experiment_of(folder)
     with open_checkpoints(folder, best=experiment.best) as checkpoints:
-        shapes = jax.eval_shape(lambda: create_state_of(experiment))
+        shapes = shapes_of(experiment)
         return experiment, checkpoints.restore(checkpoints.choose(checkpoint), _target(shapes, data_mesh()))
 
 
-def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
+def experiment_of(folder: Path) -> Experiment:
+    """The experiment that made a run, on its own data; where they are gone, on what the folder keeps of them.
+
+    Warns of data that have changed since.
+
+    Raises:
+        FileNotFoundError: the folder holds no run, or the experiment reads what is not there.
+        ValueError: its file cannot be loaded.
+    """
+    config = read_config(folder)
+    make = load_experiment(folder / SOURCE)
+    kept = data.Kept(config.get("data", {}), folder / CONDITIONS)
+    with data.recorded() as seen:
+        experiment = build(make, config["flags"], kept)
+    if changed := data.changes(kept.entries, described(seen, experiment)):
+        telling.get()(f"The data of the run {folder} have changed since it was trained: {changed}.")
+    return experiment
+
+
+def described(seen: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
+    """What a run keeps of the data that were loaded for an experiment, and of those that it trains on."""
+    by_hand = {} if getattr(experiment.data, "origin", None) else {"data": experiment.data}
+    return data.described({**seen, **by_hand})
+
+
+def at_home(folder: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> dict[str, Any]:
+    """Flags with the folder of the data, absolute: the one that was given, else the run's own, else the environment's.
+
+    Args:
+        folder: of the run, or of the runs of a sweep.
+        flags: as they were given; an experiment's own `data_dir` is left alone.
+        fresh: forgets the run.
+
+    Raises:
+        ValueError: the folder's config.json is not of a run.
+    """
+    configs = [path for path in (folder / CONFIG, *sorted(folder.glob(f"*/{CONFIG}"))) if path.exists() and not fresh]
+    own = read_config(configs[0].parent)["flags"].get("data_dir") if configs else None
+    if flags.get("data_dir"):
+        return {**flags, "data_dir": str(Path(flags["data_dir"]).expanduser().absolute())}
+    return {**flags, "data_dir": own if own and Path(own).is_dir() else data.folder()}
+
+
+def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) -> Experiment:
     """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field.
+
+    Its data, and those that its evaluations load later, are looked for in the flags' `data_dir`, and where a run that
+    is given found them.
 
     Raises:
         ValueError: a flag that is senseless, whatever the function raises, or it returns no Experiment.
@@ -216,9 +268,11 @@ def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
             check_number(name, number, known[name].default if name in known else None)
     given = {name: _declared(flags[name], known[name].default) for name in flags if name in known}
     changed = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in given.items() if v != known[n].default)
+    folder = None if "data_dir" in known else flags.get("data_dir")
     with (
         told(f"{file.name}{changed and ' with '}{changed} cannot be built", file),
-        in_a_sentence(ImportError, SyntaxError),
+        in_a_sentence(ImportError, SyntaxError),  # of what it imports only now
+        data.looking(folder, kept),
     ):
         experiment: Any = make(**given)
     if not isinstance(experiment, Experiment):
@@ -226,7 +280,17 @@ def build(make: Make, flags: Mapping[str, Any]) -> Experiment:
         raise ValueError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
     fields = {f.name for f in dataclasses.fields(experiment)}
     rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
-    return dataclasses.replace(experiment, **rest)
+    evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}
+    return dataclasses.replace(experiment, evals=evals, **rest)
+
+
+def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:
+    @functools.wraps(run)
+    def evaluate(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
+        with data.looking(folder, kept):
+            return run(model, variables, key)
+
+    return evaluate
 
 
 def _file_of(make: Make) -> Path:
@@ -285,7 +349,7 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
                 f"The model expects '{name}' as integers, but the data has {given[name].dtype}; give it as int32."
             )
     with told("The model, its players and a batch of its data do not fit"):
-        jax.eval_shape(lambda: create_state_of(experiment))
+        shapes_of(experiment)
     check_data(experiment.model, experiment.data)
 
 

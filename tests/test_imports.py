@@ -32,8 +32,11 @@ ALLOWED = {
     "conformance": {"core", "train", "sampling"},
     "naming": set(),
     "source": set(),
-    "folder": {"files", "naming", "source"},
-    "run": {"border", "checks", "core", "errors", "files", "folder", "linen", "naming", "report", "source", "train"},
+    "folder": {"data", "files", "naming", "source"},
+    "run": {
+        *("border", "checks", "core", "data", "errors", "files", "folder", "linen", "naming", "report"),
+        *("source", "train"),
+    },
     "explore": {"core", "latent", "report"},
     "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},
     "members": {"files", "core", "run", "train"},
@@ -49,9 +52,9 @@ ALLOWED = {
         *("naming", "report", "run", "sampling", "train"),
     },
     "showing": {"checks", "files", "compare", "flags", "naming", "pages", "report", "run"},
-    "commands": {"checks", "explain", "flags", "run", "sweep", "train"},
+    "commands": {"checks", "data", "explain", "flags", "run", "sweep", "train"},
     "cli": {
-        *("checks", "commands", "core", "data", "drawing", "errors", "explore", "flags"),
+        *("checks", "commands", "core", "data", "drawing", "errors", "explore", "files", "flags"),
         *("latent", "models", "report", "run", "showing", "train"),
     },
 }

@@ -29,8 +29,7 @@ def data_of(folder: Path) -> str:
         FileNotFoundError: no run.
         ValueError: its data are of no protocol, or have no test split.
     """
-    config = runs.read_config(folder)
-    experiment = runs.build(runs.load_experiment(folder / "experiment.py"), config["flags"])
+    experiment = runs.experiment_of(folder)
     try:
         return f"{data.reloaded(experiment.data, 'test', batch_size=1).origin.title}/test"  # type: ignore[union-attr]
     except ValueError as error:

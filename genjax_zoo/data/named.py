@@ -11,15 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from genjax_zoo.data import transforms
+from genjax_zoo.data import record, transforms
 from genjax_zoo.data.arrays import assembled
 from genjax_zoo.data.audio import read_spoken_digit
 from genjax_zoo.data.builders import known, read_tfds
 from genjax_zoo.data.files import Split, holds_data, read_files
 from genjax_zoo.data.mnist import read_mnist, read_stacked, read_static
-from genjax_zoo.data.places import roots
+from genjax_zoo.data.places import folder, roots
 from genjax_zoo.data.points import read_points
-from genjax_zoo.data.resident import Origin, Resident, Streamed
+from genjax_zoo.data.resident import Origin, Resident, Streamed, title_of
 from genjax_zoo.data.transforms import Transform
 
 
@@ -37,6 +37,7 @@ class Protocol:
     licence: str
     conditions: tuple[str, ...] = ("label",)
     levels: int | None = None  # that x has; None where a likelihood of x is a density
+    path: str | None = None  # of a user's own files
 
     @property
     def about(self) -> str:
@@ -86,28 +87,24 @@ def load(
         ValueError: an unknown name, split, condition or option; a batch larger than the training set; a broken file.
         FileNotFoundError: files are missing, and cannot be downloaded.
     """
-    protocol = PROTOCOLS.get(str(name)) or _own(name)
-    _check_known(f"option of '{name}'", options, inspect.signature(protocol.read).parameters)
-    splits = protocol.read(**options)
-    _check_known(f"split of '{name}'", [split], splits)
-    arrays = splits[split]
-    _check_known(f"condition of '{name}' {split}", conditions, [entry for entry in arrays if entry != "x"])
-    if batch_size < 1 or (split == "train" and batch_size > len(arrays["x"])):
-        raise ValueError(f"A batch of {batch_size} is not in 1 ... {len(arrays['x'])}, the size of '{name}' {split}.")
+    try:
+        protocol, arrays = _arrays(name, split, conditions, batch_size, options)
+    except (FileNotFoundError, ValueError) as error:
+        arrays, path = record.absent(title_of(name, options), split, error), record.known_path(str(name))
+        protocol = dataclasses.replace(PROTOCOLS.get(str(name), OWN), path=str(path) if path else None)
     if flip and len(arrays["x"].shape) != 4:
         raise ValueError(f"Only images [H, W, C] can be flipped; x of '{name}' has shape {arrays['x'].shape[1:]}.")
     train, own = split == "train", transform or _transform(protocol, arrays["x"])
     kept = {entry: arrays[entry] for entry in ("x", *conditions)}
-    return assembled(
-        kept,
-        transform=transforms.flipped(own) if flip and train else own,
-        batch_size=min(batch_size, len(arrays["x"])),
-        seed=seed,
-        train=train,
-        resident=resident,
-        workers=workers,
-        origin=Origin(str(name), tuple(sorted(options.items())), transform),
-    )
+    shared: dict[str, Any] = {
+        "transform": transforms.flipped(own) if flip and train else own,
+        "batch_size": min(batch_size, len(arrays["x"])),
+        "train": train,
+        "origin": Origin(str(name), tuple(sorted(options.items())), transform, folder(), protocol.path),
+    }
+    if isinstance(kept["x"], record.Gone):
+        return record.absent_data(kept, split, seed=seed if train else 0, **shared)
+    return record.note(assembled(kept, seed=seed, resident=resident, workers=workers, **shared), split)
 
 
 def reloaded(data: Any, split: str, *, batch_size: int, conditions: tuple[str, ...] = ()) -> Resident | Streamed:
@@ -117,14 +114,31 @@ def reloaded(data: Any, split: str, *, batch_size: int, conditions: tuple[str, .
         ValueError: data that `load` did not give, or with a transform of their own, which may be meant for training
             only; a split or condition that they do not have.
     """
-    origin: Origin | None = data.origin if type(data) in (Resident, Streamed) else None  # a subclass may change x
+    ours = (Resident, Streamed, record.Absent)  # a subclass may change x
+    origin: Origin | None = data.origin if type(data) in ours else None
     if origin is None:
         raise ValueError("Its data were built by hand, so no other split is known; take data.load(name, split, ...).")
     if origin.transform is not None:
         raise ValueError(
             f"Its data '{origin.title}' have their own transform, so they are of no protocol: leave transform= out."
         )
-    return load(origin.name, split, batch_size=batch_size, conditions=conditions, **dict(origin.options))
+    with record.looking(origin.folder, record.Kept({"": {"name": origin.name, "path": origin.path}})):
+        return load(origin.name, split, batch_size=batch_size, conditions=conditions, **dict(origin.options))
+
+
+def _arrays(
+    name: str | Path, split: str, conditions: tuple[str, ...], batch_size: int, options: Mapping[str, Any]
+) -> tuple[Protocol, Split]:
+    """The protocol of a name, and the arrays of a split that has what was asked of it."""
+    protocol = PROTOCOLS.get(str(name)) or _own(name)
+    _check_known(f"option of '{name}'", options, inspect.signature(protocol.read).parameters)
+    splits = protocol.read(**options)
+    _check_known(f"split of '{name}'", [split], splits)
+    arrays = splits[split]
+    _check_known(f"condition of '{name}' {split}", conditions, [entry for entry in arrays if entry != "x"])
+    if batch_size < 1 or (split == "train" and batch_size > len(arrays["x"])):
+        raise ValueError(f"A batch of {batch_size} is not in 1 ... {len(arrays['x'])}, the size of '{name}' {split}.")
+    return protocol, arrays
 
 
 def _check_known(what: str, asked: Any, known: Any) -> None:
@@ -137,8 +151,11 @@ def _check_known(what: str, asked: Any, known: Any) -> None:
 
 def _own(name: str | Path) -> Protocol:
     """The user's files, or a set of TFDS."""
-    candidates = [Path(name).expanduser(), *(root / name for root in roots())]
+    before = record.known_path(str(name))
+    candidates = [*([before] if before else []), Path(name).expanduser(), *(root / name for root in roots())]
     here = [p for p in candidates if p.exists() and not any(p.glob("**/dataset_info.json"))]
+    if not here and before:
+        raise FileNotFoundError(f"The data '{name}' were read from {before}, where nothing is now; put them back.")
     if not here and not re.fullmatch(r"[a-z]\w*(/\w+)?(:[\d.]+)?", str(name)):
         raise FileNotFoundError(f"There is no {name}; name a folder of images, a .zip or a .npy file.")
     near = difflib.get_close_matches(str(name), PROTOCOLS, 1, cutoff=0.75)
@@ -150,9 +167,10 @@ def _own(name: str | Path) -> Protocol:
             return read_files(here[0], size)
         return read_tfds(str(name), size)
 
-    return Protocol(
-        read=read, transform=transforms.raw, splits={}, shape=(), x="", likelihood="", source="", licence=""
-    )
+    return dataclasses.replace(OWN, read=read, path=str(here[0].absolute()) if here else None)
+
+
+OWN = Protocol(read=dict, transform=transforms.raw, splits={}, shape=(), x="", likelihood="", source="", licence="")
 
 
 def _transform(protocol: Protocol, x: Any) -> Transform:

@@ -11,6 +11,12 @@ TFDS_FOLDER = "TFDS_DATA_DIR"
 SECONDS = 4.0  # for a server to answer
 
 
+def folder() -> str | None:
+    """The folder that --data-dir or GENJAX_ZOO_DATA names, absolute."""
+    named = os.environ.get(FOLDER)
+    return str(Path(named).expanduser().absolute()) if named else None
+
+
 def roots() -> list[Path]:
     """The folders that hold one sub-folder per data set.
 
@@ -20,7 +26,7 @@ def roots() -> list[Path]:
     named = [os.environ.get(FOLDER), os.environ.get(TFDS_FOLDER)]
     if named[0] and not Path(named[0]).expanduser().is_dir():
         raise FileNotFoundError(f"There is no folder {named[0]}; --data-dir and {FOLDER} name the folder of all sets.")
-    return [Path(root).expanduser() for root in [*named, "~/tensorflow_datasets"] if root]
+    return [Path(root).expanduser().absolute() for root in [*named, "~/tensorflow_datasets"] if root]
 
 
 def places(*names: str) -> list[Path]:

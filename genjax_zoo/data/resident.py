@@ -26,11 +26,18 @@ class Origin(NamedTuple):
     name: str
     options: tuple[tuple[str, Any], ...] = ()
     transform: Transform | None = None  # in place of the protocol's own
+    folder: str | None = None  # the data folder at the time
+    path: str | None = None  # of a user's own data
 
     @property
     def title(self) -> str:
         """The name, with the options that are not the protocol's."""
-        return self.name + (f"({', '.join(f'{k}={v}' for k, v in self.options)})" if self.options else "")
+        return title_of(self.name, dict(self.options))
+
+
+def title_of(name: Any, options: Mapping[str, Any]) -> str:
+    """The name of data, with the options that are not the protocol's."""
+    return f"{name}" + (f"({', '.join(f'{k}={v}' for k, v in sorted(options.items()))})" if options else "")
 
 
 def _field(**default: Any) -> Any:
