@@ -75,6 +75,11 @@ def check_run(
         with only_trainer(folder):
             _clear(folder, but=source)
         return
+    if config["experiment"] is None:
+        raise ValueError(
+            f"The run {folder} was made by fit from Python, not by {source.name}; "
+            f"name another --workdir, or --fresh to start anew."
+        )
     old, flags = config["flags"], as_read(flags)
     changed = [
         f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
@@ -131,8 +136,7 @@ def write_run(
     config["history"] = [*config["history"], {**provenance(source), "command": list(command)}]
     modules = {folder / MODULES / name: path.read_bytes() for name, path in modules_beside(source).items()}
     files = {**modules, folder / SOURCE: source.read_bytes()}  # the experiment's last: where it is, all is
-    with whole(folder / CONFIG) as unfinished:
-        unfinished.write_text(json.dumps(config, indent=2) + "\n")
+    write_config(folder, config)
     if conditions:
         with whole(folder / CONDITIONS) as unfinished:
             np.savez_compressed(unfinished, **conditions)  # type: ignore[arg-type]
@@ -141,6 +145,12 @@ def write_run(
             unfinished.write_bytes(code)
     for left in set((folder / MODULES).rglob("*.py")) - files.keys():
         left.unlink()
+
+
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Writes config.json, whole or not at all."""
+    with whole(folder / CONFIG) as unfinished:
+        unfinished.write_text(json.dumps(config, indent=2) + "\n")
 
 
 @contextlib.contextmanager

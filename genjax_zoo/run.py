@@ -28,7 +28,7 @@ from genjax_zoo.checks import OF_LOOP, check_number
 from genjax_zoo.core import Eval, Experiment, Key, Model, TrainState, Variables
 from genjax_zoo.errors import told
 from genjax_zoo.files import read_log, telling
-from genjax_zoo.folder import CONDITIONS, SOURCE
+from genjax_zoo.folder import CONDITIONS, SOURCE, write_config
 from genjax_zoo.folder import CONFIG as CONFIG
 from genjax_zoo.folder import check_run as check_run
 from genjax_zoo.folder import only_trainer as only_trainer
@@ -88,6 +88,8 @@ def fit(
 ) -> Result:
     """Trains an experiment, resuming where `workdir` holds a checkpoint.
 
+    A run folder that it makes has no experiment.py: read it back by `restore(workdir, experiment=...)`.
+
     Args:
         experiment: what to run.
         workdir: the run folder; None keeps nothing.
@@ -102,8 +104,8 @@ def fit(
 
     Raises:
         ValueError: data of another shape than the model's spec, a batch that the devices do not divide, players that
-            do not fit the model, a run with no sound checkpoint, an evaluation that fails, or a loss that
-            is not finite.
+            do not fit the model, a run with no sound checkpoint, an evaluation that fails, a loss that is not finite,
+            or a folder with a run of another seed or model.
     """
     experiment = in_precision(experiment, precision)
     mesh = data_mesh(devices)
@@ -126,11 +128,12 @@ def fit(
         return Result(*trained, None, history=history.arrays())
     folder = Path(workdir)
     log = folder / "metrics.jsonl"
+    check_made(folder, experiment)
     with only_trainer(folder), Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
-        told: list[str] = []
+        fallen: list[str] = []  # what is to be said of damaged checkpoints
         if checkpoints.steps:
             last = checkpoints.choose(checkpoint)
-            state, told = checkpoints.newest(_target(state, mesh), last)
+            state, fallen = checkpoints.newest(_target(state, mesh), last)
         start = int(state.step)
         done = evaluated(log, start)
         if start < experiment.steps:
@@ -140,8 +143,9 @@ def fit(
         everywhere: list[Sink] = [history]
         if jax.process_index() == 0:
             everywhere += [*shown(start), JsonLines(log, start=start), Pictures(folder)]
+            write_made(folder, experiment, {"backend": backend, "precision": precision})
         with closed(everywhere):
-            for sentence, sink in itertools.product(told, everywhere):
+            for sentence, sink in itertools.product(fallen, everywhere):
                 sink.warn(start, sentence)
             state, results, speed = run_steps(
                 experiment,
@@ -185,26 +189,36 @@ def create_state_of(experiment: Experiment) -> TrainState:
 
 
 def shapes_of(experiment: Experiment) -> TrainState:
-    """The shapes of its state, for which no data are read."""
+    """The shapes of its state, also where its data are gone."""
     size, spec = experiment.data.batch_size, experiment.data.spec
     batch = {name: jax.ShapeDtypeStruct((size, *one.shape), one.dtype) for name, one in spec.items()}
     key = jax.random.key(experiment.seed)
-    return jax.eval_shape(lambda batch: create_state(experiment.model, experiment.players, key, batch), batch)
+    if isinstance(experiment.data, data.Absent):
+        return jax.eval_shape(lambda batch: create_state(experiment.model, experiment.players, key, batch), batch)
+    return jax.eval_shape(lambda: create_state_of(experiment))
 
 
-def restore(workdir: str | Path, *, checkpoint: str = "latest") -> tuple[Experiment, TrainState]:
+def restore(
+    workdir: str | Path, *, checkpoint: str = "latest", experiment: Experiment | Make | None = None
+) -> tuple[Experiment, TrainState]:
     """Reads a run back: the experiment that made it, and its state on this machine's devices.
 
     Args:
         workdir: the run folder.
         checkpoint: "latest", "best", or a step.
+        experiment: what made it, or a function that gives it from the run's flags; the run's own file by default.
 
     Raises:
-        FileNotFoundError: no such run, or it has no checkpoint yet.
-        ValueError: no such checkpoint, or a damaged one.
+        FileNotFoundError: no such run, it has no checkpoint yet, or `fit` made it and no experiment is given.
+        ValueError: no such checkpoint, a damaged one, or one of another experiment.
     """
     folder = Path(workdir)
-    experiment = experiment_of(folder)
+    if experiment is None:
+        experiment = experiment_of(folder)
+    else:
+        given = isinstance(experiment, Experiment)
+        experiment = experiment if given else build(experiment, read_config(folder)["flags"])
+        check_made(folder, experiment)
     with open_checkpoints(folder, best=experiment.best) as checkpoints:
         shapes = shapes_of(experiment)
         return experiment, checkpoints.restore(checkpoints.choose(checkpoint), _target(shapes, data_mesh()))
@@ -220,6 +234,11 @@ def experiment_of(folder: Path) -> Experiment:
         ValueError: its file cannot be loaded.
     """
     config = read_config(folder)
+    if config["experiment"] is None:
+        raise FileNotFoundError(
+            f"The run {folder} was made by fit from Python: it has no {SOURCE}; read it with "
+            f"restore('{folder}', experiment=...)."
+        )
     make = load_experiment(folder / SOURCE)
     kept = data.Kept(config.get("data", {}), folder / CONDITIONS)
     with data.recorded() as seen:
@@ -227,6 +246,55 @@ def experiment_of(folder: Path) -> Experiment:
     if changed := data.changes(kept.entries, described(seen, experiment)):
         telling.get()(f"The data of the run {folder} have changed since it was trained: {changed}.")
     return experiment
+
+
+def check_made(folder: Path, experiment: Experiment) -> None:
+    """Checks an experiment against the one that made a run, as far as its config.json tells.
+
+    Raises:
+        ValueError: it has another seed, batch size, spec, players or parameters; or the folder holds something else.
+    """
+    if not (folder / CONFIG).exists():
+        return
+    config = read_config(folder)
+    if "made" in config:
+        old, now = config["made"], made(experiment)
+    else:  # by a file, which `restore` knows
+        asked = config["flags"].get("seed")
+        old, now = {"seed": str(asked)}, {"seed": str(experiment.seed if asked is not None else None)}
+    for name in old | now:
+        if old.get(name) != now.get(name):
+            change = f"{name} was {old.get(name)} and is {now.get(name)}"
+            raise ValueError(f"The run {folder} was made by another experiment: {change}; name another folder.")
+
+
+def write_made(folder: Path, experiment: Experiment, flags: Mapping[str, Any]) -> None:
+    """Writes what is known of a run that `fit` made, unless its folder says more already: no file made it."""
+    config = read_config(folder) if (folder / CONFIG).exists() else {"experiment": None, "history": []}
+    if config["experiment"] is not None:
+        return
+    names = ("steps", "seed", "save_every", "eval_every", "log_every", "steps_per_call")
+    flags = {**{name: getattr(experiment, name) for name in names}, **flags, "data_dir": data.folder()}
+    read = data.described({"data": experiment.data})
+    if changed := data.changes(config.get("data", {}), read):
+        telling.get()(f"The data of the run {folder} have changed since it began: {changed}.")
+    history = [*config["history"], provenance(Path.cwd() / "a script")]
+    write_config(folder, {**config, "flags": flags, "history": history, "made": made(experiment), "data": read})
+
+
+def made(experiment: Experiment) -> dict[str, str]:
+    """What tells an experiment from another, as text: its numbers, and the shape of each parameter."""
+    told = {"seed": experiment.seed, "batch size": experiment.data.batch_size}
+    told |= {f"'{name}'": f"{one.dtype} {one.shape}" for name, one in experiment.model.spec.items()}
+    for name, player in experiment.players.items():
+        told |= {f"{field} of player '{name}'": getattr(player, field) for field in ("owns", "every", "ema")}
+        told |= {
+            f"the weight of '{term}' of player '{name}'": "a schedule" if callable(weight) else float(weight)
+            for term, weight in player.weights.items()
+        }
+    shapes = jax.tree_util.tree_leaves_with_path(shapes_of(experiment).variables["params"])
+    told |= {f"the shape of {jax.tree_util.keystr(path, simple=True, separator='/')}": x.shape for path, x in shapes}
+    return {name: str(value) for name, value in told.items()}
 
 
 def described(seen: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:

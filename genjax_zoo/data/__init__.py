@@ -10,6 +10,7 @@ from genjax_zoo.data.places import folder as folder
 from genjax_zoo.data.points import log_density as log_density
 from genjax_zoo.data.points import mixture as mixture
 from genjax_zoo.data.record import NOTHING as NOTHING
+from genjax_zoo.data.record import Absent as Absent
 from genjax_zoo.data.record import Kept as Kept
 from genjax_zoo.data.record import changes as changes
 from genjax_zoo.data.record import described as described

@@ -27,7 +27,11 @@ def card_of(config: Mapping[str, Any], folder: Path) -> dict[str, str]:
     last = starts[-1]
     versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
     commits = list(dict.fromkeys(start["commit"] or "no repository" for start in starts))
-    card = {"command": command_of(config, folder), "experiment": config["experiment"], "commit": ", ".join(commits)}
+    card = {
+        "command": command_of(config, folder),
+        "experiment": config["experiment"] or "none: made by fit",
+        "commit": ", ".join(commits),
+    }
     card |= {"machine": last["devices"], "python": last["python"], "versions": versions}
     return card | ({"started": f"{len(starts)} times"} if len(starts) > 1 else {})
 
@@ -39,6 +43,8 @@ def flags_of(config: Mapping[str, Any]) -> dict[str, str]:
 
 def command_of(config: Mapping[str, Any], folder: Path) -> str:
     """The command that made the run; of one that kept none, the flags that differ from what the experiment sets."""
+    if config["experiment"] is None:
+        return "fit(..., workdir=...), from Python"
     if given := config["history"][-1].get("command"):
         return shlex.join([PROG, *(word for word in given if word not in OF_A_START)])
     defaults = {f.name: f.default for f in dataclasses.fields(RunFlags)} | _defaults(folder / "experiment.py")
