@@ -177,9 +177,11 @@ def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
     for m in staying:
         m.checkpoints = opened.enter_context(Checkpoints(m.folder / "checkpoints", best=m.experiment.best))
     start = max(set.intersection(*(set(m.checkpoints.steps) for m in staying)) if staying else (), default=0)
+    begun = all((m.folder / runs.CONFIG).exists() for m in staying)
     for m in staying:
-        if m.checkpoints.steps and not start:
-            last = m.checkpoints.steps[-1]
+        last = max(m.checkpoints.steps, default=0)
+        killed = begun and last <= 2 * m.experiment.save_every  # while the first steps were saved: all start again
+        if last and not start and not killed:
             raise ValueError(f"{m.folder} is ahead of the others, at step {last}; train it alone, or take --fresh.")
     return start
 

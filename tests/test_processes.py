@@ -1,5 +1,6 @@
-"""Two processes train as one does: each reads its own part of a batch, and another number of them goes on."""
+"""Two processes train as one does, and another number of them goes on; so does a sweep that was killed."""
 
+import json
 import socket
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-from genjax_zoo import Experiment, Player, data, evals, fit, math, models
+from genjax_zoo import Experiment, Player, cli, data, evals, fit, math, models
 
 BATCH = 16
 
@@ -86,3 +87,57 @@ def test_two_processes_then_one(tmp_path):
         for ours, reference in zip(jax.tree.leaves(resumed.state.variables), expected):
             np.testing.assert_allclose(ours, reference, rtol=2e-5, atol=1e-7)
         assert resumed.results["test/nelbo"] == pytest.approx(whole.results["test/nelbo"], rel=1e-5)
+
+
+KILLED = """
+import os, signal
+import jax, jax.numpy as jnp, optax
+from genjax_zoo import Experiment, Model, Player, data
+
+def experiment(*, rate: float = 0.1, calls: str = ""):
+    source = data.load("grid25", "train", batch_size=8)
+
+    def terms(variables, batch, key, train):
+        w = variables["params"]["net"]["w"] + jax.random.normal(key, (2,))
+        return {"far": jnp.square(batch["x"] - w).sum(-1)}, variables
+
+    def judged(model, variables, key):  # in the calls of these numbers: between one member's save and another's
+        with open(__file__ + ".calls", "a+") as file:
+            file.write(".")
+            file.flush()
+            count = file.tell()
+        if str(count) in calls.split("/"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return {"w": variables["params"]["net"]["w"].sum()}
+
+    init = lambda key, batch: {"params": {"net": {"w": jax.random.normal(key, (2,))}}}
+    player = Player(terms=terms, weights={"far": 1.0}, tx=optax.adam(rate), ema=0.9)
+    model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
+    often = {"save_every": 1, "eval_every": 1, "evals": {"test": judged}, "best": "test/w"}
+    return Experiment(model=model, players={"one": player}, data=source, steps=6, **often)
+"""
+
+
+@pytest.mark.processes
+def test_a_sweep_that_is_killed_twice_is_the_unbroken_one(tmp_path):
+    file, flags = tmp_path / "killed.py", ["--rate", "0.1,0.2"]
+    file.write_text(KILLED)
+    cli.console(["sweep", str(file), "--workdir", str(tmp_path / "whole"), *flags])
+    (tmp_path / "killed.py.calls").unlink()
+    command = [sys.executable, "-m", "genjax_zoo.cli", "sweep", str(file), "--workdir", str(tmp_path / "parts")]
+    ends = [
+        subprocess.run([*command, *flags, "--calls", "4/9"], capture_output=True, text=True, timeout=120)
+        for _ in range(3)
+    ]
+    assert [end.returncode for end in ends] == [-9, -9, 0], ends
+    assert "Going on at step" in ends[2].stdout
+    tables = [json.loads((tmp_path / name / "sweep.json").read_text()) for name in ("whole", "parts")]
+    for row, same in zip(*tables, strict=True):
+        assert row["results"]["test/w"]["mean"] == pytest.approx(same["results"]["test/w"]["mean"], rel=1e-5, abs=1e-5)
+    for one in (tmp_path / "whole").glob("*=*"):
+        logs = [(folder / one.name / "metrics.jsonl").read_text() for folder in (one.parent, tmp_path / "parts")]
+        ours, its = ([json.loads(line) for line in log.splitlines()] for log in logs)
+        assert [(row["step"], row.keys()) for row in ours] == [(row["step"], row.keys()) for row in its]
+        for row, same in zip(ours, its):
+            for name in row.keys() - {"steps/s", "examples/s"}:
+                assert row[name] == pytest.approx(same[name], rel=1e-5, abs=1e-5), name

@@ -279,6 +279,16 @@ def test_a_sweep_of_which_one_member_cannot_go_on_leaves_all_as_they_were(tmp_pa
     assert swept(file, folder, "--seeds", "2", "--steps", "4", "--fresh")[0]["seeds"] == 2  # control
 
 
+def test_a_member_that_is_added_does_not_take_the_others_back(tmp_path, capsys):
+    (tmp_path / "clocks.py").write_text(CLOCKS)
+    swept(tmp_path / "clocks.py", tmp_path / "sweep", "--seeds", "2", "--steps", "2")
+    before = contents(tmp_path / "sweep")
+    with pytest.raises(SystemExit) as ended:
+        swept(tmp_path / "clocks.py", tmp_path / "sweep", "--seeds", "3", "--steps", "2")
+    assert ended.value.code == 2 and "seed=0 is ahead of the others, at step 2" in capsys.readouterr().err
+    assert contents(tmp_path / "sweep") == before
+
+
 def test_nobody_else_trains_a_member_while_its_sweep_does(tmp_path, capsys, monkeypatch):
     file, folder = tmp_path / "clocks.py", tmp_path / "sweep"
     file.write_text(CLOCKS)
