@@ -8,7 +8,9 @@ import contextvars
 import difflib
 import functools
 import inspect
+import os
 import sys
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,10 +27,30 @@ from genjax_zoo.showing import compare, report, watch
 
 def main(experiment: Callable[..., Any], argv: Sequence[str] | None = None) -> None:
     """Makes an experiment's own file a command: `python FILE train|sample|eval ...`."""
+    run = command if argv is None else console
     argv = list(sys.argv[1:] if argv is None else argv)
     if argv[:1] and argv[0] in OF_EXPERIMENTS:
         argv.insert(1, inspect.getfile(experiment))
-    console(argv)
+    run(argv)
+
+
+def command(argv: Sequence[str] | None = None) -> None:
+    """The program: `console`, and a process that ends when it has said why, whatever still computes or saves in it."""
+    try:
+        console(argv)
+    except SystemExit as ended:
+        if not ended.code:
+            raise
+        status = ended.code if isinstance(ended.code, int) else 1
+    except Exception:
+        traceback.print_exc()
+        status = 1
+    else:
+        return
+    with contextlib.suppress(OSError, ValueError):  # of a pipe that nobody reads any more
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(status)
 
 
 def console(argv: Sequence[str] | None = None) -> None:
@@ -286,4 +308,4 @@ def _nearest(name: str, known: Mapping[str, Any], show: Callable[[Any], str] | N
 
 
 if __name__ == "__main__":
-    console()
+    command()

@@ -30,6 +30,7 @@ class Member:
     results: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the last evaluation
     failed: str = ""  # why it stopped counting
     checkpoints: Any = None
+    keeper: Any = None
     sinks: list[Sink] = dataclasses.field(default_factory=list)
 
 

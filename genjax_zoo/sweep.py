@@ -6,6 +6,7 @@ FOLDER/seed=0,.../left    why this member left the sweep, if it did
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -15,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from genjax_zoo import run as runs
-from genjax_zoo.core import TrainState
+from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.files import whole
 from genjax_zoo.members import Member as Member
 from genjax_zoo.members import Row as Row
@@ -25,15 +26,18 @@ from genjax_zoo.members import print_table as print_table
 from genjax_zoo.members import save_table as save_table
 from genjax_zoo.members import table as table
 from genjax_zoo.report import Pictures
-from genjax_zoo.train.checkpoint import Checkpoints
-from genjax_zoo.train.log import JsonLines
-from genjax_zoo.train.loop import Diverged, Interrupts, check_finite, evaluate, means_over_steps, sound_alarms
+from genjax_zoo.train.checkpoint import Checkpoints, Damaged
+from genjax_zoo.train.evaluating import sound_alarms, try_evaluations
+from genjax_zoo.train.finite import Diverged, check_finite, means_over_steps
+from genjax_zoo.train.interrupts import Interrupts
+from genjax_zoo.train.log import JsonLines, evaluated
+from genjax_zoo.train.loop import Keeper
 from genjax_zoo.train.merged import Unalike
 from genjax_zoo.train.parallel import member_mesh
 from genjax_zoo.train.step import leaf_names
 from genjax_zoo.train.sweep import create_states, member, stacked, stream, sweep_program
 
-LEFT = "left"
+LEFT, LOG = "left", "metrics.jsonl"
 CLOCKS = ("steps", "steps_per_call", "log_every", "eval_every", "save_every")  # which all members have in common
 
 
@@ -91,26 +95,27 @@ def sweep(
     """
     states, program, mesh = prepared
     with contextlib.ExitStack() as opened:
-        start = _open(members, opened)
-        if start:
-            target = jax.tree.map(
-                lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_alone()), member(states, 0)
-            )
-            restored = [
-                _one(states, index) if m.failed else m.checkpoints.restore(start, target)
-                for index, m in enumerate(members)
-            ]
-            states = stacked(restored, mesh)
+        start, states, odd = _restored(members, states, mesh, opened)
+        first, done = members[0].experiment, [evaluated(m.folder / LOG, start) for m in members]
+        if start < first.steps:
+            for index, m in enumerate(members):
+                if index == 0 or m.numbers != members[index - 1].numbers:  # seeds share their evaluations
+                    try_evaluations(m.experiment, _one(states, index))
         for m in members:
             begin(m)
         _start_logs(members, start, opened)
+        for sentence in odd:
+            show(sentence)
         if start:
             show(f"Going on at step {start:,}.")
         with Interrupts() as interrupted:
-            states = _train(members, program, states, start, show, interrupted)
-        for index, m in enumerate(members):
-            if not (m.failed or m.results):  # nothing was left to train
-                m.results = evaluate(m.experiment, _one(states, index), m.sinks)
+            for m in members:
+                m.keeper = Keeper(m.experiment, m.checkpoints, m.sinks, interrupted, saved=start)
+            for index, m in enumerate(members):
+                m.results = done[index] or {}
+                if done[index] is None and start and not m.failed and _due(first.eval_every, start, first):
+                    m.results = m.keeper.judge(start, _one(states, index))
+            _train(members, program, states, start, show, interrupted)
     return table(members)
 
 
@@ -126,15 +131,20 @@ def _train(
     step: int,
     show: Callable[[str], None],
     interrupted: Interrupts,
-) -> TrainState:
+) -> None:
     first = members[0].experiment
     read = None if first.data.resident else stream([m.experiment for m in members], step, first.steps)
     pending: list[tuple[int, Any]] = []
     clock, counted = time.perf_counter(), step
+    compiled: set[int] = set()
     while step < first.steps and not all(m.failed for m in members):
         before, k = step, first.steps_per_call
         count = min(k - step % k, first.steps - step)
-        states, metrics = program(states, read and _stacked(read, count), count)
+        with contextlib.nullcontext() if compiled else interrupted.at_once():
+            states, metrics = program(states, read and _stacked(read, count), count)
+            if not compiled:
+                jax.block_until_ready(metrics)
+        compiled.add(count)
         pending.append((step, metrics))
         step += count
         stop = interrupted.is_set()
@@ -154,18 +164,48 @@ def _train(
             failed = sum(bool(m.failed) for m in members)
             lost = f", {failed} not finite" if failed else ""
             show(f"step {step:,}/{first.steps:,}  {len(members)} members at {rate:,.1f} steps/s each{lost}")
-        for index, m in enumerate(members):
-            if m.failed or not (evaluation or save):
-                continue
-            state = _one(states, index)
-            if evaluation and not stop:
-                m.results = evaluate(m.experiment, state, m.sinks)
-            if save or (evaluation and m.experiment.best in m.results):
-                m.checkpoints.save(step, state, m.results if evaluation and not stop else {})
+        staying = {index: m for index, m in enumerate(members) if not m.failed}
+        for index, m in staying.items() if evaluation or save else ():
+            m.keeper.save(step, _one(states, index))
         if stop:
             raise KeyboardInterrupt(f"stopped at step {step}")
+        for index, m in staying.items() if evaluation else ():
+            m.results = m.keeper.judge(step, _one(states, index))
         clock, counted = time.perf_counter(), step
-    return states
+
+
+def _due(every: int, step: int, experiment: Experiment) -> bool:
+    """Whether a call that ended at this step passed a multiple of `every`, or the end."""
+    k = experiment.steps_per_call
+    return step == experiment.steps or step // every > (step - 1) // k * k // every
+
+
+def _restored(
+    members: Sequence[Member], states: TrainState, mesh: Mesh, opened: contextlib.ExitStack
+) -> tuple[int, TrainState, list[str]]:
+    """The latest step of which all have a sound checkpoint, their states, and what is to be said of damaged ones."""
+    start, odd = _open(members, opened), []
+    alone = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=_alone()), member(states, 0))
+    while start:
+        restored = []
+        try:
+            for index, m in enumerate(members):
+                restored.append(_one(states, index) if m.failed else m.checkpoints.restore(start, alone))
+            return start, stacked(restored, mesh), odd
+        except Damaged as error:
+            checkpoints = members[len(restored)].checkpoints
+            others = _latest([m for m in members if not m.failed], before=start)
+            if not others:
+                raise
+            odd.append(f"{error.what}: going on from step {others:,}; {checkpoints.put_aside(start)}")
+            start = others
+    return 0, states, odd
+
+
+def _latest(members: Sequence[Member], before: float = math.inf) -> int:
+    """The latest step that all have saved, or 0."""
+    common = set.intersection(*(set(m.checkpoints.steps) for m in members)) if members else set()
+    return max((step for step in common if step < before), default=0)
 
 
 def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
@@ -176,7 +216,7 @@ def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
     staying = [m for m in members if not m.failed]
     for m in staying:
         m.checkpoints = opened.enter_context(Checkpoints(m.folder / "checkpoints", best=m.experiment.best))
-    start = max(set.intersection(*(set(m.checkpoints.steps) for m in staying)) if staying else (), default=0)
+    start = _latest(staying)
     begun = all((m.folder / runs.CONFIG).exists() for m in staying)
     for m in staying:
         last = max(m.checkpoints.steps, default=0)
@@ -191,7 +231,7 @@ def _start_logs(members: Sequence[Member], start: int, opened: contextlib.ExitSt
     for m in members:
         if not m.failed:
             m.checkpoints.drop_after(start)
-            m.sinks = [JsonLines(m.folder / "metrics.jsonl", start=start), Pictures(m.folder)]
+            m.sinks = [JsonLines(m.folder / LOG, start=start), Pictures(m.folder)]
             for sink in m.sinks:
                 opened.callback(sink.close)
 
@@ -204,11 +244,9 @@ def _log(m: Member, step: int, fetched: Sequence[tuple[int, Any]], rate: float, 
         for at, metrics in fetched:
             check_finite(at, metrics, leaves)
     except Diverged as error:
-        m.failed, m.results = str(error), {}
+        m.failed, m.results = str(m.keeper.told(step, error)), {}
         with whole(m.folder / LEFT) as unfinished:
             unfinished.write_text(m.failed)
-        for sink in m.sinks:
-            sink.warn(step, m.failed)
         return
     means = means_over_steps([metrics for _, metrics in fetched])
     for sink in m.sinks:

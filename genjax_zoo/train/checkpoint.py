@@ -7,21 +7,21 @@ import contextlib
 import json
 import math
 import shutil
-import sys
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import absl.logging
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from etils import epath
+from orbax.checkpoint.checkpoint_manager import StepAlreadyExistsError
 
 from genjax_zoo.core import PyTree
 from genjax_zoo.files import whole
 from genjax_zoo.train.digest import Record, by_name, digests, opened, record, sealed, shapes
+from genjax_zoo.train.quiet import quiet
 
 RANK = "rank.json"
 DAMAGED = "damaged"  # the folder, beside that of the checkpoints, for those that cannot be read
@@ -49,6 +49,7 @@ class Checkpoints:
             best: the metric whose smallest value keeps its checkpoint, besides the latest two.
             reading: only reads, so that a save which another process is writing stays as it is.
         """
+        quiet()
         self._best, self._reading, self._folder = best, reading, folder.absolute()
         options = ocp.CheckpointManagerOptions(cleanup_tmp_directories=not reading, create=not reading)
         self._manager = ocp.CheckpointManager(self._folder, options=options)
@@ -61,7 +62,8 @@ class Checkpoints:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not (self._reading or kind):
             self.wait()
-        self.close()
+        with contextlib.suppress(Exception) if kind else contextlib.nullcontext():  # it was said already
+            self.close()
 
     def close(self) -> None:
         """Ends what Orbax has begun."""
@@ -87,7 +89,7 @@ class Checkpoints:
         self.wait()
         written = sealed(record(state, found))
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy), record=ocp.args.JsonSave(written))
-        with _one_at_a_time:
+        with _one_at_a_time, self._saving():
             saved = self._manager.save(step, args=args, force=True)
         assert saved, f"Orbax did not save step {step}"
         if metrics:
@@ -105,10 +107,25 @@ class Checkpoints:
 
     def wait(self) -> None:
         """Returns when everything is on disk, and what need not be kept is gone."""
-        self._manager.wait_until_finished()
+        with self._saving():
+            self._manager.wait_until_finished()
         unknown = {int(path.parent.name) for path in self.unranked}
         for step in set(self.steps) - {*self.steps[-2:], self.best_step(), *unknown}:
             self._manager.delete(step)
+
+    @contextlib.contextmanager
+    def _saving(self) -> Iterator[None]:
+        try:
+            yield
+        except StepAlreadyExistsError:
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            full = "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
+            said = "no space is left on the device" if full else _first_line(error)
+            raise ValueError(
+                f"Cannot save a checkpoint in {self._folder}: {said}; what was saved before stays. Mend that, and "
+                f"run the same command to go on."
+            ) from error
 
     def drop_after(self, step: int) -> None:
         """Deletes what was saved later than a step."""
@@ -186,11 +203,11 @@ class Checkpoints:
                 damaged.append(error)
                 continue
             return state, [
-                f"{error.what}: going on from step {step:,}; {self._put_aside(error.step)}" for error in damaged
+                f"{error.what}: going on from step {step:,}; {self.put_aside(error.step)}" for error in damaged
             ]
         raise damaged[0]
 
-    def _put_aside(self, step: int) -> str:
+    def put_aside(self, step: int) -> str:
         """Moves a checkpoint out of the way, and says where to."""
         aside = self._folder.with_name(DAMAGED) / str(step)
         if jax.process_index() == 0:
@@ -203,8 +220,7 @@ class Checkpoints:
     def _read(self, step: int, target: PyTree) -> PyTree:
         try:
             args = ocp.args.Composite(state=ocp.args.StandardRestore(target))
-            with _quiet():
-                restored: Any = self._manager.restore(step, args=args)
+            restored: Any = self._manager.restore(step, args=args)
             state = restored.state
         except Exception as error:  # Orbax's own message can be hundreds of lines
             raise self._damaged(step, error) from error
@@ -216,8 +232,7 @@ class Checkpoints:
 
     def _record(self, step: int) -> Record:
         try:
-            with _quiet():
-                restored: Any = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))
+            restored: Any = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))
             return opened(restored.record)
         except Exception as error:
             raise self._damaged(step, error) from error
@@ -233,10 +248,14 @@ class Checkpoints:
             return None
 
     def _damaged(self, step: int, reason: Exception | str) -> Damaged:
-        said = str(reason).strip().splitlines()[0][:200] if str(reason).strip() else type(reason).__name__
+        said = _first_line(reason)
         before = [other for other in self.steps if other < step]
         way = f"take --checkpoint {before[-1]}" if before else "take another run, or --fresh to start anew"
         return Damaged(step, f"Checkpoint {step} in {self._folder} is damaged ({said})", way)
+
+
+def _first_line(reason: Exception | str) -> str:
+    return str(reason).strip().splitlines()[0][:200] if str(reason).strip() else type(reason).__name__
 
 
 def open_checkpoints(run: Path, *, best: str | None = None) -> Checkpoints:
@@ -253,24 +272,6 @@ def open_checkpoints(run: Path, *, best: str | None = None) -> Checkpoints:
         checkpoints.close()
         raise none
     return checkpoints
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """What fails is said in one sentence, and not by absl's log, nor by reads that end after the first that failed."""
-    level, hook = absl.logging.get_verbosity(), sys.unraisablehook
-
-    def unless_late(found: Any) -> None:
-        if str(found.exc_value) != "Event loop is closed":
-            hook(found)
-
-    absl.logging.set_verbosity(absl.logging.FATAL)
-    sys.unraisablehook = unless_late
-    try:
-        yield
-        sys.unraisablehook = hook  # and not after an error: the reads are still to end
-    finally:
-        absl.logging.set_verbosity(level)
 
 
 @jax.jit

@@ -76,7 +76,7 @@ def run_steps(
     loop = _Loop(experiment, mesh, backend)
     step, results, numbers = int(state.step), evaluated or {}, {}
     with Interrupts() as interrupted:
-        keeper = _Keeper(experiment, checkpoints, sinks, interrupted, saved=step)
+        keeper = Keeper(experiment, checkpoints, sinks, interrupted, saved=step)
         if evaluated is None and step > 0 and loop.due(experiment.eval_every, step):
             results = keeper.judge(step, state)  # a process that ended within this evaluation left it to us
         try:
@@ -111,7 +111,7 @@ def run_steps(
     return state, results, loop.speed
 
 
-class _Keeper:
+class Keeper:
     """What is kept of a run while it trains: checkpoints, evaluations, and the sentence at its end."""
 
     def __init__(
@@ -127,6 +127,7 @@ class _Keeper:
         self._interrupted, self._saved = interrupted, saved
 
     def save(self, step: int, state: TrainState) -> None:
+        """Saves a state, unless its step is saved, or it was begun with."""
         if self._checkpoints and step > self._saved:
             self._checkpoints.save(step, state)
             self._saved = step
@@ -144,13 +145,13 @@ class _Keeper:
 
     def told(self, step: int, error: Diverged) -> Diverged:
         """A divergence with what is left after it, and the way on, as the sinks hear it, too."""
-        whole = Diverged(f"{error}; {way_on(self._saved, self._checkpoints)}")
+        whole = Diverged(f"{error}; {_way_on(self._saved, self._checkpoints)}")
         for sink in self._sinks:
             sink.warn(step, str(whole))
         return whole
 
 
-def way_on(saved: int, checkpoints: Checkpoints | None) -> str:
+def _way_on(saved: int, checkpoints: Checkpoints | None) -> str:
     """What is left after a divergence, and what to do with it."""
     mend = "lower the learning rate or clip the gradients"
     if checkpoints and saved:
