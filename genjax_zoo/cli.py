@@ -3,14 +3,17 @@
 This module imports neither jax nor numpy, so that --help answers at once; the commands do, when they run.
 """
 
+import codecs
 import contextlib
 import contextvars
 import difflib
 import functools
 import inspect
+import io
 import os
 import sys
 import traceback
+import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -23,6 +26,19 @@ from genjax_zoo.errors import in_words, is_sentence
 from genjax_zoo.files import telling
 from genjax_zoo.flags import PROG, environment_kept, parsed, stop, use_compilation_cache
 from genjax_zoo.showing import compare, report, watch
+
+PLAIN = "genjax_zoo.plain"  # how a terminal that knows few letters gets others: without their accents, or as "?"
+OTHER_SIGNS = {"±": "+-", "×": "x", "…": "...", "·": "-", "–": "-"}
+
+
+def _plain(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    letters = (OTHER_SIGNS.get(sign, sign) for sign in error.object[error.start : error.end])
+    bare = (unicodedata.normalize("NFKD", letter).encode("ascii", "ignore").decode() or "?" for letter in letters)
+    return "".join(bare), error.end
+
+
+codecs.register_error(PLAIN, _plain)
 
 
 def main(experiment: Callable[..., Any], argv: Sequence[str] | None = None) -> None:
@@ -56,6 +72,9 @@ def command(argv: Sequence[str] | None = None) -> None:
 def console(argv: Sequence[str] | None = None) -> None:
     """Runs the command line; bad input is one sentence and exit status 2."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=PLAIN)
     try:
         with environment_kept("GENJAX_ZOO_DATA"):
             contextvars.copy_context().run(_told, argv)
@@ -141,6 +160,7 @@ def sample(
     keep: float | None = None,
     checkpoint: str = "latest",
     out: Path | None = None,
+    trust: bool = False,
     debug: bool = False,
 ) -> None:
     """Draw samples from a run, as a PNG or as an array; sounds as WAV files and a PNG of their spectrograms.
@@ -158,6 +178,7 @@ def sample(
         keep: complete the run's own data, of which this share is given.
         checkpoint: latest, best, or a step.
         out: a .png or .npy file; RUN/samples-<seed>.png by default, and WAV files beside it.
+        trust: run the code in the folder although another user made it; asked once.
         debug: show the traceback of an error.
     """
     if n < 1:
@@ -173,24 +194,27 @@ def sample(
     read_config(run)
     check_place(path.parent, "--out")
     settings: dict[str, Any] = {"seconds": seconds, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    settings |= {"prefix": prefix, "keep": keep, "checkpoint": checkpoint}
+    settings |= {"prefix": prefix, "keep": keep, "checkpoint": checkpoint, "trust": trust}
     step, files = drawing.draw_run(run, path, n, seed=seed, cond=cond, **settings)
     print(f"{n} samples of step {step:,}: {', '.join(map(str, files[:2]))}{' ...' if len(files) > 2 else ''}")
 
 
-def evaluate(run: Annotated[Path, tyro.conf.Positional], checkpoint: str = "latest", debug: bool = False) -> None:
+def evaluate(
+    run: Annotated[Path, tyro.conf.Positional], checkpoint: str = "latest", trust: bool = False, debug: bool = False
+) -> None:
     """Run an experiment's evaluations on a checkpoint, and print the numbers.
 
     Args:
         run: the run folder.
         checkpoint: latest, best, or a step.
+        trust: run the code in the folder although another user made it; asked once.
         debug: show the traceback of an error.
     """
     use_compilation_cache()
     from genjax_zoo.run import restore
     from genjax_zoo.train.loop import evaluate as run_evals
 
-    experiment, state = restore(run, checkpoint=checkpoint)
+    experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
     print(f"step {int(state.step):,}")
     for name, value in run_evals(experiment, state).items():
         print(f"{name:32} {value:.4f}{unit(name)}")
@@ -207,6 +231,7 @@ def latent(
     seed: int = 0,
     checkpoint: str = "latest",
     out: Path | None = None,
+    trust: bool = False,
     debug: bool = False,
 ) -> None:
     """Draw a run's latent space: interpolations, traversals, labels in it, a map, inversions where nothing encodes.
@@ -222,6 +247,7 @@ def latent(
         seed: of what is drawn.
         checkpoint: latest, best, or a step.
         out: the folder of the pictures; RUN/latent by default.
+        trust: run the code in the folder although another user made it; asked once.
         debug: show the traceback of an error.
     """
     for name, value, least in (("n", n, 1), ("steps", steps, 2), ("examples", examples, 2)):
@@ -239,7 +265,7 @@ def latent(
 
     read_config(run)
     check_place(out or run / "latent", "--out")
-    experiment, state = restore(run, checkpoint=checkpoint)
+    experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
     pictures, notes = explore.explore(
         experiment.model,
         eval_variables(state),

@@ -36,6 +36,7 @@ def draw_run(
     prefix: Path | None = None,
     keep: float | None = None,
     checkpoint: str = "latest",
+    trust: bool = False,
 ) -> tuple[int, list[Path]]:
     """Draws n samples from a run and writes them; gives the step they are of, and the files (see `save`).
 
@@ -43,7 +44,7 @@ def draw_run(
         ValueError: an unknown condition or checkpoint, `seconds` of what is no sound, a temperature not above 0,
             a setting that the model has no use for, or a prefix that does not fit.
     """
-    experiment, state = restore(run, checkpoint=checkpoint)
+    experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
     given = conditions_of(experiment, n, cond)
     model = experiment.model if seconds is None else lasting(experiment.model, seconds)
     variables, key = eval_variables(state), jax.random.key(seed)

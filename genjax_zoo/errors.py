@@ -32,7 +32,7 @@ def told(what: str, file: Path | None = None) -> Iterator[None]:
     """
     try:
         yield
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if is_sentence(error):
             raise
         frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]

@@ -2,15 +2,18 @@
 
 import optax
 
-from genjax_zoo.core import Experiment, Player, formulas
+from genjax_zoo.core import Experiment, Player, conditions, formulas
 
 
 def explain(experiment: Experiment) -> str:
     """Each player's objective as a formula with its weights, where they change from the first step to the last.
 
-    A term that says no formula stands by its name. Means are over the batch; x is an example, z a draw from the prior.
+    A term that says no formula stands by its name. Means are over the batch; x is an example, z a draw from the prior
+    where nothing else is said of it.
     """
-    return "\n".join(_player(name, player, experiment.steps) for name, player in experiment.players.items())
+    given = ", ".join(conditions(experiment.model.spec))
+    players = [_player(name, player, experiment.steps) for name, player in experiment.players.items()]
+    return "\n".join([*players, *([f"All is given {given}."] if given else [])])
 
 
 def _player(name: str, player: Player, steps: int) -> str:

@@ -17,14 +17,15 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from genjax_zoo.caches import cache_folder, writable
+
 PROG = "genjax-zoo"
 
 
 def use_compilation_cache() -> None:
-    """Keeps compiled programs in the user's cache folder: a second start is seconds faster."""
+    """Keeps compiled programs in the user's cache folder, if there is one: a second start is seconds faster."""
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(cache / "genjax_zoo" / "jax")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = str(writable(cache_folder() / "jax"))
     os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 

@@ -13,7 +13,8 @@
     __call__    (batch, key, train)              anything; it runs every network once, for init
 
 The attributes set in `setup` are the networks: their names key parameters, state and ownership. An attribute
-`likelihood` is asked whether it is one of the first batch, so that grey values are not trained on as bits.
+`likelihood` is asked whether it is one of the first batch, so that grey values are not trained on as bits. An attribute
+`formulas` says the terms of nll and nelbo in plain text, by name.
 Keys are arguments, and state goes in and comes out.
 """
 
@@ -33,6 +34,7 @@ from genjax_zoo.core import (
     Array,
     Batch,
     Conditionals,
+    Explained,
     Key,
     Model,
     PyTree,
@@ -41,6 +43,7 @@ from genjax_zoo.core import (
     Terms,
     Variables,
     conditions,
+    formulas,
 )
 
 NO_CLASSES: Mapping[str, int] = {}
@@ -109,7 +112,7 @@ def from_linen(
                 chex.assert_shape(value, (size,), custom_message=f"term '{name}' must be one number per example")
             return named, variables
 
-        return run
+        return Explained(terms=run, formulas=getattr(module, "formulas", {}))
 
     def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
         return apply(variables, "sample", key, n, given(cond))[0]
@@ -252,7 +255,7 @@ def half_precision(terms: TermFn) -> TermFn:
         state = {name: jax.tree.map(_like, changed[name], variables[name]) for name in variables if name != "params"}
         return _cast(named, jnp.float32), {**state, "params": variables["params"]}
 
-    return run
+    return Explained(terms=run, formulas=formulas(terms))
 
 
 def _is_network(module: nn.Module) -> bool:

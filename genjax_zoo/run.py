@@ -47,6 +47,8 @@ from genjax_zoo.train.log import History, JsonLines, Progress, Sink, closed, eva
 from genjax_zoo.train.loop import Speed, run_steps
 from genjax_zoo.train.parallel import Backend, check_divides, data_mesh, replicate
 from genjax_zoo.train.step import create_state
+from genjax_zoo.trust import check_trusted as check_trusted
+from genjax_zoo.trust import trust as trust_run
 
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
@@ -199,7 +201,11 @@ def shapes_of(experiment: Experiment) -> TrainState:
 
 
 def restore(
-    workdir: str | Path, *, checkpoint: str = "latest", experiment: Experiment | Make | None = None
+    workdir: str | Path,
+    *,
+    checkpoint: str = "latest",
+    experiment: Experiment | Make | None = None,
+    trust: bool = False,
 ) -> tuple[Experiment, TrainState]:
     """Reads a run back: the experiment that made it, and its state on this machine's devices.
 
@@ -207,12 +213,16 @@ def restore(
         workdir: the run folder.
         checkpoint: "latest", "best", or a step.
         experiment: what made it, or a function that gives it from the run's flags; the run's own file by default.
+        trust: runs its code although another user made the folder; remembered.
 
     Raises:
         FileNotFoundError: no such run, it has no checkpoint yet, or `fit` made it and no experiment is given.
-        ValueError: no such checkpoint, a damaged one, or one of another experiment.
+        ValueError: no such checkpoint, a damaged one, or one of another experiment; or another user made the folder,
+            and nobody said to trust it.
     """
     folder = Path(workdir)
+    if trust:
+        trust_run(folder)
     if experiment is None:
         experiment = experiment_of(folder)
     else:
@@ -239,6 +249,7 @@ def experiment_of(folder: Path) -> Experiment:
             f"The run {folder} was made by fit from Python: it has no {SOURCE}; read it with "
             f"restore('{folder}', experiment=...)."
         )
+    check_trusted(folder)
     make = load_experiment(folder / SOURCE)
     kept = data.Kept(config.get("data", {}), folder / CONDITIONS)
     with data.recorded() as seen:
@@ -330,6 +341,7 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     Raises:
         ValueError: a flag that is senseless, whatever the function raises, or it returns no Experiment.
     """
+    _check_devices()
     known, file = parameters(make), _file_of(make)
     for name, value in flags.items():
         for number in value if isinstance(value, list | tuple) else [value]:
@@ -359,6 +371,16 @@ def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:
             return run(model, variables, key)
 
     return evaluate
+
+
+def _check_devices() -> None:
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:  # the latter of a CUDA that is not installed
+        why = (str(error).splitlines() or ["its plugin is not installed"])[0]
+        wanted = jax.config.jax_platforms  # type: ignore[attr-defined]
+        advice = "unset it, or install JAX for that device"
+        raise ValueError(f"JAX has no device of JAX_PLATFORMS={wanted} ({why}); {advice}.") from None
 
 
 def _file_of(make: Make) -> Path:

@@ -24,6 +24,7 @@ def compare(
     inception_weights: Path | None = None,
     out: Path | None = None,
     fresh: bool = False,
+    trust: bool = False,
     debug: bool = False,
 ) -> None:
     """Put runs of one data set side by side: likelihoods, distances of samples, modes, speeds, each beside its floor.
@@ -43,6 +44,7 @@ def compare(
         inception_weights: a file of Inception's weights, for FID: see genjax_zoo/classifiers/inception.py.
         out: a .json file; leaderboard.json beside the runs by default.
         fresh: measure again.
+        trust: run the code in the folders although another user made them; asked once.
         debug: show the traceback of an error.
     """
     if out is not None and out.suffix != ".json":
@@ -53,7 +55,10 @@ def compare(
     use_compilation_cache()
     from genjax_zoo.compare.measures import Protocol
     from genjax_zoo.compare.table import compare_runs
+    from genjax_zoo.run import trust_run
 
+    for folder in [*runs, *(all.iterdir() if all and all.is_dir() else ())] if trust else ():
+        trust_run(folder)
     asked = Protocol(n, k, seed, mode_samples, features, inception_weights)
     compare_runs(runs, asked, all=all, checkpoint=checkpoint, out=out, fresh=fresh)
 
@@ -62,6 +67,7 @@ def report(
     runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
     out: Path | None = None,
     compute: bool = True,
+    trust: bool = False,
     debug: bool = False,
 ) -> None:
     """Write one HTML file about runs, with everything in it: pictures over training, curves, sounds, scores.
@@ -71,6 +77,7 @@ def report(
         out: the .html file; RUN/report.html by default, or ./report.html of several runs. Of a run that cannot be
             written to it is ./RUN.html.
         compute: draw what is not in a run folder from its newest checkpoint, too: latent space, likelihood map, sounds.
+        trust: run the code in the folders although another user made them; asked once, and not with --no-compute.
         debug: show the traceback of an error.
     """
     if not runs:
@@ -84,11 +91,15 @@ def report(
     from genjax_zoo.naming import expanded
     from genjax_zoo.pages import gather as pages
     from genjax_zoo.report.page import render
-    from genjax_zoo.run import read_config
+    from genjax_zoo.run import check_trusted, read_config, trust_run
 
     own, runs = out is None and len(runs) == 1, tuple(expanded(runs))
     for run in runs:
         read_config(run)
+        if compute:
+            if trust:
+                trust_run(run)
+            check_trusted(run)
         if pages.is_empty(run):
             raise ValueError(f"The run {run} has no numbers and no pictures yet; let 'genjax-zoo train' go on.")
     notes = {}

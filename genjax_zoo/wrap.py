@@ -13,7 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Model, TermFn, Terms, Variables, dimensions, require
+from genjax_zoo.core import (
+    NO_CONDITION,
+    Array,
+    Batch,
+    Explained,
+    Key,
+    Model,
+    TermFn,
+    Terms,
+    Variables,
+    dimensions,
+    formulas,
+    require,
+)
 from genjax_zoo.math import check_levels, logit, logit_inverse
 
 
@@ -34,6 +47,9 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         assert density is not None
         terms, variables = density(variables, noisy(batch, k_noise), k_model, train)
         return {**terms, "dequantization": jnp.full(len(batch["x"]), offset)}, variables
+
+    uniform = f"{dimensions(model.spec)} log {levels}, the others are of x = (level + u) / {levels}, u ~ U[0, 1)"
+    explained = Explained(terms=nelbo, formulas={**formulas(density), "dequantization": uniform})
 
     def noisy(batch: Batch, key: Key) -> Batch:
         x = batch["x"]
@@ -69,7 +85,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         nll=None,
         conditionals=None,
         of_length=None,
-        nelbo=density and nelbo,
+        nelbo=density and explained,
         log_weights=model.log_weights and log_weights,
         encode=model.encode and encode,
         codes=model.codes
@@ -101,7 +117,8 @@ def logit_space(model: Model, alpha: float = 1e-6) -> Model:
             )
         through.check(batch)
 
-    through = _through(model, "logit", lambda x: logit(x, alpha), lambda y: logit_inverse(y, alpha))
+    formula = f"-log |det dy/dx|, the others are of y = logit({alpha:g} + {1 - 2 * alpha:g} x)"
+    through = _through(model, "logit", formula, lambda x: logit(x, alpha), lambda y: logit_inverse(y, alpha))
     return dataclasses.replace(
         through, init=lambda key, batch: (check(batch), through.init(key, batch))[1], check=check
     )
@@ -113,7 +130,8 @@ def scaled(model: Model, *, shift: float, scale: float) -> Model:
     def forward(x: Array) -> tuple[Array, Array]:
         return (x - shift) * scale, jnp.full_like(x, math.log(abs(scale)))
 
-    return _through(model, "scale", forward, lambda y: y / scale + shift)
+    formula = f"-{dimensions(model.spec)} log {abs(scale):g}, the others are of y = (x - {shift:g}) * {scale:g}"
+    return _through(model, "scale", formula, forward, lambda y: y / scale + shift)
 
 
 def tempered(model: Model, temperature: float) -> Model:
@@ -154,7 +172,11 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         return {**batch, **{name: jnp.broadcast_to(value, (n, *value.shape)) for name, value in fixed.items()}}
 
     def terms(function: TermFn | None) -> TermFn | None:
-        return function and (lambda v, batch, key, train: function(v, with_fixed(batch, len(batch["x"])), key, train))
+        def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+            assert function is not None
+            return function(variables, with_fixed(batch, len(batch["x"])), key, train)
+
+        return function and Explained(terms=run, formulas=formulas(function))
 
     sample, encode, decode, weigh = model.sample, model.encode, model.decode, model.log_weights
     sample_prior, codes, views, of_length = model.sample_prior, model.codes, model.conditionals, model.of_length
@@ -183,7 +205,11 @@ def conditioned(model: Model, **conditions: Any) -> Model:
 
 
 def _through(
-    model: Model, name: str, forward: Callable[[Array], tuple[Array, Array]], inverse: Callable[[Array], Array]
+    model: Model,
+    name: str,
+    formula: str,
+    forward: Callable[[Array], tuple[Array, Array]],
+    inverse: Callable[[Array], Array],
 ) -> Model:
     """The model of x whose inner model sees y; forward gives (y, log |dy/dx| of every element)."""
 
@@ -197,7 +223,7 @@ def _through(
             named, variables = function(variables, {**batch, "x": y}, key, train)
             return {**named, name: -jnp.sum(log_det, axis=tuple(range(1, log_det.ndim)))}, variables
 
-        return function and run
+        return function and Explained(terms=run, formulas={**formulas(function), name: formula})
 
     def log_weights(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
         y, log_det = forward(batch["x"])

@@ -11,11 +11,12 @@ import genjax_zoo
 ROOT = Path(genjax_zoo.__file__).parent
 ALLOWED = {
     "core": set(),
+    "caches": set(),
     "checks": set(),
     "errors": set(),
     "files": set(),
     "math": set(),
-    "data": {"files", "math"},
+    "data": {"caches", "files", "math"},
     "border": {"core", "data"},
     "linen": {"core"},
     "wrap": {"core", "math"},
@@ -33,9 +34,10 @@ ALLOWED = {
     "naming": set(),
     "source": set(),
     "folder": {"data", "files", "naming", "source"},
+    "trust": {"caches"},
     "run": {
         *("border", "checks", "core", "data", "errors", "files", "folder", "linen", "naming", "report"),
-        *("source", "train"),
+        *("source", "train", "trust"),
     },
     "explore": {"core", "latent", "report"},
     "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},
@@ -46,7 +48,7 @@ ALLOWED = {
         *("models", "naming", "run", "train"),
     },
     "explain": {"core"},
-    "flags": {"run"},
+    "flags": {"caches", "run"},
     "pages": {
         *("compare", "core", "drawing", "evals", "explore", "flags"),
         *("naming", "report", "run", "sampling", "train"),

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, TermFn, Terms, Variables, sized
+from genjax_zoo.core import Array, Batch, Explained, Key, Model, TermFn, Terms, Variables, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import mu_law_inverse, spectrogram
 from genjax_zoo.nn import Conv, batch_norm
@@ -104,7 +104,7 @@ def cross_entropy(model: Model) -> TermFn:
     def terms(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
         return model.apply(variables, "cross_entropy", batch, key=key, train=train)
 
-    return terms
+    return Explained(terms=terms, formulas={"cross_entropy": "-log p(label | x)"})
 
 
 def _as_it_is(x: Array) -> Array:

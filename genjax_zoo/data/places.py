@@ -26,7 +26,8 @@ def roots() -> list[Path]:
     named = [os.environ.get(FOLDER), os.environ.get(TFDS_FOLDER)]
     if named[0] and not Path(named[0]).expanduser().is_dir():
         raise FileNotFoundError(f"There is no folder {named[0]}; --data-dir and {FOLDER} name the folder of all sets.")
-    return [Path(root).expanduser().absolute() for root in [*named, "~/tensorflow_datasets"] if root]
+    of_home = [] if os.path.expanduser("~") == "~" else ["~/tensorflow_datasets"]  # a user may have none
+    return [Path(root).expanduser().absolute() for root in [*named, *of_home] if root]
 
 
 def places(*names: str) -> list[Path]:

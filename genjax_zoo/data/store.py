@@ -7,7 +7,6 @@ operating system drops with its process.
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import sys
 import tempfile
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from genjax_zoo import caches
 
 META = "meta.json"
 
@@ -46,7 +47,7 @@ class Mapped:
 
 def cache_folder() -> Path:
     """Where decoded sets are kept: genjax_zoo/data in the user's cache folder."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genjax_zoo" / "data"
+    return caches.cache_folder() / "data"
 
 
 def stored(name: str, identity: Any, make: Callable[[Path], Mapping[str, np.ndarray]]) -> Mapping[str, Mapped]:
@@ -58,12 +59,13 @@ def stored(name: str, identity: Any, make: Callable[[Path], Mapping[str, np.ndar
         make: gets an empty folder for arrays too large for memory, and returns all arrays.
 
     Raises:
-        OSError: the cache folder cannot be written.
+        OSError: the disk is full.
     """
     digest = hashlib.sha256(json.dumps([name, identity], sort_keys=True).encode()).hexdigest()[:16]
     folder = cache_folder() / f"{name}-{digest}"
     if (arrays := _load(folder)) is not None:
         return arrays
+    folder = caches.writable(folder.parent) / folder.name
     with exclusive(folder):
         if (arrays := _load(folder, say=False)) is not None:  # another process was faster
             return arrays

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, TermFn, Terms, Variables, require
+from genjax_zoo.core import Array, Batch, Explained, Key, Model, TermFn, Terms, Variables, require
 
 Weigh = Callable[..., Array]
 Estimator = Callable[[Weigh, int], Array]
@@ -65,7 +65,8 @@ def importance_weighted(model: Model, *, k: int, estimator: Estimator = reparame
 
         return {"iw_nelbo": estimator(weigh, k)}, changed[0]
 
-    return run
+    formula = f"-log(1/{k} sum_j p(x, z_j) / q(z_j | x)), z_1 ... z_{k} ~ q(z | x)"
+    return Explained(terms=run, formulas={"iw_nelbo": formula})
 
 
 def _bound(log_w: Array, k: int) -> Array:

@@ -38,7 +38,8 @@ def free_bits(terms_of: TermFn, floor: float) -> TermFn:
         terms, variables = terms_of(variables, batch, key, train)
         return {n: jnp.maximum(x, floor) if n.startswith("rate") else x for n, x in terms.items()}, variables
 
-    return run
+    written = {n: f"max({floor:g}, {f})" if n.startswith("rate") else f for n, f in formulas(terms_of).items()}
+    return Explained(terms=run, formulas=written)
 
 
 def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> TermFn:
@@ -67,7 +68,15 @@ def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> TermFn
         }
         return terms, variables
 
-    return run
+    of_critic, of_generator = adversary.formulas
+    both = "mean over z ~ q(z | x) and z ~ p(z) of"
+    written = {
+        "distortion": "0.5 * ||h(x) - h(G(z))||**2, z ~ q(z | x), h = features of D",
+        "rate": "KL(q(z | x) || p(z))",
+        "critic": f"{both} {of_critic}",
+        "fool": f"{both} {of_generator}",
+    }
+    return Explained(terms=run, formulas=written)
 
 
 def vector_quantized(model: Model) -> tuple[TermFn, TermFn]:
@@ -90,4 +99,5 @@ def vector_quantized(model: Model) -> tuple[TermFn, TermFn]:
         rate, variables = model.apply(variables, "code_nll", codes, train=train)
         return {"rate": rate}, variables
 
-    return autoencoder, prior
+    written = formulas(model.nelbo)
+    return Explained(terms=autoencoder, formulas=written), Explained(terms=prior, formulas=written)

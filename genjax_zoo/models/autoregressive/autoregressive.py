@@ -36,6 +36,7 @@ class Autoregressive(nn.Module):
     likelihood: Likelihood  # of levels given logits [..., channels * K]
     network: Any
     conditions: Mapping[str, int]  # name -> how many classes it has
+    formulas = {"nll": "-sum_i log p(x_i | x_1, ..., x_{i-1})"}
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         return self.nll(batch, key, train)

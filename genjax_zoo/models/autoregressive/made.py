@@ -29,6 +29,7 @@ class MADE(nn.Module):
     likelihood: Likelihood
     network: MaskedMLP  # x [B, D] -> parameters [B, P, D]
     classes: int = 0
+    formulas = {"nll": "-sum_i log p(x_i | x_1, ..., x_{i-1})"}
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         return self.nll(batch, key, train)

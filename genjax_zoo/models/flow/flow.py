@@ -24,6 +24,7 @@ class Flow(nn.Module):
     prior: Prior
     bijection: Bijection  # x [B, *shape] -> z [B, D]
     classes: int = 0
+    formulas = {"prior": "-log p(z), z = f(x)", "log_det": "-log |det df/dx|"}
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         return self.nll(batch, key, train)

@@ -32,6 +32,16 @@ class IWAE(nn.Module):
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         return self.nelbo(batch, key, train)
 
+    @property
+    def formulas(self) -> dict[str, str]:
+        """Of the terms of `nelbo`."""
+        last = len(self.latent)
+        zs = ["x", *(f"z_{index}" for index in range(1, last + 1))]
+        rates = [f"log q({z} | {below}) - log p({z} | {above})" for below, z, above in zip(zs, zs[1:], zs[2:])]
+        rates.append(f"KL(q({zs[-1]} | {zs[-2]}) || p({zs[-1]}))")
+        distortion = "-log p(x | z_1), z_1 ~ q(z_1 | x)"
+        return {"distortion": distortion, **{f"rate_{index}": text for index, text in enumerate(rates, 1)}}
+
     def nelbo(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Distortion and one rate per layer, nats [B]; all rates but the last are estimates, which may be negative."""
         zs, posteriors = self.infer(batch["x"], 1, key, train)

@@ -107,6 +107,16 @@ class LadderVAE(nn.Module):
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         return self.nelbo(batch, key, train)
 
+    @property
+    def formulas(self) -> dict[str, str]:
+        """Of the terms of `nelbo`."""
+        last, texts = self.top_down.layers, {"distortion": "-log p(x | z), z ~ q(z | x)"}
+        for index in range(1, last + 1):
+            above = "".join(f", z_{other}" for other in range(index + 1, last + 1))
+            given = f" | {above[2:]}" if above else ""
+            texts[f"rate_{index}"] = f"KL(q(z_{index} | x{above}) || p(z_{index}{given}))"
+        return texts
+
     def nelbo(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Distortion and the KL divergence of every layer, nats [B]."""
         k_noise, k_drop = jax.random.split(key)

@@ -27,6 +27,7 @@ class VAE(nn.Module):
     likelihood: Likelihood
     encoder: nn.Module  # x [B, H, W, C] -> [B, 2 * latent]
     decoder: nn.Module  # z [B, latent] -> [B, H, W, C * likelihood.parameters]
+    formulas = {"distortion": "-log p(x | z), z ~ q(z | x)", "rate": "KL(q(z | x) || p(z))"}
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         return self.nelbo(batch, key, train)

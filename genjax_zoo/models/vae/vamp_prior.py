@@ -31,6 +31,7 @@ class VampPrior(VAE):
     """Networks "encoder", "decoder" and "pseudo_inputs"."""
 
     pseudo_inputs: PseudoInputs
+    formulas = {**VAE.formulas, "rate": "log q(z | x) - log p(z), z ~ q(z | x), p(z) = mean_k q(z | u_k)"}
 
     def posterior(self, batch: Batch, train: bool = False) -> tuple[Array, Array]:
         """The mean and log standard deviation of q(z|x), both [B, latent]; the variance is in [e^-6, e^2]."""

@@ -59,6 +59,11 @@ class VQVAE(nn.Module):
     quantizer: Quantizer
     decoder: Decoder
     prior: GatedPixelCNN
+    formulas = {
+        "distortion": "-log p(x | c), c = the codes nearest to e(x)",
+        "commitment": "||e(x) - constant(c)||**2, summed over places",
+        "rate": "-log P(c), c = the codes nearest to e(x)",
+    }
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         return {**self.autoencode(batch, train), **self.nelbo(batch, key, train)}
