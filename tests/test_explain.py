@@ -56,8 +56,9 @@ def test_a_models_formulas_are_of_its_terms(name):
     case = CASES[name]()
     key, spec = jax.random.key(0), jax.tree.map(lambda x: jax.ShapeDtypeStruct(jnp.shape(x), x.dtype), dict(case.batch))
     of_model = [function for function in (case.model.nll, case.model.nelbo) if function is not None]
+    variables = jax.eval_shape(case.model.init, key, spec)
     for terms in of_model:
-        named = jax.eval_shape(lambda batch, terms=terms: terms(case.state.variables, batch, key, False)[0], spec)
+        named, _ = jax.eval_shape(lambda v, batch, terms=terms: terms(v, batch, key, False), variables, spec)
         said = formulas(terms)
         assert named.keys() <= said.keys() and "" not in said.values()
         assert formulas(half_precision(terms)) == said
