@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from genjax_zoo import cli, data, restore
+from genjax_zoo.compare import scores, speed
+from genjax_zoo.compare.cells import absent
+from genjax_zoo.compare.measures import OF_SAMPLES
 from genjax_zoo.compare.scores import data_of
 
 MINE = """
@@ -188,3 +191,15 @@ def test_data_beside_the_experiment_are_found_from_elsewhere(first, tmp_path, ca
     assert mean_of("there/run", capsys) == pytest.approx(0.6, abs=1e-4)
     write_data(Path("own"), 51)
     assert mean_of("there/run", capsys) == pytest.approx(0.6, abs=1e-4)
+
+
+def test_runs_on_data_of_one_name_are_compared_each_on_its_own(root, capsys, monkeypatch):
+    nothing = {key: absent("not here") for key in (*OF_SAMPLES, "compile_s", "peak_memory_mb")}
+    monkeypatch.setattr(scores, "of_samples", lambda _: nothing)
+    monkeypatch.setattr(speed, "train_step", lambda *_: nothing)
+    monkeypatch.setattr(speed, "samples_per_s", lambda *_: nothing["compile_s"])
+    cli.console(["compare", str(root / "r51"), str(root / "r102"), "-n", "8", "-k", "3"])
+    rows = [json.loads((root / run / "scores.json").read_text()) for run in ("r51", "r102")]
+    nats = [row["cells"]["nats"]["value"] for row in rows]
+    np.testing.assert_allclose(nats, [0.2**2, 0.4**2], rtol=1e-3)
+    assert "data of one name, 'own/test', but of different content" in capsys.readouterr().out

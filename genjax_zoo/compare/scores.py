@@ -67,6 +67,7 @@ def score(
         "family": family,
         "step": int(state.step),
         "data": f"{subject.origin.title}/test",
+        "content": data.described({"test": subject.test})["test"]["arrays"]["x"],
         "commit": code_commit(),
         "machine": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "protocol": {"n": subject.n, "k": asked.k, "features": subject.judge.name, "seed": asked.seed},

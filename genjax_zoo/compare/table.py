@@ -56,6 +56,9 @@ def compare_runs(
             row = score(folder, asked, checkpoint=checkpoint, fresh=fresh, warn=warn)
             rows.append({**row, "run": names[folder]})
         board = leaderboard(rows)
+        if any(row.get("content") != rows[0].get("content") for row in rows):
+            differ = f"The runs were judged on data of one name, '{data}', but of different content: do not rank them."
+            board = {**board, "notes": [*board["notes"], differ]}
         show(console, board)
         path = out or Path(os.path.commonpath([folder.resolve().parent for folder in folders])) / "leaderboard.json"
         if len(groups) > 1:
