@@ -74,6 +74,8 @@ def _naming(name: str) -> Iterator[None]:
     """Lets what an evaluation raises name it."""
     try:
         yield
+    except FileNotFoundError:  # of data that are gone
+        raise
     except Exception as error:
         said = str(error).strip() or type(error).__name__
         said = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said.splitlines()[0]}"
