@@ -28,6 +28,11 @@ CONDITIONS = "conditions.npz"  # of the data, for draws without them
 LOCK = "train.lock"  # of the process that trains
 MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every", "backend", "data_dir"}  # on resuming
 BEGINNING = {"init_from", "keep_optimizer"}  # flags that matter to a run's first start alone
+KINDS = {  # of the entries of config.json
+    "experiment": lambda entry: entry is None or isinstance(entry, str),
+    "flags": lambda entry: isinstance(entry, dict),
+    "history": lambda entry: isinstance(entry, list) and all(_is_start(one) for one in entry),
+}
 PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 MADE = (CONFIG, SOURCE, CONDITIONS, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png", "samples*")
 MADE_FOLDERS = (MODULES, "checkpoints", "damaged", "pictures", "page", "latent", "tensorboard", "wandb")
@@ -194,7 +199,14 @@ def read_config(folder: Path) -> Mapping[str, Any]:
         raise ValueError(f"{folder / CONFIG} cannot be read ({error}); mend it, or take another folder.") from None
     if not isinstance(config, dict) or not {"experiment", "flags", "history"} <= config.keys():
         raise ValueError(f"{folder} holds no run: its {CONFIG} is of something else; name another folder.")
+    if wrong := [name for name, fits in KINDS.items() if not fits(config[name])]:
+        raise ValueError(f"{folder / CONFIG} is damaged at '{wrong[0]}'; mend it, or take another folder.")
     return config
+
+
+def _is_start(entry: Any) -> bool:
+    kinds = {"commit": str | None, "versions": dict, "python": str, "devices": str, "command": list}
+    return isinstance(entry, dict) and all(isinstance(entry[name], kinds[name]) for name in kinds.keys() & entry.keys())
 
 
 def provenance(source: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import numbers
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -253,7 +254,10 @@ def experiment_of(folder: Path) -> Experiment:
     make = load_experiment(folder / SOURCE)
     kept = data.Kept(config.get("data", {}), folder / CONDITIONS)
     with data.recorded() as seen:
-        experiment = build(make, config["flags"], kept)
+        try:
+            experiment = build(make, config["flags"], kept)
+        except ValueError as error:
+            raise ValueError(f"The flags in {folder / CONFIG} do not make an experiment: {error}") from error
     if changed := data.changes(kept.entries, described(seen, experiment)):
         telling.get()(f"The data of the run {folder} have changed since it was trained: {changed}.")
     return experiment
@@ -361,7 +365,11 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     fields = {f.name for f in dataclasses.fields(experiment)}
     rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
     evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}
-    return dataclasses.replace(experiment, evals=evals, **rest)
+    experiment = dataclasses.replace(experiment, evals=evals, **rest)
+    for name in (*OF_LOOP, "seed"):
+        if not isinstance(getattr(experiment, name), numbers.Integral):
+            raise ValueError(f"'{name}' must be a whole number, not {getattr(experiment, name)!r}.")
+    return experiment
 
 
 def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:

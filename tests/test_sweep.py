@@ -261,7 +261,7 @@ def test_a_sweep_of_which_one_member_cannot_go_on_leaves_all_as_they_were(tmp_pa
     file.write_text(CLOCKS)
     swept(file, folder, "--seeds", "2", "--steps", "2")
     for flags, damaged in (
-        (("--steps", "4"), "seed=1/checkpoints/2/digest/metadata"),
+        (("--steps", "4"), "seed=1/checkpoints/2/record/metadata"),
         (("--steps", "4"), "seed=1/experiment.py"),
         (("--steps", "4", "--fresh"), "seed=1/config.json"),
     ):

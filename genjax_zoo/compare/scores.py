@@ -13,7 +13,7 @@ from genjax_zoo import data, models
 from genjax_zoo import run as runs
 from genjax_zoo.compare import speed
 from genjax_zoo.compare.cells import Cell, absent, found
-from genjax_zoo.compare.leaderboard import COLUMNS, SCORES
+from genjax_zoo.compare.leaderboard import COLUMNS, SCORES, leaderboard
 from genjax_zoo.compare.measures import PAPERS_MODES, Protocol, likelihood, modes, of_samples, subject_of
 from genjax_zoo.compare.published import PUBLISHED
 from genjax_zoo.files import whole
@@ -121,10 +121,11 @@ def _kept(path: Path, about: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return None
     try:
         row = json.loads(path.read_text())
-    except json.JSONDecodeError:
+        same = all(row[name] == value for name, value in about.items())
+        leaderboard([row])  # it has all that is shown
+    except (ValueError, KeyError, TypeError, AttributeError):  # a file that is damaged
         return None
-    same = all(row.get(name) == value for name, value in about.items())
-    return row if same and set(row.get("cells", ())) == set(COLUMNS) else None
+    return row if same and set(row["cells"]) == set(COLUMNS) else None
 
 
 def _reported(model: str | None, name: str) -> Cell:

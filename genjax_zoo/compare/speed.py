@@ -1,6 +1,5 @@
 """How fast a run trains and draws, and what its train step takes: compilation and memory."""
 
-import json
 import statistics
 import time
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from genjax_zoo.compare.cells import Cell, Cells, absent, found
 from genjax_zoo.core import Batch, Experiment, Key, Model, TrainState, Variables
 from genjax_zoo.evals.samples import draw
+from genjax_zoo.files import read_log
 from genjax_zoo.train.step import make_steps
 
 
@@ -31,12 +31,8 @@ def samples_per_s(model: Model, variables: Variables, key: Key, given: Batch, n:
 
 def examples_per_s(metrics: Path) -> Cell:
     """The median of what training logged, on the machine that it ran on."""
-    logged = (
-        [json.loads(line) for line in metrics.read_text().splitlines() if line.endswith("}")]
-        if metrics.exists()
-        else []
-    )
-    rates = [row["examples/s"] for row in logged if "examples/s" in row]
+    logged, _ = read_log(metrics)
+    rates = [row["examples/s"] for row in logged if type(row.get("examples/s")) in (int, float)]
     if not rates:
         return absent("not logged: training was too short, or ended while it compiled")
     return found(statistics.median(rates))

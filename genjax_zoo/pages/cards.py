@@ -16,7 +16,7 @@ def title_of(folder: Path) -> str:
     """The first line of the experiment's docstring."""
     try:
         docstring = ast.get_docstring(ast.parse((folder / "experiment.py").read_text()))
-    except (OSError, SyntaxError):
+    except (OSError, ValueError, SyntaxError):
         return ""
     return (docstring or "").partition("\n")[0].rstrip(".")
 
@@ -24,15 +24,15 @@ def title_of(folder: Path) -> str:
 def card_of(config: Mapping[str, Any], folder: Path) -> dict[str, str]:
     """The experiment card: each entry's title and text."""
     starts = config["history"]
-    last = starts[-1]
-    versions = ", ".join(f"{name} {version}" for name, version in last["versions"].items())
-    commits = list(dict.fromkeys(start["commit"] or "no repository" for start in starts))
+    last = starts[-1] if starts else {}
+    versions = ", ".join(f"{name} {version}" for name, version in last.get("versions", {}).items())
+    commits = list(dict.fromkeys(start.get("commit") or "no repository" for start in starts))
     card = {
         "command": command_of(config, folder),
         "experiment": config["experiment"] or "none: made by fit",
         "commit": ", ".join(commits),
     }
-    card |= {"machine": last["devices"], "python": last["python"], "versions": versions}
+    card |= {"machine": last.get("devices", ""), "python": last.get("python", ""), "versions": versions}
     return card | ({"started": f"{len(starts)} times"} if len(starts) > 1 else {})
 
 
@@ -65,7 +65,7 @@ def _defaults(file: Path) -> dict[str, Any]:
     """The defaults of `experiment`'s arguments, where they are written as plain values; the file is not run."""
     try:
         body = ast.parse(file.read_text()).body
-    except (OSError, SyntaxError):
+    except (OSError, ValueError, SyntaxError):
         return {}
     found = {}
     for node in body:

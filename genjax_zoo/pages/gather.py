@@ -138,7 +138,8 @@ def _run(folder: Path, name: str, room: int, scores: Mapping | None, notes: Sequ
         left_out.append(f"{len(warnings) - MOST_WARNINGS:,} earlier warnings are in metrics.jsonl.")
     thumbnails = [path for group in ("samples", "density") for _, path in _groups(folder).get(group, [])[-1:]]
     steps = config["flags"].get("steps")
-    reached = f"step {step:,}{f' of {steps:,}' if steps and steps > step else ''}" if step else ""
+    further = f" of {steps:,}" if isinstance(steps, int) and steps > step else ""
+    reached = f"step {step:,}{further}" if step else ""
     return Run(
         name=name,
         lead=" · ".join(filter(None, (title_of(folder), reached))),

@@ -1,37 +1,34 @@
 """Training curves from metrics.jsonl: one panel per term, players and evaluations together."""
 
-import json
 import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
-from genjax_zoo.files import whole
+from genjax_zoo.files import read_log, whole
 
 SKIPPED = ("step", "steps/s", "examples/s", "warning")
+MOST = 2**1023  # of a whole number that a float can hold
 
 Points = list[tuple[int, float]]  # (step, value), in the order of the file
 
 
 def read_curves(metrics: Path) -> tuple[dict[str, dict[str, Points]], list[tuple[int, str]]]:
-    """What a run has logged: term -> source -> points, and its warnings.
+    """What a run has logged: term -> source -> points, and its warnings, the last about rows that cannot be read.
 
     A last line that is still being written is left out; so is a file that is not there yet.
     """
     panels: dict[str, dict[str, Points]] = defaultdict(lambda: defaultdict(list))
-    warnings = []
-    for line in metrics.read_text().splitlines() if metrics.exists() else []:
-        try:
-            row = json.loads(line)
-            step = row["step"]
-        except (ValueError, KeyError, TypeError):  # cut short by a kill, or not yet written to its end
-            continue
-        if "warning" in row:
-            warnings.append((step, row["warning"]))
+    rows, damaged = read_log(metrics)
+    warnings = [(row["step"], row["warning"]) for row in rows if isinstance(row.get("warning"), str)]
+    for row in rows:
         for name, value in row.items():
-            if name not in SKIPPED and isinstance(value, int | float):
+            if name not in SKIPPED and (type(value) is float or type(value) is int and abs(value) < MOST):
                 source, _, term = name.removeprefix("eval/").partition("/")
-                panels[term][source].append((step, value))
+                panels[term][source].append((row["step"], value))
+    if damaged:
+        last = rows[-1]["step"] if rows else 0
+        warnings.append((last, f"{metrics.name} has {damaged} rows that cannot be read; they are left out."))
     return panels, warnings
 
 

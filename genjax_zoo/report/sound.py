@@ -3,6 +3,7 @@
 Sound is x [n, T, 1], 256 mu-law codes as code / 255, at 8 kHz: what the protocol "spoken-digit" gives.
 """
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def read_sound(path: Path) -> np.ndarray:
     """
     from scipy.io import wavfile
 
-    with named(path, "is no WAV file"):
+    with named(path, "is no WAV file"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", wavfile.WavFileWarning)  # of chunks that hold a title, say
+        warnings.filterwarnings("error", "Reached EOF", wavfile.WavFileWarning)
         rate, samples = wavfile.read(path)
     if rate != RATE or samples.ndim != 1 or samples.dtype != np.int16:
         kind = f"{samples.dtype} at {rate} Hz, {samples.size // max(1, len(samples))} channel(s)"
