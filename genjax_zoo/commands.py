@@ -18,12 +18,15 @@ def train(file: Path, argv: list[str]) -> None:
     """Trains an experiment, or goes on with its run."""
     from genjax_zoo import data
     from genjax_zoo import run as runs
-    from genjax_zoo.train import log
+    from genjax_zoo.train import log, services
 
     make, flags, run = parse_experiment(file, argv)
     folder = run.workdir or Path("runs") / file.stem
     check_place(folder, "--workdir")
     everything = runs.at_home(folder, _everything(flags, run), fresh=run.fresh)
+    for asked, module in ((run.tensorboard, services.tensorboard), (run.wandb, services.wandb)):
+        if asked:
+            module()
     with data.recorded() as seen:
         experiment = runs.build(make, everything)
     read = runs.described(seen, experiment)
@@ -35,8 +38,11 @@ def train(file: Path, argv: list[str]) -> None:
         runs.write_run(folder, file, everything, command=["train", str(file), *argv], **known)
         if start:
             print(f"Going on with {folder} at step {start:,}.", flush=True)
-        extra: list[log.Sink] = [log.TensorBoard(folder / "tensorboard")] if run.tensorboard else []
-        extra += [log.WeightsAndBiases(folder, config=everything)] if run.wandb else []
+        extra: list[log.Sink] = []
+        if run.tensorboard:
+            extra.append(services.TensorBoard(folder / "tensorboard", start=start))
+        if run.wandb:
+            extra.append(services.WeightsAndBiases(folder, config=everything))
         return extra
 
     settings: dict[str, Any] = {"workdir": folder, "backend": run.backend, "precision": run.precision}

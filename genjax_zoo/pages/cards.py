@@ -45,7 +45,7 @@ def command_of(config: Mapping[str, Any], folder: Path) -> str:
     """The command that made the run; of one that kept none, the flags that differ from what the experiment sets."""
     if config["experiment"] is None:
         return "fit(..., workdir=...), from Python"
-    if given := config["history"][-1].get("command"):
+    if given := (config["history"] or [{}])[-1].get("command"):
         return shlex.join([PROG, *(word for word in given if word not in OF_A_START)])
     defaults = {f.name: f.default for f in dataclasses.fields(RunFlags)} | _defaults(folder / "experiment.py")
     words = [PROG, "train", f"experiments/{config['experiment']}"]

@@ -1,7 +1,6 @@
 """Where a run's numbers go: sinks, all with the same three methods."""
 
 import contextlib
-import importlib
 import json
 import math
 import sys
@@ -184,54 +183,3 @@ class Progress:
 
     def close(self) -> None:
         self._bar.stop()
-
-
-class TensorBoard:
-    """Event files for TensorBoard; needs the extra `tb`."""
-
-    def __init__(self, folder: Path):
-        self._writer = _extra("tensorboardX", "tb").SummaryWriter(str(folder))
-
-    def log(self, step: int, metrics: Numbers) -> None:
-        for name, value in metrics.items():
-            self._writer.add_scalar(name, value, step)
-
-    def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
-        self.log(step, {f"eval/{name}": value for name, value in numbers.items()})
-        for name, stack in images.items():
-            self._writer.add_images(name, stack, step, dataformats="NHWC")
-
-    def warn(self, step: int, sentence: str) -> None:
-        self._writer.add_text("warning", sentence, step)
-
-    def close(self) -> None:
-        self._writer.close()
-
-
-class WeightsAndBiases:
-    """A run on wandb; needs the extra `wandb`."""
-
-    def __init__(self, folder: Path, *, project: str = "genjax-zoo", config: Mapping[str, Any] | None = None):
-        self._wandb = _extra("wandb", "wandb")
-        self._run = self._wandb.init(project=project, dir=str(folder), name=folder.name, config=dict(config or {}))
-
-    def log(self, step: int, metrics: Numbers) -> None:
-        self._run.log(dict(metrics), step=step)
-
-    def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
-        self.log(step, {f"eval/{name}": value for name, value in numbers.items()})
-        for name, stack in images.items():
-            self._run.log({name: [self._wandb.Image(image) for image in stack]}, step=step)
-
-    def warn(self, step: int, sentence: str) -> None:
-        self._run.alert(title=f"step {step:,}", text=sentence)
-
-    def close(self) -> None:
-        self._run.finish()
-
-
-def _extra(module: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError:
-        raise ValueError(f"{module} is not installed: pip install 'genjax-zoo[{extra}]'.") from None
