@@ -8,28 +8,27 @@ report.html      the page about it, which `genjax-zoo report` writes; page/ hold
 """
 
 import dataclasses
-import functools
-import inspect
 import itertools
-import numbers
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 
 from genjax_zoo import data
-from genjax_zoo.border import check_data
-from genjax_zoo.checks import OF_LOOP, check_number
-from genjax_zoo.core import Eval, Experiment, Key, Model, TrainState, Variables
-from genjax_zoo.errors import told
+from genjax_zoo.build import Make, Precision
+from genjax_zoo.build import build as build
+from genjax_zoo.build import check as check
+from genjax_zoo.build import in_precision as in_precision
+from genjax_zoo.build import load_experiment as load_experiment
+from genjax_zoo.build import parameters as parameters
+from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.files import read_log, telling
-from genjax_zoo.folder import CONDITIONS, SOURCE, write_config
+from genjax_zoo.folder import CONDITIONS, SOURCE
 from genjax_zoo.folder import CONFIG as CONFIG
 from genjax_zoo.folder import check_run as check_run
 from genjax_zoo.folder import only_trainer as only_trainer
@@ -37,22 +36,18 @@ from genjax_zoo.folder import open_run as open_run
 from genjax_zoo.folder import provenance as provenance
 from genjax_zoo.folder import read_config as read_config
 from genjax_zoo.folder import write_run as write_run
-from genjax_zoo.linen import half_precision
+from genjax_zoo.made import check_made, shapes_of, write_made
+from genjax_zoo.made import create_state_of as create_state_of
 from genjax_zoo.naming import name_of as name_of
 from genjax_zoo.report import Pictures
-from genjax_zoo.source import in_a_sentence, load_module
 from genjax_zoo.train.begin import begun_from
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
 from genjax_zoo.train.evaluating import try_evaluations
 from genjax_zoo.train.log import History, JsonLines, Progress, Sink, closed, evaluated, is_watched
 from genjax_zoo.train.loop import Speed, run_steps
-from genjax_zoo.train.parallel import Backend, check_divides, data_mesh, replicate
-from genjax_zoo.train.step import create_state
+from genjax_zoo.train.parallel import Backend, data_mesh, replicate
 from genjax_zoo.trust import check_trusted as check_trusted
 from genjax_zoo.trust import trust as trust_run
-
-Precision = Literal["float32", "bf16"]
-Make = Callable[..., Experiment]
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -178,29 +173,6 @@ def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> Train
         raise ValueError(f"Cannot begin from {source}: {error}") from None
 
 
-def in_precision(experiment: Experiment, precision: Precision) -> Experiment:
-    """The experiment with its networks computed in bfloat16, or as it is."""
-    if precision == "float32":
-        return experiment
-    lowered = {n: dataclasses.replace(p, terms=half_precision(p.terms)) for n, p in experiment.players.items()}
-    return dataclasses.replace(experiment, players=lowered)
-
-
-def create_state_of(experiment: Experiment) -> TrainState:
-    """The experiment's state before its first step."""
-    return create_state(experiment.model, experiment.players, jax.random.key(experiment.seed), experiment.data.at(0))
-
-
-def shapes_of(experiment: Experiment) -> TrainState:
-    """The shapes of its state, also where its data are gone."""
-    size, spec = experiment.data.batch_size, experiment.data.spec
-    batch = {name: jax.ShapeDtypeStruct((size, *one.shape), one.dtype) for name, one in spec.items()}
-    key = jax.random.key(experiment.seed)
-    if isinstance(experiment.data, data.Absent):
-        return jax.eval_shape(lambda batch: create_state(experiment.model, experiment.players, key, batch), batch)
-    return jax.eval_shape(lambda: create_state_of(experiment))
-
-
 def restore(
     workdir: str | Path,
     *,
@@ -263,55 +235,6 @@ def experiment_of(folder: Path) -> Experiment:
     return experiment
 
 
-def check_made(folder: Path, experiment: Experiment) -> None:
-    """Checks an experiment against the one that made a run, as far as its config.json tells.
-
-    Raises:
-        ValueError: it has another seed, batch size, spec, players or parameters; or the folder holds something else.
-    """
-    if not (folder / CONFIG).exists():
-        return
-    config = read_config(folder)
-    if "made" in config:
-        old, now = config["made"], made(experiment)
-    else:  # by a file, which `restore` knows
-        asked = config["flags"].get("seed")
-        old, now = {"seed": str(asked)}, {"seed": str(experiment.seed if asked is not None else None)}
-    for name in old | now:
-        if old.get(name) != now.get(name):
-            change = f"{name} was {old.get(name)} and is {now.get(name)}"
-            raise ValueError(f"The run {folder} was made by another experiment: {change}; name another folder.")
-
-
-def write_made(folder: Path, experiment: Experiment, flags: Mapping[str, Any]) -> None:
-    """Writes what is known of a run that `fit` made, unless its folder says more already: no file made it."""
-    config = read_config(folder) if (folder / CONFIG).exists() else {"experiment": None, "history": []}
-    if config["experiment"] is not None:
-        return
-    names = ("steps", "seed", "save_every", "eval_every", "log_every", "steps_per_call")
-    flags = {**{name: getattr(experiment, name) for name in names}, **flags, "data_dir": data.folder()}
-    read = data.described({"data": experiment.data})
-    if changed := data.changes(config.get("data", {}), read):
-        telling.get()(f"The data of the run {folder} have changed since it began: {changed}.")
-    history = [*config["history"], provenance(Path.cwd() / "a script")]
-    write_config(folder, {**config, "flags": flags, "history": history, "made": made(experiment), "data": read})
-
-
-def made(experiment: Experiment) -> dict[str, str]:
-    """What tells an experiment from another, as text: its numbers, and the shape of each parameter."""
-    told = {"seed": experiment.seed, "batch size": experiment.data.batch_size}
-    told |= {f"'{name}'": f"{one.dtype} {one.shape}" for name, one in experiment.model.spec.items()}
-    for name, player in experiment.players.items():
-        told |= {f"{field} of player '{name}'": getattr(player, field) for field in ("owns", "every", "ema")}
-        told |= {
-            f"the weight of '{term}' of player '{name}'": "a schedule" if callable(weight) else float(weight)
-            for term, weight in player.weights.items()
-        }
-    shapes = jax.tree_util.tree_leaves_with_path(shapes_of(experiment).variables["params"])
-    told |= {f"the shape of {jax.tree_util.keystr(path, simple=True, separator='/')}": x.shape for path, x in shapes}
-    return {name: str(value) for name, value in told.items()}
-
-
 def described(seen: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
     """What a run keeps of the data that were loaded for an experiment, and of those that it trains on."""
     by_hand = {} if getattr(experiment.data, "origin", None) else {"data": experiment.data}
@@ -334,125 +257,6 @@ def at_home(folder: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> d
     if flags.get("data_dir"):
         return {**flags, "data_dir": str(Path(flags["data_dir"]).expanduser().absolute())}
     return {**flags, "data_dir": own if own and Path(own).is_dir() else data.folder()}
-
-
-def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) -> Experiment:
-    """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field.
-
-    Its data, and those that its evaluations load later, are looked for in the flags' `data_dir`, and where a run that
-    is given found them.
-
-    Raises:
-        ValueError: a flag that is senseless, whatever the function raises, or it returns no Experiment.
-    """
-    _check_devices()
-    known, file = parameters(make), _file_of(make)
-    for name, value in flags.items():
-        for number in value if isinstance(value, list | tuple) else [value]:
-            check_number(name, number, known[name].default if name in known else None)
-    given = {name: _declared(flags[name], known[name].default) for name in flags if name in known}
-    changed = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in given.items() if v != known[n].default)
-    folder = None if "data_dir" in known else flags.get("data_dir")
-    with (
-        told(f"{file.name}{changed and ' with '}{changed} cannot be built", file),
-        in_a_sentence(ImportError, SyntaxError),  # of what it imports only now
-        data.looking(folder, kept),
-    ):
-        experiment: Any = make(**given)
-    if not isinstance(experiment, Experiment):
-        kind = type(experiment).__name__
-        raise ValueError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
-    fields = {f.name for f in dataclasses.fields(experiment)}
-    rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
-    evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}
-    experiment = dataclasses.replace(experiment, evals=evals, **rest)
-    for name in (*OF_LOOP, "seed"):
-        if not isinstance(getattr(experiment, name), numbers.Integral):
-            raise ValueError(f"'{name}' must be a whole number, not {getattr(experiment, name)!r}.")
-    return experiment
-
-
-def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:
-    @functools.wraps(run)
-    def evaluate(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        with data.looking(folder, kept):
-            return run(model, variables, key)
-
-    return evaluate
-
-
-def _check_devices() -> None:
-    try:
-        jax.devices()
-    except (RuntimeError, AssertionError) as error:  # the latter of a CUDA that is not installed
-        why = (str(error).splitlines() or ["its plugin is not installed"])[0]
-        wanted = jax.config.jax_platforms  # type: ignore[attr-defined]
-        advice = "unset it, or install JAX for that device"
-        raise ValueError(f"JAX has no device of JAX_PLATFORMS={wanted} ({why}); {advice}.") from None
-
-
-def _file_of(make: Make) -> Path:
-    code = getattr(inspect.unwrap(make), "__code__", None)
-    return Path(code.co_filename if code else "experiment")
-
-
-def _declared(value: Any, default: Any) -> Any:
-    """A flag's value as the function takes it: config.json, being JSON, knows lists alone."""
-    if not isinstance(value, list) or isinstance(default, list):
-        return value
-    return tuple(_declared(one, None) for one in value)
-
-
-def parameters(make: Make) -> Mapping[str, inspect.Parameter]:
-    """An experiment function's own arguments, which are its flags."""
-    return inspect.signature(make).parameters
-
-
-def load_experiment(path: Path) -> Make:
-    """The function `experiment` of a Python file.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-        ValueError: it has no function `experiment`, is no Python, imports what is not there, or raises.
-    """
-    if not path.is_file():
-        raise FileNotFoundError(f"There is no experiment file {path}.")
-    module = load_module(path)
-    if not callable(getattr(module, "experiment", None)):
-        raise ValueError(f"{path} has no function 'experiment'; write one that returns an Experiment.")
-    return module.experiment
-
-
-def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
-    """Checks that data, model, players and devices fit, before anything is written.
-
-    Raises:
-        ValueError: they do not; or the data have NaN, infinity, or values that the model is not of.
-    """
-    for name in (*OF_LOOP, "seed"):
-        check_number(name, getattr(experiment, name))
-    check_divides(mesh or data_mesh(), experiment.data.batch_size)
-    with told("The data's transforms cannot be run"):
-        wanted, given = experiment.model.spec, experiment.data.spec
-    for name, one in wanted.items():
-        if name not in given:
-            raise ValueError(f"The model needs '{name}', but the data has {sorted(given)}.")
-        if given[name].shape != one.shape:
-            raise ValueError(
-                f"The model expects '{name}' of shape {one.shape}, but the data has {given[name].shape}; "
-                f"build the model with the data's shape{_channel(given[name].shape, one.shape)}."
-            )
-        if jnp.issubdtype(one.dtype, jnp.integer) and not jnp.issubdtype(given[name].dtype, jnp.integer):
-            raise ValueError(
-                f"The model expects '{name}' as integers, but the data has {given[name].dtype}; give it as int32."
-            )
-    with told("The model, its players and a batch of its data do not fit"):
-        shapes_of(experiment)
-    check_data(experiment.model, experiment.data)
-
-
-def _channel(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    return ", or give the data a last axis of 1, x[..., None]" if (*given, 1) == wanted else ""
 
 
 def _target(state: TrainState, mesh: Mesh) -> TrainState:

@@ -34,10 +34,11 @@ ALLOWED = {
     "naming": set(),
     "source": set(),
     "folder": {"data", "files", "naming", "source"},
+    "made": {"core", "data", "files", "folder", "train"},
     "trust": {"caches"},
+    "build": {"border", "checks", "core", "data", "errors", "linen", "made", "source", "train"},
     "run": {
-        *("border", "checks", "core", "data", "errors", "files", "folder", "linen", "naming", "report"),
-        *("source", "train", "trust"),
+        *("build", "core", "data", "files", "folder", "made", "naming", "report", "train", "trust"),
     },
     "explore": {"core", "latent", "report"},
     "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},
