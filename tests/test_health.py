@@ -110,7 +110,7 @@ def test_explain():
         "critic writes discriminator every 2 steps; it minimises the mean of",
         "             1 * adversarial: relu(1 - D(x)) + relu(1 + D(G(z)))",
         "           0.5 * r1: 4 * [turn % 4 == 0] * |grad D(x)|**2",
-        "             2 * rate",
+        "             2 * rate: KL(q(z | x) || p(z))",
         "generator writes generator every step, averaged by 0.9 for evaluation; it minimises the mean of",
         "       0 ... 1 * adversarial: -D(G(z))",
     ]

@@ -5,8 +5,11 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from genjax_zoo import cli, restore
 from genjax_zoo.run import load_experiment
@@ -15,14 +18,42 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
+CODE = re.compile(r"```python\n(.*?)```", re.S)
+
+
 def test_your_own_model(tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(.*?)```", README, re.S)
+    (code,) = CODE.findall(README.partition("## Your own data")[0])
     (tmp_path / "mine.py").write_text(code)
     monkeypatch.chdir(tmp_path)
     cli.main(load_experiment(tmp_path / "mine.py"), ["train", "--steps", "3"])
     assert int(restore("runs/mine")[1].step) == 3
     assert (tmp_path / "runs/mine/samples.png").exists()
     cli.main(load_experiment(tmp_path / "mine.py"), ["eval", "runs/mine"])
+
+
+@pytest.mark.parametrize("recipe", ("arrays", "photos", "table", "moons"))
+def test_your_own_data(tmp_path, monkeypatch, recipe, capsys):
+    """Each is a dozen lines that run as they stand, where the photos are."""
+    for index in range(40):
+        for split, class_ in (("train", "cat"), ("train", "dog"), ("test", "cat")):
+            pixels = np.random.default_rng(index).integers(0, 256, (20, 24, 3), np.uint8)
+            folder = tmp_path / "photos" / split / class_
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{index}.png")
+    (code,) = (code for code in CODE.findall(README.partition("## Your own data")[2]) if f'"runs/{recipe}"' in code)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    assert (tmp_path / "runs" / recipe / "checkpoints").is_dir() and len(code.splitlines()) < 15
+    if recipe == "arrays":
+        assert names["result"].results["test/nelbo"] > 0
+    if recipe == "photos":
+        assert "80" in capsys.readouterr().err and (tmp_path / "runs/photos/samples.png").exists()
+    if recipe == "table":
+        assert 2.5 < names["result"].results["test/nll"] < 6  # 3.7 is the entropy
+    if recipe == "moons":
+        assert names["x"].shape == (1_000, 2) and len(names["loss"]) == 2
+        assert names["state"].step == names["result"].state.step
 
 
 def test_experiments_named_exist():

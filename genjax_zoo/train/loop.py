@@ -180,6 +180,8 @@ class _Loop:
         split = P() if resident else STACKED
         shards = 1 if backend == "jit" else mesh.size
         self._stream: Iterator[Any] | None = None
+        # a CPU's devices share its threads: of many calls in flight, collectives wait for each other until XLA gives up
+        self._one_at_a_time = mesh.size > 1 and mesh.devices.flat[0].platform == "cpu"
 
         @functools.cache
         def program(steps: int):
@@ -199,10 +201,11 @@ class _Loop:
             self._stop_clock()
         state, metrics = self._program(count)(state, source)
         self._pending.append((step, metrics))
+        if self._one_at_a_time or not compiled:
+            jax.block_until_ready(metrics)
         if compiled:
             self._uncounted += count
         else:
-            jax.block_until_ready(metrics)
             self._compiled.add(count)
             self._waited = 0.0
             self.resume_clock()
