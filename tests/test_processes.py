@@ -1,9 +1,11 @@
 """Two processes train as one does, and another number of them goes on; so does a sweep that was killed."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import jax
@@ -13,6 +15,7 @@ import pytest
 
 from genjax_zoo import Experiment, Player, cli, data, evals, fit, math, models
 
+ROOT = Path(__file__).parent.parent
 BATCH = 16
 
 
@@ -38,6 +41,7 @@ def experiment(resident, steps):
 
 CHILD = f"""
 import sys
+import time
 import jax
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 rank, address, folder = int(sys.argv[1]), sys.argv[2], sys.argv[3]
@@ -141,3 +145,37 @@ def test_a_sweep_that_is_killed_twice_is_the_unbroken_one(tmp_path):
         for row, same in zip(ours, its):
             for name in row.keys() - {"steps/s", "examples/s"}:
                 assert row[name] == pytest.approx(same[name], rel=1e-5, abs=1e-5), name
+
+
+SLOW = """
+import jax, jax.numpy as jnp
+from scripted import scripted
+
+def spin(w):
+    a = jnp.ones((1500, 1500)) * w
+    return jnp.sum(jax.lax.fori_loop(0, 10**6, lambda i, x: jnp.tanh(x @ a), a))
+
+def experiment():
+    one = scripted([3.0, 2.0, 1.0, 2.0], best=None, eval_every=3, save_every=100)
+    one.evals["slow"] = lambda model, variables, key: {"x": float(jax.jit(spin)(variables["params"]["net"]["w"]))}
+    return one
+"""
+
+
+@pytest.mark.processes
+def test_an_evaluation_is_left_within_seconds_and_its_steps_are_kept(tmp_path):
+    """One that computes for hours, deep in a library that hears no signal."""
+    (tmp_path / "slow.py").write_text(SLOW)
+    command = [sys.executable, "-m", "genjax_zoo.cli", "train", "slow.py", "--workdir", "run"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as running:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run/checkpoints/3").is_dir():
+            assert time.monotonic() < deadline and running.poll() is None
+            time.sleep(0.1)
+        time.sleep(2)
+        running.terminate()
+        start = time.monotonic()
+        _, said = running.communicate(timeout=60)
+    assert time.monotonic() - start < 10 and running.returncode == 130
+    assert said == "genjax-zoo: Stopped; run the same command to go on.\n"
