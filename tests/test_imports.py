@@ -27,7 +27,7 @@ ALLOWED = {
     "models": {"core", "linen", "wrap", "nn", "math", "sampling"},
     "classifiers": {"files", "core", "linen", "nn", "math"},
     "losses": {"core", "math"},
-    "train": {"files", "core"},
+    "train": {"border", "core", "data", "files"},
     "evals": {"classifiers", "core", "math", "sampling"},
     "report": {"files", "core", "math"},
     "conformance": {"core", "train", "sampling"},

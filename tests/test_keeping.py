@@ -13,7 +13,7 @@ import optax
 import pytest
 from scripted import alone, bits, logged, scripted, target
 
-from genjax_zoo import fit
+from genjax_zoo import data, fit
 from genjax_zoo.core import Player
 from genjax_zoo.run import create_state_of
 from genjax_zoo.train.checkpoint import Checkpoints
@@ -123,16 +123,40 @@ def diverging(at, **changes):
 
 
 def test_what_is_saved_is_finite_and_the_sentence_says_what_is_left(tmp_path):
-    with pytest.raises(Diverged, match=r"Step 3: 'update' .* \(first in net/w\); the last good .* \(step 2\)") as told:
+    with pytest.raises(
+        Diverged, match=r"Step 3: 'update' .* \(first in net/w\)\. .* the last good .* is kept \(step 2\)"
+    ) as told:
         alone(diverging(3), tmp_path / "a")
     assert f"--init-from {tmp_path / 'a'}@2" in str(told.value) and saved(tmp_path / "a") == {2}
-    with pytest.raises(Diverged, match=r"Step 1: .*; no checkpoint was saved before\. .* --fresh"):
+    with pytest.raises(Diverged, match=r"Step 1: .* --fresh: no checkpoint was saved before\."):
         alone(diverging(1), tmp_path / "b")
     assert saved(tmp_path / "b") == set()
-    with pytest.raises(Diverged, match="Step 0: .*; lower the learning rate or clip"):
+    with pytest.raises(Diverged, match=r"Step 0: .*\. Lower the learning rate or clip the gradients\.$"):
         fit(diverging(0), devices=jax.devices()[:1])
     on = alone(dataclasses.replace(scripted(WAY), best=None), None, init_from=f"{tmp_path / 'a'}@2")
     assert float(on.state.variables["params"]["net"]["w"]) == pytest.approx(WAY[1] + WAY[-1])  # WAY is one of steps
+
+
+def test_data_that_are_not_finite_are_not_blamed_on_the_learning_rate():
+    """A transform that gives NaN of one example, which comes at a later step."""
+    rows = np.arange(64, dtype=np.float32)[:, None]
+    read = data.from_arrays(
+        rows,
+        batch_size=8,
+        resident=False,
+        transform=lambda raw, keys: {"x": jnp.where(raw["x"] == late, jnp.nan, raw["x"])},
+    )
+    late = read.examples(3)[0]
+    whole = dataclasses.replace(scripted(WAY, best=None), data=read)
+
+    def terms(variables, batch, key, train):
+        return {"away": variables["params"]["net"]["w"] * batch["x"][:, 0]}, variables
+
+    player = Player(terms=terms, weights={"away": 1e-3}, tx=optax.sgd(1e-3))
+    with pytest.raises(
+        Diverged, match=rf"Step 3: 'away' .*, as the data are not: 'x' of example {late} is nan\. Repair"
+    ):
+        fit(dataclasses.replace(whole, players={"p": player}), devices=jax.devices()[:1])
 
 
 def test_statistics_that_are_not_finite_are_told():

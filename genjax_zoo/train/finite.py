@@ -9,7 +9,11 @@ from genjax_zoo.train.step import FLAGS
 
 
 class Diverged(ValueError):
-    """A loss or an update stopped being finite."""
+    """A loss or an update stopped being finite, at a step."""
+
+    def __init__(self, step: int, what: str):
+        super().__init__(f"Step {step}: {what}")
+        self.step = step
 
 
 def means_over_steps(fetched: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -45,4 +49,4 @@ def check_finite(start: int, metrics: Mapping[str, Any], leaves: Mapping[str, Se
         leaf = leaves[player][int(np.atleast_1d(metrics[f"{player}/broken"])[row])]
         where = f" (first in the gradient of {leaf})" if "grad_norm" in terms else ""
         where = f" (first in {leaf})" if named == ["update"] else where
-        raise Diverged(f"Step {start + row}: '{named[0]}' of player '{player}' is not finite{where}")
+        raise Diverged(start + row, f"'{named[0]}' of player '{player}' is not finite{where}")

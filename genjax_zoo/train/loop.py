@@ -17,7 +17,9 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
+from genjax_zoo.border import not_finite_at
 from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.data.arrays import REPAIR
 from genjax_zoo.train.checkpoint import Checkpoints
 from genjax_zoo.train.evaluating import evaluate as evaluate
 from genjax_zoo.train.evaluating import sound_alarms as sound_alarms
@@ -145,23 +147,24 @@ class Keeper:
 
     def told(self, step: int, error: Diverged) -> Diverged:
         """A divergence with what is left after it, and the way on, as the sinks hear it, too."""
-        whole = Diverged(f"{error}; {_way_on(self._saved, self._checkpoints)}")
+        what = str(error).removeprefix(f"Step {error.step}: ")
+        of_data, kept = not_finite_at(self._experiment.data, error.step), _kept(self._saved, self._checkpoints)
+        mend = f"{what}, as the data are not: {of_data}. {REPAIR.capitalize()}" if of_data else f"{what}. {MEND}"
+        whole = Diverged(error.step, f"{mend}{kept}.")
         for sink in self._sinks:
             sink.warn(step, str(whole))
         return whole
 
 
-def _way_on(saved: int, checkpoints: Checkpoints | None) -> str:
-    """What is left after a divergence, and what to do with it."""
-    mend = "lower the learning rate or clip the gradients"
+MEND = "Lower the learning rate or clip the gradients"
+
+
+def _kept(saved: int, checkpoints: Checkpoints | None) -> str:
+    """What is left after a divergence, and the way on."""
     if checkpoints and saved:
-        return (
-            f"the last good checkpoint is kept (step {saved:,}). To go on from it, {mend}, and name another --workdir "
-            f"and --init-from {checkpoints.run}@{saved}."
-        )
-    if checkpoints:
-        return f"no checkpoint was saved before. To start anew, {mend}, and take --fresh."
-    return f"{mend}."
+        way = f"another --workdir and --init-from {checkpoints.run}@{saved}"
+        return f", and go on with {way}: the last good checkpoint is kept (step {saved:,})"
+    return ", and start anew with --fresh: no checkpoint was saved before" if checkpoints else ""
 
 
 class _Loop:
