@@ -16,7 +16,7 @@ from scripted import alone, bits, logged, scripted, target
 from genjax_zoo import data, fit
 from genjax_zoo.core import Player
 from genjax_zoo.run import create_state_of
-from genjax_zoo.train.checkpoint import Checkpoints
+from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
 from genjax_zoo.train.loop import Diverged
 
 WAY = [4.0, 1.0, 1.2, 3.0, 3.0, 2.0]
@@ -261,3 +261,18 @@ def test_a_damaged_checkpoint_is_put_aside_and_the_one_before_taken(tmp_path, ca
     with pytest.raises(ValueError, match=r"Checkpoint 6 .* is damaged .*; take --checkpoint 5"):
         alone(scripted(WAY, best=None), tmp_path / "whole")
     assert saved(tmp_path / "whole") == {5, 6}  # nothing is lost
+
+
+def test_what_ranks_a_checkpoint_is_held_to_its_digest(tmp_path):
+    """The best stays where its rank cannot be read, and is not guessed at."""
+    way = [5.0, 1.0, 4.0, 3.0, 2.0]
+    assert alone(scripted(way, ema=0.0), tmp_path).best_step == 2
+    rank = tmp_path / "checkpoints/2/rank.json"
+    rank.write_text(rank.read_text().replace("1.0", "7.0"))
+    with (
+        open_checkpoints(tmp_path, best="test/w") as checkpoints,
+        pytest.raises(ValueError, match=r"2/rank.json is damaged"),
+    ):
+        checkpoints.choose("best")
+    assert int(alone(scripted([*way, 2.0, 2.0], ema=0.0), tmp_path).state.step) == 7
+    assert saved(tmp_path) == {2, 5, 6, 7}
