@@ -52,14 +52,13 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     if not isinstance(experiment, Experiment):
         kind = type(experiment).__name__
         raise ValueError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
-    fields = {f.name for f in dataclasses.fields(experiment)}
+    fields = {*OF_LOOP, "seed"}
     rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
     evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}
-    experiment = dataclasses.replace(experiment, evals=evals, **rest)
-    for name in (*OF_LOOP, "seed"):
-        if not isinstance(getattr(experiment, name), numbers.Integral):
-            raise ValueError(f"'{name}' must be a whole number, not {getattr(experiment, name)!r}.")
-    return experiment
+    for name, value in {**{name: getattr(experiment, name) for name in fields}, **rest}.items():
+        if not isinstance(value, numbers.Integral):
+            raise ValueError(f"'{name}' must be a whole number, not {value!r}.")
+    return dataclasses.replace(experiment, evals=evals, **rest)
 
 
 def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:

@@ -31,6 +31,16 @@ def train(file: Path, argv: list[str]) -> None:
         experiment = runs.build(make, everything)
     read = runs.described(seen, experiment)
     runs.check(experiment)
+    beginning = {"init_from": run.init_from, "keep_optimizer": run.keep_optimizer}
+    if run.keep_optimizer and not run.init_from:
+        raise ValueError("--keep-optimizer is of the run that --init-from names; name one.")
+    if run.fresh:  # nothing is removed before the new run is known to begin
+        if run.checkpoint != "latest":
+            raise ValueError("--fresh removes the run that --checkpoint would go on with; give one of them.")
+        source = Path((run.init_from or "").rpartition("@")[0] or run.init_from or "")
+        if run.init_from and folder.resolve() in (source.resolve(), *source.resolve().parents):
+            raise ValueError(f"--fresh removes {folder}, from which --init-from would begin; name another --workdir.")
+        runs.rehearse(experiment, precision=run.precision, **beginning)
     runs.check_run(folder, file, everything, data=read, fresh=run.fresh, accept_changes=run.accept_changes)
 
     def sinks(start: int) -> list[log.Sink]:  # called when the run is restored
@@ -38,6 +48,11 @@ def train(file: Path, argv: list[str]) -> None:
         runs.write_run(folder, file, everything, command=["train", str(file), *argv], **known)
         if start:
             print(f"Going on with {folder} at step {start:,}.", flush=True)
+        if run.init_from:
+            print(
+                f"--init-from {run.init_from} {'is of the first start alone' if start else 'gives the networks'}.",
+                flush=True,
+            )
         extra: list[log.Sink] = []
         if run.tensorboard:
             extra.append(services.TensorBoard(folder / "tensorboard", start=start))
@@ -46,7 +61,7 @@ def train(file: Path, argv: list[str]) -> None:
         return extra
 
     settings: dict[str, Any] = {"workdir": folder, "backend": run.backend, "precision": run.precision}
-    settings |= {"checkpoint": run.checkpoint, "init_from": run.init_from, "keep_optimizer": run.keep_optimizer}
+    settings |= {"checkpoint": run.checkpoint, **beginning}
     result = runs.fit(experiment, **settings, sinks=sinks, progress=True)
     _print_summary(folder, experiment, result)
 

@@ -59,7 +59,7 @@ def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     rows = []
     for line in lines:
-        with contextlib.suppress(ValueError):  # of bytes that are no text, too
+        with contextlib.suppress(ValueError, RecursionError):  # of bytes that are no text, too
             row = json.loads(line)
             if isinstance(row, dict) and type(row.get("step")) is int:
                 rows.append({name: math.nan if value is None else value for name, value in row.items()})

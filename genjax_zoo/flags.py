@@ -170,6 +170,8 @@ def parsed(parse: Callable[[], Any]) -> Any:
     except SystemExit as ended:
         if ended.code in (0, None):
             raise
+        if isinstance(ended.code, str):  # of an experiment's own code
+            stop(ended.code)
         stop(_sentence(errors.getvalue()))
 
 

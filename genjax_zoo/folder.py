@@ -10,6 +10,7 @@ import platform
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,11 +31,12 @@ MAY_CHANGE = {"steps", "steps_per_call", "save_every", "eval_every", "log_every"
 BEGINNING = {"init_from", "keep_optimizer"}  # flags that matter to a run's first start alone
 KINDS = {  # of the entries of config.json
     "experiment": lambda entry: entry is None or isinstance(entry, str),
-    "flags": lambda entry: isinstance(entry, dict),
+    "flags": lambda entry: isinstance(entry, dict) and isinstance(entry.get("data_dir"), str | None),
     "history": lambda entry: isinstance(entry, list) and all(_is_start(one) for one in entry),
 }
 PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
-MADE = (CONFIG, SOURCE, CONDITIONS, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png", "samples*")
+MADE = (CONFIG, SOURCE, CONDITIONS, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png")
+DRAWN = re.compile(r"samples(-\d+)*\.(png|npy|wav)")  # by training, and by `sample`
 MADE_FOLDERS = (MODULES, "checkpoints", "damaged", "pictures", "page", "latent", "tensorboard", "wandb")
 
 
@@ -94,7 +96,7 @@ def check_run(
     if changed:
         raise ValueError(
             f"The run {folder} was made by other flags: {'; '.join(changed)}. "
-            f"Use those flags, another --workdir, or --fresh to start anew."
+            f"Use those flags, another --workdir (--init-from {folder} gives its networks), or --fresh to start anew."
         )
     advice = "Take --accept-changes to go on with it, another --workdir, or --fresh to start anew."
     change = "" if accept_changes else changes(config.get("data", {}), data or {})
@@ -112,7 +114,7 @@ def check_run(
     pairs = [(kept, source)]
     pairs += [(path, now[name]) for name, path in modules_beside(kept).items() if name in now]
     for old, new in pairs if not accept_changes else ():
-        if change := difference(old.read_text(), new.read_text()):
+        if change := difference(*(path.read_text(errors="replace") for path in (old, new))):
             raise ValueError(f"{new} has changed since the run {folder} began: {change}. {advice}")
 
 
@@ -235,14 +237,21 @@ def _begun(path: Path) -> bool:
 
 
 def _clear(folder: Path, but: Path) -> None:
-    """Removes what a run makes, but for the experiment's own files and what is not a run's."""
+    """Removes what a run makes, but for the experiment's own files and what is not a run's: all of it, or nothing."""
     pictures = {re.sub(r"-\d+$", "", path.stem) + ".png" for path in (folder / "pictures").glob("*.png")}
-    for path in {path for pattern in (*MADE, *pictures) for path in folder.glob(pattern)}:
-        if path.resolve() != but.resolve():
-            path.unlink()
-    of_but = {folder / MODULES} if but.resolve() == (folder / SOURCE).resolve() else set()
-    for path in {folder / name for name in MADE_FOLDERS} - of_but:
-        if path.is_symlink():
-            path.unlink()
-        elif path.is_dir():
-            shutil.rmtree(path)
+    ours = {folder / name for name in (*MADE, *MADE_FOLDERS, *pictures)}
+    ours |= {path for path in folder.iterdir() if DRAWN.fullmatch(path.name) and path.is_file()}
+    own = {path for path in (folder / SOURCE, folder / MODULES) if but.resolve() == (folder / SOURCE).resolve()}
+    aside = Path(tempfile.mkdtemp(prefix=".fresh-", dir=folder))
+    moved: list[Path] = []
+    try:
+        for path in sorted(ours - own):
+            if path.is_symlink() or path.exists():
+                path.rename(aside / path.name)
+                moved.append(path)
+    except OSError:
+        for path in moved:
+            (aside / path.name).rename(path)
+        aside.rmdir()
+        raise
+    shutil.rmtree(aside)

@@ -12,14 +12,14 @@ import itertools
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 
-from genjax_zoo import data
+from genjax_zoo import data, errors
 from genjax_zoo.build import Make, Precision
 from genjax_zoo.build import build as build
 from genjax_zoo.build import check as check
@@ -41,13 +41,15 @@ from genjax_zoo.made import create_state_of as create_state_of
 from genjax_zoo.naming import name_of as name_of
 from genjax_zoo.report import Pictures
 from genjax_zoo.train.begin import begun_from
-from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
+from genjax_zoo.train.checkpoint import Checkpoints, Damaged, open_checkpoints
 from genjax_zoo.train.evaluating import try_evaluations
 from genjax_zoo.train.log import History, JsonLines, Progress, Sink, closed, evaluated, is_watched
 from genjax_zoo.train.loop import Speed, run_steps
 from genjax_zoo.train.parallel import Backend, data_mesh, replicate
 from genjax_zoo.trust import check_trusted as check_trusted
 from genjax_zoo.trust import trust as trust_run
+
+TRIES = 5  # of a reader, while training removes what it has chosen
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -105,11 +107,15 @@ def fit(
             do not fit the model, a run with no sound checkpoint, an evaluation that fails, a loss that is not finite,
             or a folder with a run of another seed or model.
     """
+    for name, given, known in (("backend", backend, Backend), ("precision", precision, Precision)):
+        if given not in get_args(known):
+            raise ValueError(f"{name}={given!r} is none of {', '.join(get_args(known))}.")
     experiment = in_precision(experiment, precision)
     mesh = data_mesh(devices)
     check(experiment, mesh)
     state = create_state_of(experiment)
-    if init_from is not None:
+    begun = workdir is not None and any((Path(workdir) / "checkpoints").glob("[0-9]*"))
+    if init_from is not None and not begun:
         state = _begun(state, init_from, keep_optimizer)
     state = replicate(mesh, state)
 
@@ -118,7 +124,7 @@ def fit(
         return [*sinks(start), *([Progress(Console(), start=start, steps=experiment.steps)] if told else [])]
 
     if workdir is None:
-        try_evaluations(experiment, state)
+        try_evaluations(experiment, state, drawn=False)
         history = History()
         everywhere = [*shown(0), history]
         with closed(everywhere):
@@ -130,18 +136,25 @@ def fit(
     with only_trainer(folder), Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
         fallen: list[str] = []  # what is to be said of damaged checkpoints
         if checkpoints.steps:
-            last = checkpoints.choose(checkpoint)
+            last = checkpoints.choose(str(checkpoint))
             state, fallen = checkpoints.newest(_target(state, mesh), last)
+        elif str(checkpoint) != "latest":
+            raise ValueError(f"The run {folder} has no checkpoint '{checkpoint}', nor any other.")
+        elif any(name.startswith("eval/") for row in read_log(log)[0] for name in row):
+            raise ValueError(
+                f"The run {folder} has a log of evaluations, but no checkpoint; bring its checkpoints back, or take "
+                f"--fresh to start anew."
+            )
         start = int(state.step)
         done = evaluated(log, start)
         if start < experiment.steps:
             try_evaluations(experiment, state)
-        checkpoints.drop_after(start)
         history = History(row for row in read_log(log)[0] if row["step"] <= start)
         everywhere: list[Sink] = [history]
         if jax.process_index() == 0:
             everywhere += [*shown(start), JsonLines(log, start=start), Pictures(folder)]
             write_made(folder, experiment, {"backend": backend, "precision": precision})
+        checkpoints.drop_after(start)
         with closed(everywhere):
             for sentence, sink in itertools.product(fallen, everywhere):
                 sink.warn(start, sentence)
@@ -159,12 +172,27 @@ def fit(
     return Result(state, results, speed, folder, best, history.arrays())
 
 
+def rehearse(experiment: Experiment, *, precision: Precision, init_from: str | None, keep_optimizer: bool) -> None:
+    """Begins a run as `fit` does, and writes nothing: what can be known to fail does so before an old run is removed.
+
+    Raises:
+        ValueError, FileNotFoundError: as `fit`.
+    """
+    experiment = in_precision(experiment, precision)
+    state = create_state_of(experiment)
+    if init_from is not None:
+        state = _begun(state, init_from, keep_optimizer)
+    try_evaluations(experiment, state)
+
+
 def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> TrainState:
     """The state with the networks of "RUN" or "RUN@STEP"."""
     folder, which = Path(source), "latest"
     if not folder.is_dir() and "@" in folder.name:
         name, _, which = folder.name.rpartition("@")
         folder = folder.with_name(name)
+    if not (folder / "checkpoints").is_dir() and folder.is_dir():
+        read_config(folder)  # a sweep's folder names its members
     with open_checkpoints(folder) as checkpoints:
         saved = checkpoints.read(checkpoints.choose(which))
     try:
@@ -202,9 +230,17 @@ def restore(
         given = isinstance(experiment, Experiment)
         experiment = experiment if given else build(experiment, read_config(folder)["flags"])
         check_made(folder, experiment)
-    with open_checkpoints(folder, best=experiment.best) as checkpoints:
-        shapes = shapes_of(experiment)
-        return experiment, checkpoints.restore(checkpoints.choose(checkpoint), _target(shapes, data_mesh()))
+    with errors.told(f"The flags in {folder / CONFIG} make no model"):
+        target = _target(shapes_of(experiment), data_mesh())
+    for _ in range(TRIES):
+        with open_checkpoints(folder, best=experiment.best) as checkpoints:
+            step = checkpoints.choose(str(checkpoint))
+            try:
+                return experiment, checkpoints.restore(step, target)
+            except Damaged:
+                if (folder / "checkpoints" / str(step)).is_dir():
+                    raise  # else its trainer has gone on, and removed it
+    raise ValueError(f"The checkpoints of {folder} are removed faster than they are read; raise its --save-every.")
 
 
 def experiment_of(folder: Path) -> Experiment:

@@ -220,7 +220,7 @@ def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
     begun = all((m.folder / runs.CONFIG).exists() for m in staying)
     for m in staying:
         last = max(m.checkpoints.steps, default=0)
-        killed = begun and last <= 2 * m.experiment.save_every  # while the first steps were saved: all start again
+        killed = begun and all(len(m.checkpoints.steps) < 2 for m in staying)  # in the first save: all start again
         if last and not start and not killed:
             raise ValueError(f"{m.folder} is ahead of the others, at step {last}; train it alone, or take --fresh.")
     return start

@@ -134,7 +134,7 @@ def test_a_rare_class_can_be_asked_for(tmp_path, capsys):
     assert status(["sample", run, "-n", "2", "--cond", "label=4", "--out", out]) == 2
     assert "'label' is one of 0 ... 3, as in the run's data" in capsys.readouterr().err
     assert status(["train", str(tmp_path / "rare.py"), "--workdir", str(tmp_path / "other"), "--seed", "-1"]) == 2
-    assert "A seed is a whole number in 0 ... 4,294,967,295, not -1" in capsys.readouterr().err
+    assert "--seed must be in 0 ... 4294967295, not -1" in capsys.readouterr().err
     assert not (tmp_path / "other").exists()
 
 

@@ -38,7 +38,7 @@ ALLOWED = {
     "trust": {"caches"},
     "build": {"border", "checks", "core", "data", "errors", "linen", "made", "source", "train"},
     "run": {
-        *("build", "core", "data", "files", "folder", "made", "naming", "report", "train", "trust"),
+        *("build", "core", "data", "errors", "files", "folder", "made", "naming", "report", "train", "trust"),
     },
     "explore": {"core", "latent", "report"},
     "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},

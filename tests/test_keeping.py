@@ -13,7 +13,7 @@ import optax
 import pytest
 from scripted import alone, bits, logged, scripted, target
 
-from genjax_zoo import data, fit
+from genjax_zoo import data, fit, restore
 from genjax_zoo.core import Player
 from genjax_zoo.run import create_state_of
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
@@ -276,3 +276,44 @@ def test_what_ranks_a_checkpoint_is_held_to_its_digest(tmp_path):
         checkpoints.choose("best")
     assert int(alone(scripted([*way, 2.0, 2.0], ema=0.0), tmp_path).state.step) == 7
     assert saved(tmp_path) == {2, 5, 6, 7}
+
+
+def test_a_reader_whose_checkpoint_its_trainer_removes_takes_the_next(tmp_path, monkeypatch):
+    whole = scripted(WAY, best=None)
+    alone(dataclasses.replace(whole, steps=3), tmp_path)
+    choose = Checkpoints.choose
+
+    def late(self, which):
+        step = choose(self, which)
+        if self._reading and 6 not in saved(tmp_path):
+            alone(whole, tmp_path)  # and 3 is gone
+        return step
+
+    monkeypatch.setattr(Checkpoints, "choose", late)
+    assert int(restore(tmp_path, experiment=whole)[1].step) == 6
+
+
+def test_a_run_that_lost_its_checkpoints_is_not_begun_anew_without_a_word(tmp_path):
+    alone(scripted(WAY), tmp_path)
+    log = (tmp_path / "metrics.jsonl").read_bytes()
+    shutil.rmtree(tmp_path / "checkpoints")
+    with pytest.raises(ValueError, match="has a log of evaluations, but no checkpoint"):
+        alone(scripted(WAY), tmp_path)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == log
+    with pytest.raises(ValueError, match="has no checkpoint '500', nor any other"):
+        alone(scripted(WAY), tmp_path / "other", checkpoint="500")
+
+
+def test_a_picture_that_cannot_be_drawn_is_told_before_the_first_step(tmp_path):
+    with pytest.raises(ValueError, match=r"'mine' gives 'x' of shape \(16, 3\), which is no picture"):
+        alone(with_eval(scripted(WAY), lambda w: {"x": jnp.zeros((16, 3)) + w}), tmp_path)
+    assert saved(tmp_path) == set()
+
+
+def test_the_best_of_another_run_is_its_best(tmp_path):
+    alone(scripted([5.0, 1.0, 4.0, 3.0], ema=0.0), tmp_path / "a")
+    begun = alone(scripted([0.0], ema=0.0), None, init_from=f"{tmp_path / 'a'}@best")
+    assert float(begun.state.variables["params"]["net"]["w"]) == 1.0
+    alone(scripted([0.0], ema=0.0), tmp_path / "b", init_from=tmp_path / "a")
+    shutil.rmtree(tmp_path / "a")
+    alone(scripted([0.0, 0.0], ema=0.0), tmp_path / "b", init_from=tmp_path / "a")  # it is of the first start alone

@@ -217,8 +217,8 @@ def test_dropout_is_of_training_and_of_its_key():
         ({"shape": (8, 9, 1)}, "An image of 8x9 cannot be halved"),
         ({"shape": (8,)}, "images"),
         ({"shape": (8, 8, 1), "levels": 1}, "two or more"),
-        ({"shape": (8, 8, 1), "components": 0}, "components of 1 or more, not 0"),
-        ({"shape": (8, 8, 1), "scales": 0}, "scales of 1 or more"),
+        ({"shape": (8, 8, 1), "components": 0}, "components must be at least 1, not 0"),
+        ({"shape": (8, 8, 1), "scales": 0}, "scales must be at least 1, not 0"),
         ({"shape": (8, 8, 1), "dropout": 1.0}, r"in \[0, 1\), not 1.0"),
     ],
 )

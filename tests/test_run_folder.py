@@ -110,3 +110,22 @@ def test_one_process_trains(run, file):
         check_run(run, file, FLAGS, fresh=True)
     with only_trainer(run):
         pass  # whoever held it has let it go
+
+
+def test_fresh_removes_all_or_nothing(run, file, monkeypatch):
+    for name in ("metrics.jsonl", "samples-3.png", "samples_thesis.tex"):
+        (run / name).write_text("x")
+    (run / "checkpoints").mkdir()
+    before, rename = bytes_of(run), type(run).rename
+
+    def failing(self, target):
+        if self.name == "metrics.jsonl":
+            raise PermissionError("immutable")
+        return rename(self, target)
+
+    with monkeypatch.context() as patch, pytest.raises(PermissionError):
+        patch.setattr(type(run), "rename", failing)
+        check_run(run, file, {"width": 5}, fresh=True)
+    assert bytes_of(run) == before
+    check_run(run, file, {"width": 5}, fresh=True)
+    assert {path.name for path in run.iterdir()} == {"samples_thesis.tex", "train.lock"}

@@ -188,7 +188,7 @@ def test_dropout_is_of_training_only():
         (lambda: models.image_gpt(shape=SHAPE, dropout=1.0), "dropout is in"),
         (lambda: models.made(shape=SHAPE, levels=1), "two or more, not 1"),
         (lambda: models.made(shape=SHAPE, levels=2, likelihood=math.bernoulli), "not both"),
-        (lambda: models.nade(shape=SHAPE, hidden=0), "one hidden unit or more, not 0"),
+        (lambda: models.nade(shape=SHAPE, hidden=0), "hidden must be at least 1, not 0"),
     ],
 )
 def test_bad_input(build, said):

@@ -230,7 +230,7 @@ def test_progress_is_told(tiny):
 @pytest.mark.parametrize(
     "settings, message",
     [
-        ({"length": 0}, "length, layers and block must be at least 1, not 0, 20 and 10"),
+        ({"length": 0}, "length must be at least 1, not 0"),
         ({"gates": 5}, "gates must be even"),
         ({"conditions": {"length": 3}}, "'length' of 3 classes cannot be given"),
         ({"conditions": {"speaker": 0}}, "'speaker' of 0 classes cannot be given"),

@@ -129,7 +129,11 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
     elif s.origin.name == "mnist-deq":
         bits = cell(1 / per_bit, 8.0, kind.replace("exact", "bound"))  # of the 256 levels below the noise
     else:
-        bits = cell(1 / per_bit) if levels else absent("a density has no bits")
+        bits = (
+            cell(1 / per_bit)
+            if levels
+            else absent("a density has no bits" if protocol else "the levels of one's own data are not known here")
+        )
     return {"nats": cell(1.0), "bits_per_dim": bits}, notes
 
 

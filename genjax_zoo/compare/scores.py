@@ -18,6 +18,7 @@ from genjax_zoo.compare.measures import PAPERS_MODES, Protocol, likelihood, mode
 from genjax_zoo.compare.published import PUBLISHED
 from genjax_zoo.files import whole
 from genjax_zoo.train import eval_variables
+from genjax_zoo.train.digest import fingerprint
 
 FAMILIES = {"vae": "VAE", "flow": "flow", "autoregressive": "autoregressive", "gan": "GAN"}  # by the folder of a model
 
@@ -44,7 +45,7 @@ def score(
     fresh: bool = False,
     warn: Callable[[str], None] = lambda sentence: None,
 ) -> Mapping[str, Any]:
-    """A run's scores: those that it keeps, where they are of this step, commit and protocol, else measured and kept.
+    """A run's scores: those that it keeps of these weights, commit and protocol, else measured and kept.
 
     Args:
         folder: of the run.
@@ -66,6 +67,7 @@ def score(
         "model": name or Path(config["experiment"]).stem,
         "family": family,
         "step": int(state.step),
+        "weights": fingerprint(eval_variables(state)),
         "data": f"{subject.origin.title}/test",
         "content": data.described({"test": subject.test})["test"]["arrays"]["x"],
         "commit": code_commit(),
@@ -116,7 +118,7 @@ def model_of(source: str) -> tuple[str | None, str]:
 
 
 def _kept(path: Path, about: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """A file's scores where they are of the same step, commit and protocol; code that is not committed has none."""
+    """A file's scores where they are of the same weights, commit and protocol; code that is not committed has none."""
     if not path.exists() or about["commit"].endswith("-dirty"):
         return None
     try:

@@ -91,6 +91,7 @@ def draw(model: Model, n: int) -> Callable[..., Array]:
     (sample,) = require(model, "sample")
 
     def run(variables: Variables, key: Key, cond: Batch = NO_CONDITION) -> Array:
+        cond = {name: jnp.asarray(value) for name, value in cond.items()}
         model.check(cond)  # before it is traced
         return sampler(sample, n)(variables, key, cond)
 

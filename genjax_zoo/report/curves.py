@@ -23,7 +23,9 @@ def read_curves(metrics: Path) -> tuple[dict[str, dict[str, Points]], list[tuple
     warnings = [(row["step"], row["warning"]) for row in rows if isinstance(row.get("warning"), str)]
     for row in rows:
         for name, value in row.items():
-            if name not in SKIPPED and (type(value) is float or type(value) is int and abs(value) < MOST):
+            if name not in SKIPPED and (
+                type(value) is float and not math.isnan(value) or type(value) is int and abs(value) < MOST
+            ):
                 source, _, term = name.removeprefix("eval/").partition("/")
                 panels[term][source].append((row["step"], value))
     if damaged:

@@ -19,7 +19,7 @@ from etils import epath
 from orbax.checkpoint.checkpoint_manager import StepAlreadyExistsError
 
 from genjax_zoo.core import PyTree
-from genjax_zoo.files import whole
+from genjax_zoo.files import telling, whole
 from genjax_zoo.train.digest import Record, by_name, digests, opened, record, sealed, shapes
 from genjax_zoo.train.quiet import quiet
 
@@ -46,7 +46,8 @@ class Checkpoints:
 
         Args:
             folder: created if missing; what a killed save left behind is removed.
-            best: the metric whose smallest value keeps its checkpoint, besides the latest two.
+            best: the metric whose smallest value keeps its checkpoint, besides the latest two; None, to a reader, is
+                the one by which they were ranked.
             reading: only reads, so that a save which another process is writing stays as it is.
         """
         quiet()
@@ -128,9 +129,11 @@ class Checkpoints:
             ) from error
 
     def drop_after(self, step: int) -> None:
-        """Deletes what was saved later than a step."""
+        """Deletes what was saved later than a step, and what pages have drawn of it."""
         for later in [saved for saved in self.steps if saved > step]:
             self._manager.delete(later)
+            for drawn in (self.run / "page").glob(f"*-{later:07d}.png"):
+                drawn.unlink(missing_ok=True)
 
     def best_step(self) -> int | None:
         """The step with the smallest best metric, or None."""
@@ -146,6 +149,10 @@ class Checkpoints:
         steps = self.steps
         if which == "best" and self.unranked:
             raise ValueError(f"{self.unranked[0]} is damaged; take --checkpoint latest or a step, or delete that file.")
+        if which == "best" and self.best_step() is None:
+            telling.get()(
+                f"No checkpoint of the run {self.run} is ranked (see Experiment's best=); this is the latest."
+            )
         choices = {"latest": steps[-1], "best": self.best_step() or steps[-1], **{str(s): s for s in steps}}
         if which not in choices:
             raise ValueError(f"The run {self.run} has no checkpoint '{which}'; there are {', '.join(choices)}.")
@@ -240,7 +247,8 @@ class Checkpoints:
     def _read_rank(self, step: int) -> float | None:
         path = self._folder / str(step) / RANK
         try:
-            return opened(json.loads(path.read_text())).get(self._best)
+            ranks = opened(json.loads(path.read_text()))
+            return ranks.get(self._best) if self._best else next(iter(ranks.values()), None)
         except FileNotFoundError:
             return None
         except ValueError:
@@ -249,8 +257,8 @@ class Checkpoints:
 
     def _damaged(self, step: int, reason: Exception | str) -> Damaged:
         said = _first_line(reason)
-        before = [other for other in self.steps if other < step]
-        way = f"take --checkpoint {before[-1]}" if before else "take another run, or --fresh to start anew"
+        others = sorted((other for other in self.steps if other != step), key=lambda other: (other < step, other))
+        way = f"take --checkpoint {others[-1]}" if others else "take another run, or --fresh to start anew"
         return Damaged(step, f"Checkpoint {step} in {self._folder} is damaged ({said})", way)
 
 
@@ -264,6 +272,8 @@ def open_checkpoints(run: Path, *, best: str | None = None) -> Checkpoints:
     Raises:
         FileNotFoundError: it has none yet.
     """
+    if not run.is_dir():
+        raise FileNotFoundError(f"There is no folder {run}; name that of a run.")
     none = FileNotFoundError(f"The run {run} has no checkpoint yet; let 'genjax-zoo train' reach one.")
     if not (run / "checkpoints").is_dir():
         raise none

@@ -34,8 +34,13 @@ def evaluate(experiment: Experiment, state: TrainState, sinks: Sequence[Sink] = 
     return numbers
 
 
-def try_evaluations(experiment: Experiment, state: TrainState) -> None:
+def try_evaluations(experiment: Experiment, state: TrainState, *, drawn: bool = True) -> None:
     """Traces every evaluation up to where it looks into its arrays, so that what fails does so before training.
+
+    Args:
+        experiment: has the evaluations.
+        state: gives the variables.
+        drawn: whether arrays that they give are drawn, and so must be pictures.
 
     Raises:
         ValueError: an evaluation fails; or the experiment's `best` is none of their numbers.
@@ -56,6 +61,12 @@ def try_evaluations(experiment: Experiment, state: TrainState) -> None:
                 _asked(experiment, run, eval_variables(state))
             numbers = None
         else:
+            for entry, value in found.items() if drawn else ():
+                if np.ndim(value) and (np.ndim(value) != 4 or value.shape[-1] not in (1, 3)):
+                    raise ValueError(
+                        f"The evaluation '{name}' gives '{entry}' of shape {value.shape}, which is no picture "
+                        f"[n, H, W, C] of 1 or 3 channels; leave it out."
+                    )
             if numbers is not None:
                 numbers |= {f"{name}/{entry}": value for entry, value in found.items() if np.ndim(value) == 0}
     if experiment.best is not None and numbers is not None:

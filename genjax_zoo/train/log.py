@@ -85,16 +85,24 @@ class JsonLines:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    finite = {n: None if isinstance(x, float) and not math.isfinite(x) else x for n, x in row.items()}
-    return json.dumps(finite, allow_nan=False) + "\n"
+    return json.dumps(_finite(row), allow_nan=False) + "\n"
+
+
+def _finite(entry: Any) -> Any:
+    """The entry with null for what is not finite."""
+    if isinstance(entry, Mapping):
+        return {name: _finite(one) for name, one in entry.items()}
+    if isinstance(entry, list):
+        return [_finite(one) for one in entry]
+    return None if isinstance(entry, float) and not math.isfinite(entry) else entry
 
 
 def evaluated(path: Path, step: int) -> Numbers | None:
     """What a run's evaluation of one step gave, by its metrics.jsonl."""
     rows = [row for row in read_log(path)[0] if row["step"] == step]
     rows = [row for row in rows if len(row) == 1 or any(name.startswith("eval/") for name in row)]  # or pictures alone
-    found = {n.removeprefix("eval/"): float(row[n]) for row in rows for n in row if n != "step"}
-    return found if rows else None
+    entries = [(name, value) for row in rows for name, value in row.items() if isinstance(value, int | float)]
+    return {name.removeprefix("eval/"): float(value) for name, value in entries if name != "step"} if rows else None
 
 
 class History:

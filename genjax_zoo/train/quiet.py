@@ -13,7 +13,8 @@ def quiet() -> None:
     hook = sys.unraisablehook
 
     def unless_late(found: Any) -> None:
-        if str(found.exc_value) != "Event loop is closed":
+        late = str(found.exc_value) == "Event loop is closed" or "orbax" in repr(found.object)
+        if not late:
             hook(found)
 
     sys.unraisablehook = unless_late
