@@ -13,7 +13,8 @@ def quiet() -> None:
     hook = sys.unraisablehook
 
     def unless_late(found: Any) -> None:
-        late = str(found.exc_value) == "Event loop is closed" or "orbax" in repr(found.object)
+        code = getattr(found.object, "cr_code", None)  # of a coroutine
+        late = str(found.exc_value) == "Event loop is closed" or code and "orbax" in code.co_filename
         if not late:
             hook(found)
 
