@@ -103,13 +103,15 @@ def check_run(
     if change:
         raise ValueError(f"The data have changed since the run {folder} began: {change}. {advice}")
     kept = folder / SOURCE
-    if not kept.exists() or kept.resolve() == source.resolve():
+    if kept.resolve() == source.resolve():
         return
     if config["experiment"] != source.name:
         raise ValueError(
             f"The run {folder} was made by {config['experiment']}, not by {source.name}; "
             f"name another --workdir, or --fresh to start anew."
         )
+    if not kept.exists():
+        return
     now = modules_beside(source)
     pairs = [(kept, source)]
     pairs += [(path, now[name]) for name, path in modules_beside(kept).items() if name in now]

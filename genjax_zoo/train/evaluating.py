@@ -62,7 +62,7 @@ def try_evaluations(experiment: Experiment, state: TrainState, *, drawn: bool = 
             numbers = None
         else:
             for entry, value in found.items() if drawn else ():
-                if np.ndim(value) and (np.ndim(value) != 4 or value.shape[-1] not in (1, 3)):
+                if np.ndim(value) and (np.ndim(value) != 4 or value.shape[-1] not in (1, 3) or 0 in value.shape):
                     raise ValueError(
                         f"The evaluation '{name}' gives '{entry}' of shape {value.shape}, which is no picture "
                         f"[n, H, W, C] of 1 or 3 channels; leave it out."
