@@ -85,7 +85,7 @@ def assembled(
 ) -> Resident | Streamed:
     """Data of arrays as they are stored, on the device if they are small; see `from_arrays`."""
     for name, number in (("batch_size", batch_size), ("seed", seed), ("workers", workers)):
-        if isinstance(number, bool) or not isinstance(number, numbers.Integral) or number < 0:
+        if isinstance(number, bool) or not isinstance(number, numbers.Integral):
             raise ValueError(f"{name} must be a whole number, not {number!r}.")
     check_seed(seed)  # of evaluation data, too
     size = sum(np.dtype(array.dtype).itemsize * np.prod(array.shape) for array in arrays.values())
