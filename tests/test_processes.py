@@ -122,6 +122,7 @@ def experiment(*, rate: float = 0.1, calls: str = ""):
 """
 
 
+@pytest.mark.slow
 @pytest.mark.processes
 def test_a_sweep_that_is_killed_twice_is_the_unbroken_one(tmp_path):
     file, flags = tmp_path / "killed.py", ["--rate", "0.1,0.2"]
