@@ -13,7 +13,7 @@ import optax
 import pytest
 from scripted import alone, bits, logged, scripted, target
 
-from genjax_zoo import data, fit, restore
+from genjax_zoo import cli, data, fit, restore
 from genjax_zoo.core import Player
 from genjax_zoo.run import create_state_of
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
@@ -317,3 +317,28 @@ def test_the_best_of_another_run_is_its_best(tmp_path):
     alone(scripted([0.0], ema=0.0), tmp_path / "b", init_from=tmp_path / "a")
     shutil.rmtree(tmp_path / "a")
     alone(scripted([0.0, 0.0], ema=0.0), tmp_path / "b", init_from=tmp_path / "a")  # it is of the first start alone
+
+
+@pytest.mark.parametrize(
+    "flags, sentence",
+    (
+        (("--init-from", "nosuch"), "There is no folder nosuch"),
+        (("--init-from", "run@2"), "from which --init-from would begin"),
+        (("--checkpoint", "2"), "give one of them"),
+        (("--fail", "1"), "The evaluation 'mine' fails"),
+    ),
+)
+def test_nothing_is_removed_before_the_new_run_is_known_to_begin(tmp_path, monkeypatch, capsys, flags, sentence):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "from scripted import scripted\n\n\ndef experiment(*, fail: int = 0):\n"
+        "    one = scripted([3.0, 2.0], best=None, save_every=2, eval_every=2)\n"
+        "    one.evals['mine'] = lambda model, variables, key: {'x': 1 // (1 - fail)}\n    return one\n"
+    )
+    train = ["train", "mine.py", "--workdir", "run"]
+    cli.console(train)
+    before = {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit) as ended:
+        cli.console([*train, "--fresh", *flags])
+    assert ended.value.code == 2 and sentence in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in (tmp_path / "run").rglob("*") if path.is_file()} == before
