@@ -37,8 +37,8 @@ def train(file: Path, argv: list[str]) -> None:
     if run.fresh:  # nothing is removed before the new run is known to begin
         if run.checkpoint != "latest":
             raise ValueError("--fresh removes the run that --checkpoint would go on with; give one of them.")
-        source = Path((run.init_from or "").rpartition("@")[0] or run.init_from or "")
-        if run.init_from and folder.resolve() in (source.resolve(), *source.resolve().parents):
+        source = runs.run_and_checkpoint(run.init_from)[0].resolve() if run.init_from else None
+        if source and folder.resolve() in (source, *source.parents):
             raise ValueError(f"--fresh removes {folder}, from which --init-from would begin; name another --workdir.")
         runs.rehearse(experiment, precision=run.precision, **beginning)
     runs.check_run(folder, file, everything, data=read, fresh=run.fresh, accept_changes=run.accept_changes)

@@ -185,12 +185,18 @@ def rehearse(experiment: Experiment, *, precision: Precision, init_from: str | N
     try_evaluations(experiment, state)
 
 
+def run_and_checkpoint(source: str | Path) -> tuple[Path, str]:
+    """The folder and the checkpoint of "RUN" or "RUN@STEP"; a folder may have an @ in its name."""
+    folder = Path(source)
+    if folder.is_dir() or "@" not in folder.name:
+        return folder, "latest"
+    name, _, which = folder.name.rpartition("@")
+    return folder.with_name(name), which
+
+
 def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> TrainState:
     """The state with the networks of "RUN" or "RUN@STEP"."""
-    folder, which = Path(source), "latest"
-    if not folder.is_dir() and "@" in folder.name:
-        name, _, which = folder.name.rpartition("@")
-        folder = folder.with_name(name)
+    folder, which = run_and_checkpoint(source)
     if not (folder / "checkpoints").is_dir() and folder.is_dir():
         read_config(folder)  # a sweep's folder names its members
     with open_checkpoints(folder) as checkpoints:

@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from genjax_zoo import run as runs
-from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.core import TrainState
 from genjax_zoo.files import whole
 from genjax_zoo.members import Member as Member
 from genjax_zoo.members import Row as Row
@@ -31,7 +31,7 @@ from genjax_zoo.train.evaluating import sound_alarms, try_evaluations
 from genjax_zoo.train.finite import Diverged, check_finite, means_over_steps
 from genjax_zoo.train.interrupts import Interrupts
 from genjax_zoo.train.log import JsonLines, evaluated
-from genjax_zoo.train.loop import Keeper
+from genjax_zoo.train.loop import Keeper, due
 from genjax_zoo.train.merged import Unalike
 from genjax_zoo.train.parallel import member_mesh
 from genjax_zoo.train.step import leaf_names
@@ -53,7 +53,8 @@ def prepare(members: Sequence[Member]) -> Prepared:
     """The members' first states, and the steps of all; nothing is written.
 
     Raises:
-        ValueError: a swept number decides the shapes or branches of a program, or how often something is done.
+        ValueError: a swept number decides the shapes or branches of a program, or how often something is done; or an
+            evaluation fails.
     """
     mesh, experiments = member_mesh(len(members)), [m.experiment for m in members]
     try:
@@ -61,7 +62,7 @@ def prepare(members: Sequence[Member]) -> Prepared:
         if others := [place for place, own in enumerate(clocks) if own != clocks[0]]:
             raise Unalike(others)
         states = create_states(experiments, mesh)
-        return Prepared(states, sweep_program(experiments, states, mesh), mesh)
+        prepared = Prepared(states, sweep_program(experiments, states, mesh), mesh)
     except Unalike as error:
         differing = [_differing(members[0], members[place]) for place in error.places]
         names = ", ".join(f"--{name.replace('_', '-')}" for name in min(differing, key=len))
@@ -69,6 +70,10 @@ def prepare(members: Sequence[Member]) -> Prepared:
             f"{names}: a swept number must not decide the shapes or branches of a program, and this one does; "
             f"run 'train' once for each of its values."
         ) from error
+    for index, m in enumerate(members):
+        if index == 0 or m.numbers != members[index - 1].numbers:  # seeds share their evaluations
+            try_evaluations(m.experiment, _one(states, index))
+    return prepared
 
 
 def sweep(
@@ -97,10 +102,6 @@ def sweep(
     with contextlib.ExitStack() as opened:
         start, states, odd = _restored(members, states, mesh, opened)
         first, done = members[0].experiment, [evaluated(m.folder / LOG, start) for m in members]
-        if start < first.steps:
-            for index, m in enumerate(members):
-                if index == 0 or m.numbers != members[index - 1].numbers:  # seeds share their evaluations
-                    try_evaluations(m.experiment, _one(states, index))
         for m in members:
             begin(m)
         _start_logs(members, start, opened)
@@ -113,7 +114,7 @@ def sweep(
                 m.keeper = Keeper(m.experiment, m.checkpoints, m.sinks, interrupted, saved=start)
             for index, m in enumerate(members):
                 m.results = done[index] or {}
-                if done[index] is None and start and not m.failed and _due(first.eval_every, start, first):
+                if done[index] is None and start and not m.failed and due(first, first.eval_every, start):
                     m.results = m.keeper.judge(start, _one(states, index))
             _train(members, program, states, start, show, interrupted)
     return table(members)
@@ -149,8 +150,7 @@ def _train(
         step += count
         stop = interrupted.is_set()
         log, evaluation, save = (
-            stop or step == first.steps or step // every > before // every
-            for every in (first.log_every, first.eval_every, first.save_every)
+            stop or due(first, every, step, before) for every in (first.log_every, first.eval_every, first.save_every)
         )
         if not (log or evaluation or save):
             continue
@@ -172,12 +172,6 @@ def _train(
         for index, m in staying.items() if evaluation else ():
             m.results = m.keeper.judge(step, _one(states, index))
         clock, counted = time.perf_counter(), step
-
-
-def _due(every: int, step: int, experiment: Experiment) -> bool:
-    """Whether a call that ended at this step passed a multiple of `every`, or the end."""
-    k = experiment.steps_per_call
-    return step == experiment.steps or step // every > (step - 1) // k * k // every
 
 
 def _restored(

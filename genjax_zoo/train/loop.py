@@ -79,7 +79,7 @@ def run_steps(
     step, results, numbers = int(state.step), evaluated or {}, {}
     with Interrupts() as interrupted:
         keeper = Keeper(experiment, checkpoints, sinks, interrupted, saved=step)
-        if evaluated is None and step > 0 and loop.due(experiment.eval_every, step):
+        if evaluated is None and step > 0 and due(experiment, experiment.eval_every, step):
             results = keeper.judge(step, state)  # a process that ended within this evaluation left it to us
         try:
             while step < experiment.steps:
@@ -91,7 +91,7 @@ def run_steps(
                     state, step = loop.call(state, step)
                 stop = interrupted.is_set()
                 log, evaluation, save = (
-                    stop or loop.due(every, step, before)
+                    stop or due(experiment, every, step, before)
                     for every in (experiment.log_every, experiment.eval_every, experiment.save_every)
                 )
                 if not (log or evaluation or save):
@@ -111,6 +111,13 @@ def run_steps(
         except Diverged as error:
             raise keeper.told(step, error) from None
     return state, results, loop.speed
+
+
+def due(experiment: Experiment, every: int, step: int, before: int | None = None) -> bool:
+    """Whether the call that reached `step` from `before` passed a multiple of `every`, or the end."""
+    k = experiment.steps_per_call
+    before = (step - 1) // k * k if before is None else before
+    return step == experiment.steps or step // every > before // every
 
 
 class Keeper:
@@ -217,12 +224,6 @@ class _Loop:
     def compiles(self, step: int) -> bool:
         """Whether the call at this step is the first of its length."""
         return self._count(step) not in self._compiled
-
-    def due(self, every: int, step: int, before: int | None = None) -> bool:
-        """Whether the call that reached `step` from `before` passed a multiple of `every`, or the end."""
-        k = self.experiment.steps_per_call
-        before = (step - 1) // k * k if before is None else before
-        return step == self.experiment.steps or step // every > before // every
 
     def _count(self, step: int) -> int:
         k = self.experiment.steps_per_call
