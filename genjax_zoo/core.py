@@ -26,6 +26,7 @@ Variables = Mapping[str, PyTree]  # Linen collections: {"params": {network: ...}
 Terms = Mapping[str, Array]  # name -> float[B]; nats where it is a likelihood; never reduced
 TermFn = Callable[[Variables, Batch, Key, bool], tuple[Terms, Variables]]  # the bool is train
 NO_CONDITION: Batch = {}
+MEMORY, TURNS = "memory", "turns"  # what `wrap.with_memory` keeps for penalties, and the clock in it
 
 _MISSING: Any = None
 _Class = TypeVar("_Class", bound=type)
@@ -103,7 +104,9 @@ def formulas(terms: TermFn) -> Mapping[str, str]:
 class Player:
     """One side of the game: terms, their weights, an optimizer, and the networks it may write.
 
-    A term without a weight is only logged; a weight without a term raises in `create_state`.
+    A term without a weight is only logged; a weight without a term raises in `create_state`. Schedules, of weights as
+    of the optimizer, count the updates that this player has made: a step on which it sits out is none, nor is one that
+    only accumulates a gradient.
     """
 
     terms: TermFn
@@ -111,7 +114,7 @@ class Player:
     tx: optax.GradientTransformation
     owns: tuple[str, ...] | None = None  # networks; None is all of them
     every: int = 1  # plays on steps divisible by this
-    ema: float = 0.0  # > 0 averages the parameters it owns, for evaluation; less at first: (1 + turns) / (10 + turns)
+    ema: float = 0.0  # > 0 averages what it owns, for evaluation; less at first: (1 + n) / (10 + n) at update n
 
     def __post_init__(self):
         if self.terms is None:
@@ -128,6 +131,7 @@ class TrainState(NamedTuple):
     variables: Variables
     ema: Mapping[str, PyTree]  # network -> averaged parameters, for the players with ema > 0
     opt_state: Mapping[str, optax.OptState]  # player -> its optimizer's state
+    updates: Mapping[str, Array]  # player -> how many it has made, int32 []: the clock of its schedules
 
 
 class Data(Protocol):

@@ -15,14 +15,16 @@
 The attributes set in `setup` are the networks: their names key parameters, state and ownership. An attribute
 `likelihood` is asked whether it is one of the first batch, so that grey values are not trained on as bits. An attribute
 `formulas` says the terms of nll and nelbo in plain text, by name.
-Keys are arguments, and state goes in and comes out.
+Keys are arguments, and state goes in and comes out. nn.Dropout draws its masks by the key that its method is given.
 """
 
 import functools
+import inspect
 from collections.abc import Mapping
 from typing import Any
 
 import chex
+import flax.errors
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -46,6 +48,7 @@ from genjax_zoo.core import (
     formulas,
 )
 
+DROPOUT = 2**31 - 1  # what a key is folded with for the masks of nn.Dropout, apart from what else it draws
 NO_CLASSES: Mapping[str, int] = {}
 
 
@@ -66,7 +69,7 @@ def from_linen(
 
     def initialise(key: Key, batch: Batch) -> Variables:
         k_params, k_call = jax.random.split(key)
-        return module.init({"params": k_params}, batch, k_call, True)
+        return module.init({"params": k_params, "dropout": jax.random.fold_in(k_call, DROPOUT)}, batch, k_call, True)
 
     traced = jax.jit(initialise)
 
@@ -97,10 +100,22 @@ def from_linen(
         once = not any(isinstance(x, Tracer) for x in jax.tree.leaves((key, batch)))
         return (run_once() if once else traced)(key, batch)
 
+    @functools.cache
+    def takes_key(method: str) -> bool:
+        return "key" in inspect.signature(getattr(type(module), method)).parameters
+
     def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False, **more: Any):
-        keyed: dict[str, Any] = more if key is None else {**more, "key": key}
+        keyed: dict[str, Any] = {**more, "key": key} if key is not None and takes_key(method) else more
+        drawn = next((x for x in (key, *args) if _is_key(x)), None)
+        rngs = None if drawn is None else {"dropout": jax.random.fold_in(drawn, DROPOUT)}
         state = [name for name in variables if name != "params"]
-        out, changed = module.apply(variables, *args, **keyed, train=train, method=method, mutable=state)
+        try:
+            out, changed = module.apply(variables, *args, **keyed, train=train, method=method, mutable=state, rngs=rngs)
+        except flax.errors.InvalidRngError as error:
+            raise ValueError(
+                f"The method '{method}' draws without a key ({str(error).splitlines()[0]}); call it with key=, "
+                f"by which nn.Dropout draws, and take other noise from an argument `key` of the method."
+            ) from error
         return out, {**variables, **changed}
 
     def terms(method: str) -> TermFn:
@@ -163,6 +178,10 @@ def from_linen(
         grid, levels = (getattr(module, name) for name in ("grid", "levels"))
         fields["conditionals"] = Conditionals(grid=grid, levels=levels, logits=logits, start=start, **steps)
     return Model(spec=spec, init=init, apply=apply, check=check, **fields)
+
+
+def _is_key(value: Any) -> bool:
+    return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
 
 
 def image_spec(shape: tuple[int, ...], *, labelled: bool = False) -> Spec:

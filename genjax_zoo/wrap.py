@@ -14,7 +14,9 @@ import numpy as np
 from jax.core import Tracer
 
 from genjax_zoo.core import (
+    MEMORY,
     NO_CONDITION,
+    TURNS,
     Array,
     Batch,
     Explained,
@@ -254,9 +256,11 @@ def _then(function: Callable[..., Array] | None, change: Callable[[Array], Array
 def with_memory(model: Model, network: str = "discriminator") -> Model:
     """The model with what lazy penalties and LeCam keep of earlier turns: their count, and the scores' running means.
 
+    Each of several critics has a memory of its own: wrap once for each.
+
     Args:
         model: a GAN's.
-        network: the critic's, whose owner's turns are the ones that count.
+        network: the critic's, whose owner's updates are the ones that count.
 
     Raises:
         ValueError: when it is initialised, if the model has no such network.
@@ -266,7 +270,7 @@ def with_memory(model: Model, network: str = "discriminator") -> Model:
         variables = model.init(key, batch)
         if network not in variables["params"]:
             raise ValueError(f"There is no network '{network}' to remember for; there are {list(variables['params'])}.")
-        empty = {name: jnp.zeros(()) for name in ("turns", "real_score", "fake_score")}
-        return {**variables, "memory": {network: empty}}
+        empty = {name: jnp.zeros(()) for name in (TURNS, "real_score", "fake_score")}
+        return {**variables, MEMORY: {**variables.get(MEMORY, {}), network: empty}}
 
     return dataclasses.replace(model, init=init)

@@ -64,6 +64,12 @@ def infinite(inner, v, b, k, train):
     return {**terms, "rate": terms["rate"] / 0.0}, v
 
 
+def compared(inner, v, b, k, train):
+    """Relative to the other examples of the device, as a minibatch statistic that was not gathered."""
+    terms, v = inner(v, b, k, train)
+    return {**terms, "rate": terms["rate"] - jnp.mean(terms["rate"])}, v
+
+
 CALLS = itertools.count()
 
 
@@ -203,6 +209,11 @@ CONTROLS = [
     ("no_key_is_used_twice", with_terms(drawing_twice), "'vae' in training draws twice with one key"),
     ("no_key_is_used_twice", with_model(sample=sampling_twice), "sample draws twice with one key"),
     ("evaluation_leaves_state_alone", always_training, r"evaluating 'generator' changes \['batch_stats'\]"),
+    (
+        "terms_are_of_the_whole_batch",
+        with_terms(compared),
+        "'rate' of 'vae' compares an example with those of its own device alone; take the others from losses.gathered",
+    ),
     ("second_step_does_not_recompile", widening, "the second step compiles again: .* changes its type"),
     ("every_owned_leaf_gets_a_gradient", detached, r"\['encoder'\].* gets no gradient from its player 'vae'"),
     ("thirty_turns_lower_the_loss", with_terms(ascending), "30 turns of 'vae' do not lower its loss"),

@@ -31,6 +31,7 @@ from genjax_zoo.conformance.training import a_turn_changes_only_what_it_owns as 
 from genjax_zoo.conformance.training import every_owned_leaf_gets_a_gradient as every_owned_leaf_gets_a_gradient
 from genjax_zoo.conformance.training import second_step_does_not_recompile as second_step_does_not_recompile
 from genjax_zoo.conformance.training import terms_are_finite_per_example as terms_are_finite_per_example
+from genjax_zoo.conformance.training import terms_are_of_the_whole_batch as terms_are_of_the_whole_batch
 from genjax_zoo.conformance.training import thirty_turns_lower_the_loss as thirty_turns_lower_the_loss
 
 Law = Callable[[Case], None]
@@ -57,6 +58,7 @@ EVERY: tuple[Law, ...] = (
     same_key_same_terms,
     no_key_is_used_twice,
     evaluation_leaves_state_alone,
+    terms_are_of_the_whole_batch,
     second_step_does_not_recompile,
     a_turn_changes_only_what_it_owns,
     every_owned_leaf_gets_a_gradient,

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.conformance.case import Case, randomised
-from genjax_zoo.core import PyTree, networks
+from genjax_zoo.core import Batch, PyTree, TermFn, Terms, networks
+from genjax_zoo.math.devices import AXIS
 from genjax_zoo.train.step import make_step, owned
 
 DOES_NOT_MOVE = 1e-7  # of the largest gradient: below this, a leaf's gradient is rounding
@@ -36,6 +37,27 @@ def second_step_does_not_recompile(case: Case) -> None:
         assert types[0] == types[1], f"the second step compiles again: {jax.tree_util.keystr(path)} changes its type"
 
 
+def terms_are_of_the_whole_batch(case: Case) -> None:
+    """On two devices, a term that depends on its device's other examples depends on those of the other one, too."""
+    variables, key = randomised(case.state.variables), jax.random.key(1)
+    size = len(case.batch["x"]) // 2
+    parts = jax.tree.map(lambda x: jnp.stack([x[:size], x[size : 2 * size]]), dict(case.batch))
+    changed = [parts, *(jax.tree.map(lambda x, on=on: x.at[on, -1].set(x[0, 1]), parts) for on in (0, 1))]
+    batches = jax.tree.map(lambda *x: jnp.stack(x), *changed)
+    for name, player in case.players.items():
+
+        def first(batch: Batch, of: TermFn = player.terms) -> Terms:
+            terms = jax.vmap(lambda part: of(variables, part, key, True)[0], axis_name=AXIS)(batch)
+            return {term: value[0, 0] for term, value in terms.items()}  # of the first example on the first device
+
+        for term, (alone, here, there) in jax.device_get(jax.jit(jax.vmap(first))(batches)).items():
+            rounding = 1e-6 * (1 + abs(alone))
+            assert abs(here - alone) <= rounding or abs(there - alone) > rounding, (
+                f"'{term}' of '{name}' compares an example with those of its own device alone; "
+                f"take the others from losses.gathered"
+            )
+
+
 def a_turn_changes_only_what_it_owns(case: Case) -> None:
     """Networks of other players keep every bit, batch statistics included."""
     before = case.recorded_state.variables
@@ -52,8 +74,8 @@ def every_owned_leaf_gets_a_gradient(case: Case) -> None:
     """No parameter is left out of its owner's losses, at randomised parameters."""
     state = case.recorded_state._replace(variables=randomised(case.recorded_state.variables))
     for name, turn in case.turns.items():
-        later = 10_000 * case.players[name].every  # where weights that start at zero have risen
-        states = [state._replace(step=jnp.asarray(step, state.step.dtype)) for step in (0, later)]
+        later = 10_000  # where weights that start at zero have risen
+        states = [state._replace(updates=jax.tree.map(lambda x, n=n: x + n, state.updates)) for n in (0, later)]
         gradients = [turn(at, case.batch)[0].opt_state[name][0] for at in states]  # type: ignore[index]
         sizes = jax.tree.map(lambda *at: max(float(np.max(np.abs(x))) for x in at), *gradients)
         largest = max(jax.tree.leaves(sizes))

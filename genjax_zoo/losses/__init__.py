@@ -30,3 +30,4 @@ from genjax_zoo.losses.terms import free_bits as free_bits
 from genjax_zoo.losses.terms import merge as merge
 from genjax_zoo.losses.terms import vae_gan_terms as vae_gan_terms
 from genjax_zoo.losses.terms import vector_quantized as vector_quantized
+from genjax_zoo.math.devices import gathered as gathered

@@ -10,7 +10,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Key, behaviour
+from genjax_zoo.core import TURNS, Array, Key, behaviour
+from genjax_zoo.math.devices import mean_over_devices
 
 TINY = 1e-12  # under a square root, whose slope at zero would be infinite
 
@@ -57,7 +58,9 @@ def _wgan_gp(round: Round) -> Array:
 
 def _dragan(round: Round) -> Array:
     k_noise, k_share = jax.random.split(round.key)
-    noise = 0.5 * jnp.std(round.real) * jax.random.uniform(k_noise, round.real.shape, round.real.dtype)
+    mean = mean_over_devices(jnp.mean(round.real))
+    spread = jnp.sqrt(mean_over_devices(jnp.mean((round.real - mean) ** 2)))  # of the whole batch
+    noise = 0.5 * spread * jax.random.uniform(k_noise, round.real.shape, round.real.dtype)
     near = round.real + _shares(round, k_share) * noise
     return (jnp.sqrt(_slopes(round, near) + TINY) - 1) ** 2
 
@@ -85,9 +88,9 @@ lecam = Penalty(of=_lecam, formula="(D(x) - mean D(G(z)))**2 + (D(G(z)) - mean D
 
 
 def lazy(penalty: Penalty, every: int) -> Penalty:
-    """The penalty on one turn of `every`, that many times as strong (Karras et al. 2019, arXiv:1912.04958, app. B).
+    """The penalty on one update of `every`, that many times as strong (Karras et al. 2019, arXiv:1912.04958, app. B).
 
-    Needs `wrap.with_memory`, which counts the turns. Mapped over a sweep, both branches are computed.
+    Needs `wrap.with_memory`, which counts the critic's updates. Mapped over a sweep, both branches are computed.
 
     Raises:
         ValueError: `every` is below 1; when run, a model without memory.
@@ -98,7 +101,7 @@ def lazy(penalty: Penalty, every: int) -> Penalty:
     def of(round: Round) -> Array:
         if not round.memory:
             raise ValueError("A lazy penalty counts turns; wrap the model in wrap.with_memory.")
-        due = round.memory["turns"] % every == 0
+        due = round.memory[TURNS] % every == 0
         return jax.lax.cond(due, lambda: every * penalty.of(round), lambda: jnp.zeros_like(round.real_score))
 
     return Penalty(of=of, formula=f"{every} * [turn % {every} == 0] * {penalty.formula}", local=penalty.local)

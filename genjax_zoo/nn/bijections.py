@@ -77,7 +77,7 @@ class Stack(Bijection):
         scan = nn.scan(
             one,
             variable_axes={"params": 0, "batch_stats": 0, "constants": 0},
-            split_rngs={"params": True},
+            split_rngs={"params": True, "dropout": True},
             length=self.count,
             reverse=method == "inverse",
             unroll=self.unroll,

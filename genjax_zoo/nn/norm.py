@@ -9,18 +9,10 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
+from genjax_zoo.math.devices import mapped_axis as mapped_axis
+
 MakeLayer = Callable[..., nn.Module]  # a layer class with everything set but use_bias
 Norm = Callable[[MakeLayer, jax.Array, bool], jax.Array]
-AXIS = "data"
-
-
-def mapped_axis() -> str | None:
-    """The axis that the batch is mapped over by shard_map, pmap or vmap, or None in a global view."""
-    try:
-        jax.lax.axis_index(AXIS)
-    except NameError:
-        return None
-    return AXIS
 
 
 def no_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:

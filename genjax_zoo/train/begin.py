@@ -20,7 +20,7 @@ def begun_from(state: TrainState, saved: Mapping[str, Array], *, keep_optimizer:
     Raises:
         ValueError: a leaf is missing, or of another shape.
     """
-    parts = {"variables", "ema", *(["opt_state"] if keep_optimizer else [])}
+    parts = {"variables", "ema", *(["opt_state", "updates"] if keep_optimizer else [])}
     taken = []
     for (name, leaf), shape in zip(by_name(state).items(), shapes(state).values()):
         part, _, rest = name.partition("/")

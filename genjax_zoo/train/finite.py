@@ -17,12 +17,13 @@ class Diverged(ValueError):
 
 
 def means_over_steps(fetched: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The means of several calls' metrics, each [steps]; NaN is a turn that was not taken."""
+    """The means of several calls' metrics, each [steps], over the turns that were taken."""
     rows = {name: np.concatenate([np.atleast_1d(m[name]) for m in fetched]) for name in fetched[0]}
+    played = {name: rows[f"{name.rpartition('/')[0]}/played"] == 1 for name in rows}
     return {
-        name: float(np.nanmean(values))
+        name: float(np.mean(values[played[name]]))
         for name, values in rows.items()
-        if name.rpartition("/")[2] not in FLAGS and not np.all(np.isnan(values))
+        if name.rpartition("/")[2] not in FLAGS and np.any(played[name])
     }
 
 

@@ -13,9 +13,9 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genjax_zoo.core import PyTree, TrainState
+from genjax_zoo.math.devices import AXIS
 
 Backend = Literal["shard_map", "pmap", "jit"]
-AXIS = "data"
 MEMBERS = "members"  # of a sweep
 BATCH = P(AXIS)  # a batch, split over the devices
 STACKED = P(None, AXIS)  # a stack of batches, for several steps in one call

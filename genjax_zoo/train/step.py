@@ -3,7 +3,12 @@
 Where the mean over devices is taken decides whether the gradients are right. Under shard_map the gradient of a
 replicated parameter is summed over the devices by the transpose, under pmap and vmap it is not; averaging both the loss
 and the gradients is right under all of them. Averaging only one of the two is wrong somewhere, by a factor that Adam
-hides; `tests/test_parallel.py` keeps both mistakes as controls.
+hides; `tests/test_parallel.py` keeps both mistakes as controls. It is right for terms that are of one example each; one
+that compares examples with each other is of the whole batch only if it takes them from `losses.gathered`.
+
+There is one clock for each player: the updates that it has made. Schedules of its optimizer and of its weights, its
+averages and its lazy penalties count by it; a step on which it sits out, a turn that only accumulates a gradient, and
+one that `optax.apply_if_finite` drops are none.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,10 +18,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo.core import Array, Batch, Key, Model, Player, PyTree, TrainState, Variables, networks
+from genjax_zoo.core import MEMORY, TURNS, Array, Batch, Key, Model, Player, PyTree, TrainState, Variables, networks
+from genjax_zoo.math.devices import AXIS
+from genjax_zoo.train.optimizers import left_alone, update_of, updated, zero_gradients
 
 Metrics = Mapping[str, Array]  # "player/term", "player/loss", "player/grad_norm" and FLAGS: float32 []
-FLAGS = ("finite", "broken")  # what the loop reads, and no log shows
+FLAGS = ("finite", "broken", "played")  # what the loop reads, and no log shows
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
@@ -49,6 +56,7 @@ def create_state(model: Model, players: Mapping[str, Player], key: Key, batch: B
         variables=variables,
         ema={n: params[n] for n in averaged},
         opt_state={name: p.tx.init(_pick(params, owned(p, variables))) for name, p in players.items()},
+        updates={name: jnp.zeros((), jnp.int32) for name in players},
     )
     return jax.tree.map(jnp.copy, state)  # donated, so nobody else's: neither an alias nor what `init` was handed
 
@@ -77,11 +85,17 @@ def make_step(players: Mapping[str, Player], *, axis: str | None = None) -> Step
 
     Args:
         players: take their turns in order, each seeing what the ones before wrote.
-        axis: the mapped axis that holds the batch's parts, or None for a global view.
+        axis: "data", the mapped axis that holds the batch's parts, or None for a global view.
 
     Returns:
-        (state, batch) -> (state, metrics). Metrics are means over the whole batch; NaN for a player that sat out.
+        (state, batch) -> (state, metrics). Metrics are means over the whole batch; of a player that sat out, "played"
+        is 0 and the others say nothing.
+
+    Raises:
+        ValueError: an axis of another name, by which batch norm and `losses.gathered` would not find it.
     """
+    if axis not in (None, AXIS):
+        raise ValueError(f"The axis that a batch is mapped over is named '{AXIS}', not '{axis}'; rename it.")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         shard = 0 if axis is None else jax.lax.axis_index(axis)  # a global view draws what one device does
@@ -139,8 +153,8 @@ def _turn(name: str, player: Player, axis: str | None, state: TrainState, batch:
 
     def sit_out(state: TrainState):
         _, report = jax.eval_shape(play, state)
-        absent = {term: jnp.full(r.shape, jnp.nan, r.dtype) for term, r in report.items()}
-        return state, {**absent, "finite": jnp.ones((), jnp.float32), "broken": jnp.zeros((), jnp.float32)}
+        absent = {term: jnp.zeros(r.shape, r.dtype) for term, r in report.items()}
+        return state, {**absent, "finite": jnp.ones((), jnp.float32)}
 
     return jax.lax.cond(state.step % player.every == 0, play, sit_out, state)
 
@@ -154,30 +168,43 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         variables = {**state.variables, "params": {**before, **params}}
         terms, changed = player.terms(variables, batch, key, True)
         means = {term: _mean_over(axis, jnp.mean(value)) for term, value in terms.items()}
-        weighted = [_at(weight, state.step) * means[term] for term, weight in player.weights.items()]
+        weighted = [_at(weight, state.updates[name]) * means[term] for term, weight in player.weights.items()]
         return jnp.sum(jnp.stack(weighted)), (means, changed)
 
-    (loss, (means, changed)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
-    gradients = _mean_over(axis, gradients)
-    updates, opt_state = player.tx.update(gradients, state.opt_state[name], params)
+    differentiated = jax.jit(jax.value_and_grad(objective, has_aux=True), inline=True)
+    (loss, (means, changed)), own = differentiated(params)
+    gradients = _mean_over(axis, own)
+    update = update_of(
+        name, player.tx, value=loss, grad=gradients, value_fn=_with_gradient(lambda p: objective(p)[0], axis)
+    )
+    updates, opt_state = update(gradients, state.opt_state[name], params)
+    made = updated(state.opt_state[name], opt_state)
+    moving = mine
+    if jax.tree.leaves(_state_of(player, state.variables)):
+        zero = zero_gradients(differentiated.trace(params).jaxpr, own)
+        left = left_alone(update, gradients, zero, state.opt_state[name], params)
+        moving = [network for network in mine if network not in left]  # the others' state is kept, too
     params = dict(optax.apply_updates(params, updates))  # type: ignore[arg-type]
     changed = _average_state(axis, changed)
     squares = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradients)])
     grad_norm = jnp.sqrt(jnp.sum(squares))
     finite = jnp.isfinite(loss) & jnp.isfinite(grad_norm)
-    turns = state.step // player.every
-    fresh = 1 - jnp.minimum(player.ema, (1 + turns) / (10 + turns))  # a short run is not averaged with its start
+    count = state.updates[name]
+    fresh = 1 - jnp.minimum(player.ema, (1 + count) / (10 + count))  # a short run is not averaged with its start
+    fresh = jnp.where(made, fresh, 0)
     if optax.tree.get_all_with_path(opt_state, "notfinite_count"):
         # optax.apply_if_finite: a turn it dropped is no failure, but drop what that turn did to the state, too
         kept = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
         finite = jnp.isfinite(optax.tree.norm(updates)) & (jnp.isfinite(loss) | ~kept)
         changed = jax.tree.map(lambda new, old: jnp.where(kept, new, old), dict(changed), dict(state.variables))
-        fresh = jnp.where(kept, fresh, 0)  # and what it would do to the averages
     committed = {
-        collection: {n: (changed if n in mine else state.variables)[collection][n] for n in tree}
+        collection: {n: (changed if n in moving else state.variables)[collection][n] for n in tree}
         for collection, tree in state.variables.items()
         if collection != "params"
     }
+    for network, memory in committed.get(MEMORY, {}).items():  # lazy penalties count updates
+        was = state.variables[MEMORY][network]
+        committed[MEMORY][network] = {**memory, TURNS: jnp.where(made, memory[TURNS], was[TURNS])}
     ema = _pick(state.ema, [n for n in mine if n in state.ema])
     written = jnp.stack(
         [
@@ -191,13 +218,29 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         "grad_norm": grad_norm,
         "finite": (finite & jnp.all(written)).astype(jnp.float32),
         "broken": _first(~jnp.isfinite(squares), ~written).astype(jnp.float32),  # the leaf that is not, of `leaf_names`
+        "played": jnp.ones((), jnp.float32),
     }
     state = state._replace(
         variables={**committed, "params": {**before, **params}},
         ema={**state.ema, **dict(optax.incremental_update(_pick(params, ema), ema, fresh))},  # type: ignore
         opt_state={**state.opt_state, name: opt_state},
+        updates={**state.updates, name: count + made},
     )
     return state, report
+
+
+def _with_gradient(function: Callable[[PyTree], Array], axis: str | None) -> Callable[[PyTree], Array]:
+    """A function whose gradient is the mean over devices, as a line search takes it."""
+    if axis is None:
+        return function
+    averaged = jax.custom_vjp(function)
+
+    def forward(params: PyTree) -> tuple[Array, PyTree]:
+        value, gradients = jax.value_and_grad(function)(params)
+        return value, _mean_over(axis, gradients)
+
+    averaged.defvjp(forward, lambda gradients, slope: (jax.tree.map(lambda g: slope * g, gradients),))
+    return averaged
 
 
 def _mean_over(axis: str | None, tree: Any) -> Any:
@@ -235,8 +278,8 @@ def _with_paths(tree: PyTree) -> Any:
     return jax.tree_util.tree_leaves_with_path(tree)
 
 
-def _at(weight: Any, step: Array) -> Any:
-    return weight(step) if callable(weight) else weight
+def _at(weight: Any, count: Array) -> Any:
+    return weight(count) if callable(weight) else weight
 
 
 def _pick(tree: Mapping[str, Any], names: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from genjax_zoo.train.merged import Unalike, merged, same
 from genjax_zoo.train.parallel import MEMBERS
 from genjax_zoo.train.step import Metrics, create_state, make_step
 
-AXES = TrainState(step=None, key=0, variables=0, ema=0, opt_state=0)  # type: ignore[arg-type]  # what vmap maps over
+AXES = TrainState(step=None, key=0, variables=0, ema=0, opt_state=0, updates=0)  # type: ignore[arg-type]  # what vmap maps over
 IN_FINISH = {"transform", "origin"}  # fields of data that the host does not read by
 
 

@@ -123,8 +123,8 @@ MUTANTS = (
     ),
     Mutant(
         "losses/games.py",
-        "lambda x: discriminate(before, augmented(jax.random.clone(k_real), x), cond, train)[0]",
-        "lambda x: discriminate(before, x, cond, train)[0]",
+        "lambda x: discriminate(before, x, cond, jax.random.clone(k_real), train)[0]",
+        'lambda x: model.apply(before, "discriminate", x, cond, train=train)[0]',
         ("test_gan.py::test_penalties_go_through_the_augmentation",),
     ),
     Mutant(
@@ -141,8 +141,8 @@ MUTANTS = (
     ),
     Mutant(
         "losses/penalties.py",
-        "0.5 * jnp.std(round.real)",
-        "jnp.std(round.real)",
+        "noise = 0.5 * spread",
+        "noise = spread",
         ("test_gan.py::test_dragan_looks_above_the_data_by_up_to_half_their_deviation",),
     ),
     Mutant(
@@ -362,14 +362,20 @@ MUTANTS = (
     ),
     Mutant(
         "train/step.py",
+        "_at(weight, state.updates[name]) * means",
         "_at(weight, state.step) * means",
-        "_at(weight, state.step + 1) * means",
-        ("test_step.py::test_weights_may_be_schedules",),
+        ("test_optimizers.py::test_one_clock_for_each_player[of three steps]",),
     ),
     Mutant(
         "train/step.py",
-        "turns = state.step // player.every",
-        "turns = state.step",
+        "fresh = jnp.where(made, fresh, 0)",
+        "pass",
+        ("test_optimizers.py::test_one_clock_for_each_player[of three steps]",),
+    ),
+    Mutant(
+        "train/step.py",
+        "count = state.updates[name]",
+        "count = state.step",
         ("test_step.py::test_average_of_parameters_that_move_every_second_step",),
     ),
     Mutant(
@@ -380,14 +386,14 @@ MUTANTS = (
     ),
     Mutant(
         "train/step.py",
-        "(changed if n in mine else state.variables)[collection][n]",
+        "(changed if n in moving else state.variables)[collection][n]",
         "changed[collection][n]",
         ("test_step.py::test_players_write_what_they_own_and_see_what_was_written_before",),
     ),
     Mutant(
         "train/step.py",
-        "gradients = _mean_over(axis, gradients)",
-        "gradients = gradients if axis else _mean_over(axis, gradients)",
+        "gradients = _mean_over(axis, own)",
+        "gradients = own",
         ("test_step.py::test_gradients_are_averaged_over_devices_before_they_are_clipped",),
     ),
     Mutant(
