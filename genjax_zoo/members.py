@@ -12,7 +12,9 @@ import numpy as np
 
 from genjax_zoo import run as runs
 from genjax_zoo.core import Experiment
+from genjax_zoo.data import Resident, Streamed
 from genjax_zoo.files import whole
+from genjax_zoo.train.alike import alike
 from genjax_zoo.train.log import Sink
 
 Flags = Mapping[str, Any]
@@ -59,15 +61,34 @@ def plan(
         for seed in seeds:
             own = {**flags, **numbers, "seed": seed}
             if first is None or "seed" in runs.parameters(make):
-                first = runs.in_precision(runs.build(make, own), own.get("precision", "float32"))
-                experiment = first
+                experiment = runs.in_precision(runs.build(make, own), own.get("precision", "float32"))
+                first = first or sharing(experiment, *(m.experiment for m in members[:1]))
+                experiment = sharing(experiment, first)
             else:
-                experiment = dataclasses.replace(
-                    first, seed=seed
-                )  # one model and one set of evaluations: compiled once
+                experiment = dataclasses.replace(first, seed=seed)
             name = ",".join(f"{k}={written(v)}" for k, v in {**numbers, "seed": seed}.items())
             members.append(Member(own, numbers, folder / name, experiment))
     return members
+
+
+def sharing(experiment: Experiment, *others: Experiment) -> Experiment:
+    """The experiment with the parts of others that do the same: these are compiled, and kept in memory, once."""
+    for other in others:
+        same = {name: getattr(other, name) for name in ("model", "players", "data") if _alike(experiment, other, name)}
+        evals = {
+            name: other.evals[name] if name in other.evals and alike(run, other.evals[name]) else run
+            for name, run in experiment.evals.items()
+        }
+        experiment = dataclasses.replace(experiment, evals=evals, **same)
+        own: Any = experiment.data
+        known: Any = other.data
+        if type(own) in (Resident, Streamed) and type(own) is type(known) and alike(own.arrays, known.arrays):
+            experiment = dataclasses.replace(experiment, data=dataclasses.replace(own, arrays=known.arrays))
+    return experiment
+
+
+def _alike(one: Experiment, other: Experiment, part: str) -> bool:
+    return alike(getattr(one, part), getattr(other, part))
 
 
 def written(number: float) -> str:

@@ -70,9 +70,12 @@ def prepare(members: Sequence[Member]) -> Prepared:
             f"{names}: a swept number must not decide the shapes or branches of a program, and this one does; "
             f"run 'train' once for each of its values."
         ) from error
+    tried = set()
     for index, m in enumerate(members):
-        if index == 0 or m.numbers != members[index - 1].numbers:  # seeds share their evaluations
+        evaluated = tuple(map(id, (m.experiment.model, *m.experiment.evals.values())))  # which members share
+        if evaluated not in tried:
             try_evaluations(m.experiment, _one(states, index))
+        tried.add(evaluated)
     return prepared
 
 

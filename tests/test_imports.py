@@ -42,7 +42,7 @@ ALLOWED = {
     },
     "explore": {"core", "latent", "report"},
     "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},
-    "members": {"files", "core", "run", "train"},
+    "members": {"files", "core", "data", "run", "train"},
     "sweep": {"files", "core", "members", "report", "run", "train"},
     "compare": {
         *("errors", "files", "source", "classifiers", "core", "data", "evals"),
@@ -55,7 +55,7 @@ ALLOWED = {
         *("naming", "report", "run", "sampling", "train"),
     },
     "showing": {"checks", "files", "compare", "flags", "naming", "pages", "report", "run"},
-    "commands": {"checks", "data", "explain", "flags", "run", "sweep", "train"},
+    "commands": {"checks", "data", "explain", "files", "flags", "run", "sweep", "train"},
     "cli": {
         *("checks", "commands", "core", "data", "drawing", "errors", "explore", "files", "flags"),
         *("latent", "models", "report", "run", "showing", "train"),

@@ -16,18 +16,28 @@ from genjax_zoo.train.parallel import member_mesh
 FILE = """
 from test_sweep import FAMILIES
 
-def experiment(*, family: str = "vae", learning_rate: float = 0.01, width: int = 4, steps: int = 4):
-    return FAMILIES[family](learning_rate, width, steps)
+def experiment(
+    *, family: str = "vae", learning_rate: float = 0.01, width: int = 4, steps: int = 4, seed: int = 0
+):
+    return FAMILIES[family](learning_rate, width, steps, seed)
 """
 
 
-def _run(model, players, source, steps, **more):
+def _run(model, players, source, steps, seed, **more):
     return Experiment(
-        model=model, players=players, data=source, steps=steps, steps_per_call=2, log_every=2, save_every=2, **more
+        model=model,
+        players=players,
+        data=source,
+        steps=steps,
+        seed=seed,
+        steps_per_call=2,
+        log_every=2,
+        save_every=2,
+        **more,
     )
 
 
-def vae(learning_rate, width, steps):
+def vae(learning_rate, width, steps, seed):
     model = models.vae(shape=(8, 8, 1), latent=2, hidden=(width,))
     player = Player(
         terms=model.nelbo,
@@ -35,12 +45,12 @@ def vae(learning_rate, width, steps):
         tx=optax.sgd(learning_rate / 100),
         ema=0.5,
     )
-    source = data.load("digits", "train", batch_size=16, transform=data.binarize)
+    source = data.load("digits", "train", batch_size=16, transform=data.binarize, seed=seed)
     test = data.load("digits", "test", batch_size=50, transform=data.binarize)
-    return _run(model, {"vae": player}, source, steps, evals={"test": evals.likelihood(test)}, eval_every=4)
+    return _run(model, {"vae": player}, source, steps, seed, evals={"test": evals.likelihood(test)}, eval_every=4)
 
 
-def gan(learning_rate, width, steps):
+def gan(learning_rate, width, steps, seed):
     model = wrap.with_memory(models.gan(shape=(2,), latent=2, hidden=(width,), critic_hidden=(width,), normalised=True))
     critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.lazy(losses.r1, 2))
     sgd = optax.sgd(learning_rate, momentum=0.5)
@@ -51,21 +61,23 @@ def gan(learning_rate, width, steps):
         "generator": Player(terms=generator, weights=weights, tx=falling, owns=("generator",), every=2, ema=0.9),
     }
     modes = evals.mode_coverage(*data.mixture("grid25"), n=50)
-    return _run(model, players, data.load("grid25", "train", batch_size=16), steps, evals={"coverage": modes})
+    return _run(
+        model, players, data.load("grid25", "train", batch_size=16, seed=seed), steps, seed, evals={"coverage": modes}
+    )
 
 
-def flow(learning_rate, width, steps):
+def flow(learning_rate, width, steps, seed):
     model = models.real_nvp(shape=(2,), layers=2, hidden=(width,))
     player = Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=optax.sgd(learning_rate / 100))
-    source = data.load("grid25", "train", batch_size=16)
-    return _run(model, {"flow": player}, source, steps)
+    source = data.load("grid25", "train", batch_size=16, seed=seed)
+    return _run(model, {"flow": player}, source, steps, seed)
 
 
-def autoregressive(learning_rate, width, steps):
+def autoregressive(learning_rate, width, steps, seed):
     model = models.nade(shape=(8, 8, 1), hidden=width)
     player = Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.sgd(learning_rate / 100))
-    source = data.load("digits", "train", batch_size=16, transform=data.binarize)
-    return _run(model, {"model": player}, source, steps)
+    source = data.load("digits", "train", batch_size=16, transform=data.binarize, seed=seed)
+    return _run(model, {"model": player}, source, steps, seed)
 
 
 FAMILIES = {"vae": vae, "gan": gan, "flow": flow, "autoregressive": autoregressive}

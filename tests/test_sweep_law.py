@@ -32,7 +32,7 @@ def experiment(
     points = POINTS[:size] + noise * np.random.default_rng(1 + of_data).normal(size=(size, 2)).astype("float32")
     kind = data.Resident if resident else data.Streamed
     arrays = {"x": jnp.asarray(points) if resident else points}
-    source = kind(arrays=arrays, transform=transform, batch_size=batch, seed=of_data, train=True)
+    source = kind(arrays=arrays, transform=transform, batch_size=batch, seed=seed + of_data, train=True)
     drawn = jax.random.key(seed)
     factor = scale if isinstance(scale, float) else 1.0
 
@@ -65,8 +65,7 @@ def experiment(
     evals = {"test": lambda model, variables, key: {"w": variables["params"]["net"]["w"].sum() + judged}}
     return Experiment(
         model=model, players={"net": player}, data=source, evals=evals, steps=4, log_every=often, steps_per_call=2,
-        alarms=(lambda numbers: "far" if numbers.get("net/loss", 0.0) > 9 - judged else None,),
-    )
+        alarms=(lambda numbers: "far" if numbers.get("net/loss", 0.0) > 9 - judged else None,), seed=seed)
 """
 
 
@@ -74,7 +73,14 @@ def experiment(
 def file(tmp_path, request):
     """Only where the seed is swept the experiment asks for it: then each seed has an experiment of its own."""
     path, seeded = tmp_path / "mine.py", "seed" in request.node.name
-    path.write_text(FILE if seeded else FILE.replace("seed: int = 0, ", "").replace("key(seed)", "key(0)"))
+    path.write_text(
+        FILE
+        if seeded
+        else FILE.replace("seed: int = 0, ", "")
+        .replace("seed + of_data", "of_data")
+        .replace("(seed)", "(0)")
+        .replace(", seed=seed)", ")")
+    )
     return path
 
 
@@ -112,7 +118,8 @@ def assert_same(one, other):
         ("gain --no-resident", "1.0,0.5"),
         ("of_data --no-resident", "1,2"),
         ("judged", "0.0,8.9"),  # the evaluation, and an alarm
-        ("seed", "0,1"),  # the network's start, and a constant that is drawn
+        ("seed", "0,1"),  # the network's start, the data's order, and a constant that is drawn
+        ("seed --no-resident", "0,1"),
     ],
 )
 def test_a_member_is_its_single_run(flag, values, file, tmp_path):

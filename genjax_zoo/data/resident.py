@@ -7,6 +7,7 @@ permutation computed from (seed, epoch) and an example's noise is keyed by its p
 
 import dataclasses
 import itertools
+import numbers
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple
 
@@ -80,7 +81,8 @@ class _Indexed:
             raise ValueError("These data have no examples.")
         if self.batch_size < 1 or (self.train and self.batch_size > n):
             raise ValueError(f"A batch of {self.batch_size} is not in 1 ... {n}, the number of examples.")
-        check_seed(self.seed)
+        if isinstance(self.seed, numbers.Integral):  # else it is an argument of a compiled program
+            check_seed(self.seed)
 
     @property
     def batches(self) -> int:

@@ -1,10 +1,12 @@
 """Many runs of one experiment as one program: seeds and numbers are a mapped axis, which devices share out.
 
 Member i is the run that `train` makes of its experiment: in which numbers the members differ is found in what they do,
-see `merged`. The step is common to all, and data that all have in common are gathered once.
+see `merged`. The step is common to all. Arrays that all have in common are there once; the seeds of data are arguments,
+so that members which differ in nothing else are traced once.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -14,12 +16,15 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genjax_zoo.core import Array, Batch, Data, Experiment, PyTree, TrainState
+from genjax_zoo.data import Resident, Streamed
+from genjax_zoo.train.alike import alike
 from genjax_zoo.train.merged import Unalike, merged, same
 from genjax_zoo.train.parallel import MEMBERS
 from genjax_zoo.train.step import Metrics, create_state, make_step
 
 AXES = TrainState(step=None, key=0, variables=0, ema=0, opt_state=0, updates=0)  # type: ignore[arg-type]  # what vmap maps over
 IN_FINISH = {"transform", "origin"}  # fields of data that the host does not read by
+SEEDED = (Resident, Streamed)  # data whose seed may be an argument of a program
 
 
 def create_states(experiments: Sequence[Experiment], mesh: Mesh) -> TrainState:
@@ -36,11 +41,13 @@ def create_states(experiments: Sequence[Experiment], mesh: Mesh) -> TrainState:
     def start(experiment: Experiment) -> Callable[..., TrainState]:
         return lambda key, batch: create_state(experiment.model, experiment.players, key, batch)
 
-    kinds, index = _kinds(experiments)
     keys = jnp.stack([jax.random.key(e.seed) for e in experiments])
-    batches = [e.data.at(0) for e in kinds]
-    one, numbers = _merged([start(e) for e in kinds], [(keys[0], batch) for batch in batches], index)
-    batch, axes = _shared([batches[i] for i in index])
+    sources, which = _distinct([e.data for e in experiments], lambda a, b: a is b)
+    firsts = [source.at(0) for source in sources]
+    batches = [firsts[i] for i in which]
+    kinds, index = _distinct(list(zip(experiments, batches)), _one_start)
+    one, numbers = _merged([start(e) for e, _ in kinds], [(keys[0], batch) for _, batch in kinds], index)
+    batch, axes = _shared(batches)
     mapped = jax.vmap(one, in_axes=(0, 0, axes), out_axes=AXES)
     return jax.jit(mapped, out_shardings=_placed(mesh))(numbers, keys, batch)
 
@@ -62,25 +69,24 @@ def sweep_program(
     Raises:
         Unalike: they differ in more than numbers.
     """
-    kinds, index = _kinds(experiments)
+    kinds, index = _distinct(experiments, _one_turn)
     resident = experiments[0].data.resident
     state = jax.eval_shape(lambda states: member(states, 0), states)
-    if resident:
-        leaves, structures = zip(*(jax.tree.flatten(e.data) for e in kinds))
-        turns = [_resident_turn(e, structure) for e, structure in zip(kinds, structures)]
-        one, numbers = _merged(turns, [(state, of) for of in leaves], index)
-        source, axes = _shared([leaves[i] for i in index])
-    else:
-        read, axes = next(stream(kinds, 0, 1)), None if len(_sources([e.data for e in kinds])[0]) == 1 else 0
-        of_each = [read if axes is None else jax.tree.map(lambda x, i=i: x[i], read) for i in range(len(kinds))]
-        one, numbers = _merged([_streamed_turn(e) for e in kinds], [(state, of) for of in of_each], index)
-        source = None
-    mapped = jax.vmap(one, in_axes=(0, AXES, axes), out_axes=(AXES, 0))
+    leaves = [_leaves(e.data) for e in experiments]
+    read, reading = None, None
+    if not resident:
+        read = next(stream(experiments, 0, 1))
+        reading = None if len(_sources([e.data for e in experiments])[0]) == 1 else 0
+    of_each = [
+        (state, leaves[i], read if reading is None else jax.tree.map(lambda x, i=i: x[i], read))
+        for i in map(index.index, range(len(kinds)))
+    ]
+    one, numbers = _merged([_turn(e) for e in kinds], of_each, index)
+    source, axes = _shared(leaves)
+    mapped = jax.vmap(one, in_axes=(0, AXES, axes, reading), out_axes=(AXES, 0))
 
     def run(numbers: Sequence[Array], states: TrainState, source: Any, read: Any, steps: int):
-        return jax.lax.scan(
-            lambda states, read: mapped(numbers, states, source if resident else read), states, read, length=steps
-        )
+        return jax.lax.scan(lambda states, read: mapped(numbers, states, source, read), states, read, length=steps)
 
     shardings = (_placed(mesh), NamedSharding(mesh, P(None, MEMBERS)))
     compiled = jax.jit(run, static_argnums=4, donate_argnums=1, out_shardings=shardings)
@@ -125,24 +131,45 @@ def _merged(
     return one, [x[np.asarray(index)] for x in numbers]
 
 
-def _resident_turn(experiment: Experiment, structure: Any) -> Callable[..., tuple[TrainState, Metrics]]:
-    def turn(state: TrainState, leaves: Sequence[Array]) -> tuple[TrainState, Metrics]:
-        data: Data = jax.tree.unflatten(structure, leaves)
-        return make_step(experiment.players)(state, data.at(state.step))
+def _one_start(a: tuple[Experiment, Batch], b: tuple[Experiment, Batch]) -> bool:
+    """Whether states begin by the same function of a batch."""
+    shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), dict(batch)) for _, batch in (a, b)]
+    return a[0].model is b[0].model and a[0].players is b[0].players and shapes[0] == shapes[1]
+
+
+def _turn(experiment: Experiment) -> Callable[..., tuple[TrainState, Metrics]]:
+    """A step of one member: of its state, of the arrays that `_leaves` gives of its data, and of what the host read."""
+
+    def turn(state: TrainState, leaves: Sequence[Array], read: Any) -> tuple[TrainState, Metrics]:
+        data: Any = experiment.data
+        if data.resident:
+            arrays = jax.tree.structure(data).num_leaves
+            data = jax.tree.unflatten(jax.tree.structure(data), leaves[:arrays])
+        if type(data) in SEEDED:
+            data = dataclasses.replace(data, seed=leaves[-1])
+        batch = data.at(state.step) if data.resident else data.finish(read, state.step)
+        return make_step(experiment.players)(state, batch)
 
     return turn
 
 
-def _streamed_turn(experiment: Experiment) -> Callable[..., tuple[TrainState, Metrics]]:
-    def turn(state: TrainState, read: Mapping[str, Any]) -> tuple[TrainState, Metrics]:
-        return make_step(experiment.players)(state, experiment.data.finish(read, state.step))
+def _leaves(data: Data) -> list[Array]:
+    """The arrays of data that are resident, and the seed, where it is known to do nothing but to order and to draw."""
+    seed = [jnp.uint32(data.seed)] if isinstance(data, SEEDED) and type(data) in SEEDED else []  # not of a subclass
+    return [*(jax.tree.leaves(data) if data.resident else []), *seed]
 
-    return turn
 
-
-def _kinds(experiments: Sequence[Experiment]) -> tuple[list[Experiment], list[int]]:
-    """Those that do not share model, players and data, and which of them each is."""
-    return _distinct(experiments, lambda a, b: a.model is b.model and a.players is b.players and a.data is b.data)
+def _one_turn(a: Experiment, b: Experiment) -> bool:
+    """Whether a step of theirs is the same function of what `_leaves` gives, and so is traced once."""
+    if a.model is not b.model or a.players is not b.players:
+        return False
+    one: Any = a.data
+    other: Any = b.data
+    if one is other or type(one) is not type(other) or type(one) not in SEEDED:
+        return one is other
+    fields = [field.name for field in dataclasses.fields(one) if field.name not in ("arrays", "seed", "origin")]
+    shapes = [{name: (x.shape, x.dtype) for name, x in source.arrays.items()} for source in (one, other)]
+    return shapes[0] == shapes[1] and all(alike(getattr(one, name), getattr(other, name)) for name in fields)
 
 
 def _sources(data: Sequence[Data]) -> tuple[list[Data], list[int]]:
@@ -164,16 +191,7 @@ def _read_alike(one: Any, other: Any) -> bool:
         return True
     if type(one) is not type(other) or not hasattr(one, "__dict__") or vars(one).keys() != vars(other).keys():
         return False
-    fields = [name for name in vars(one) if name not in IN_FINISH]
-    return all(_equal(getattr(one, name), getattr(other, name)) for name in fields)
-
-
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, Mapping) and isinstance(other, Mapping):
-        return one.keys() == other.keys() and all(_equal(one[name], other[name]) for name in one)
-    if isinstance(one, np.ndarray | jax.Array):
-        return isinstance(other, np.ndarray | jax.Array) and same(one, other)
-    return type(one) is type(other) and bool(one == other)
+    return all(alike(getattr(one, name), getattr(other, name)) for name in vars(one) if name not in IN_FINISH)
 
 
 def _shared(trees: Sequence[PyTree]) -> tuple[PyTree, PyTree]:
