@@ -13,28 +13,38 @@ from genjax_zoo.math import discretized_logistic
 
 
 def experiment(
-    *, latent: int = 16, beta: float = 4.0, warm_up: int = 500, learning_rate: float = 2e-3, batch_size: int = 128
+    *,
+    latent: int = 16,
+    beta: float = 4.0,
+    warm_up: int | None = None,
+    learning_rate: float = 2e-3,
+    batch_size: int = 128,
+    steps: int = 2_000,
+    seed: int = 0,
 ) -> Experiment:
     """beta-VAE (Higgins et al. 2017, "Learning basic visual concepts") of convolutions on 8x8 digits.
 
     Args:
         latent: the dimension of z.
         beta: the weight of the KL divergence.
-        warm_up: steps in which that weight grows from 0 to beta.
+        warm_up: steps in which that weight grows from 0 to beta; a quarter of all where it is not given.
         learning_rate: Adam's step size at the start; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
+        steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
-    steps = 2_000
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.conv_vae(shape=(8, 8, 1), latent=latent, widths=(32, 64), likelihood=discretized_logistic(17))
-    weights = {"distortion": 1.0, "rate": optax.linear_schedule(0.0, beta, warm_up)}
-    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",))
+    warm_up = steps // 4 if warm_up is None else warm_up
+    weights = {"distortion": 1.0, "rate": optax.linear_schedule(0.0, beta, warm_up) if warm_up else beta}
+    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed)
     test = data.load("digits", "test", batch_size=250)
     return Experiment(
         model=model,
         players={"vae": Player(terms=model.nelbo, weights=weights, tx=optax.adam(schedule), ema=0.99)},
         data=train,
         steps=steps,
+        seed=seed,
         evals={
             "test": evals.likelihood(test),
             "units": evals.active_units(test),

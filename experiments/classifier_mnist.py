@@ -17,6 +17,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 100,
     steps: int = 10_000,
+    seed: int = 0,
 ) -> Experiment:
     """A small convolutional network on grey MNIST.
 
@@ -25,6 +26,7 @@ def experiment(
         learning_rate: Adam's step size at first; it falls to 0 along a cosine.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = classifiers.image_classifier()
     tx = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
@@ -35,8 +37,9 @@ def experiment(
         players={
             "classifier": Player(terms=classifiers.cross_entropy(model), weights={"cross_entropy": 1.0}, tx=tx),
         },
-        data=data.load("mnist", "train", batch_size=batch_size, conditions=("label",), transform=moved),
+        data=data.load("mnist", "train", batch_size=batch_size, conditions=("label",), transform=moved, seed=seed),
         steps=steps,
+        seed=seed,
         evals={"test": evals.accuracy(test)},
         steps_per_call=10,
     )

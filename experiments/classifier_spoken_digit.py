@@ -20,6 +20,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 64,
     steps: int = 2_000,
+    seed: int = 0,
 ) -> Experiment:
     """A small convolutional network on the spectrograms of FSDD's official split.
 
@@ -29,6 +30,7 @@ def experiment(
         learning_rate: Adam's step size at first; it falls to 0 along a cosine.
         batch_size: windows per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = classifiers.sound_classifier(length=window)
     tx = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
@@ -39,8 +41,9 @@ def experiment(
         players={
             "classifier": Player(terms=classifiers.cross_entropy(model), weights={"cross_entropy": 1.0}, tx=tx),
         },
-        data=data.load("spoken-digit", "train", batch_size=batch_size, transform=moved, **options),
+        data=data.load("spoken-digit", "train", batch_size=batch_size, transform=moved, **options, seed=seed),
         steps=steps,
+        seed=seed,
         evals={"test": evals.accuracy(data.load("spoken-digit", "test", batch_size=64, **options))},
         steps_per_call=5,
     )

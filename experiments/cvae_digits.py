@@ -14,7 +14,14 @@ from genjax_zoo.math import discretized_logistic
 
 
 def experiment(
-    *, latent: int = 16, hidden: int = 256, beta: float = 1.0, learning_rate: float = 2e-3, batch_size: int = 128
+    *,
+    latent: int = 16,
+    hidden: int = 256,
+    beta: float = 1.0,
+    learning_rate: float = 2e-3,
+    batch_size: int = 128,
+    steps: int = 2_000,
+    seed: int = 0,
 ) -> Experiment:
     """Conditional VAE (Sohn et al. 2015) on 8x8 digits.
 
@@ -24,18 +31,20 @@ def experiment(
         beta: the weight of the KL divergence; 1 is the bound.
         learning_rate: Adam's step size at the start; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
+        steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
-    steps = 2_000
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.cvae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
     player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99)
-    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",))
+    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed)
     valid, test = (data.load("digits", s, batch_size=250, conditions=("label",)) for s in ("valid", "test"))
     return Experiment(
         model=model,
         players={"cvae": player},
         data=train,
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

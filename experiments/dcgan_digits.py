@@ -16,6 +16,8 @@ def experiment(
     latent: int = 32,
     learning_rate: float = 2e-4,
     batch_size: int = 64,
+    steps: int = 6_000,
+    seed: int = 0,
 ) -> Experiment:
     """DCGAN (Radford et al. 2015) on 8x8 digits.
 
@@ -24,6 +26,8 @@ def experiment(
         latent: the dimension of z.
         learning_rate: Adam's step size, for both.
         batch_size: images per step, over all devices.
+        steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.dcgan(
         shape=(8, 8, 1), latent=latent, widths=(64, 128), norm=nn.spectral_norm, edge_norm=nn.spectral_norm
@@ -37,9 +41,10 @@ def experiment(
             "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
             "generator": Player(terms=generator, weights=weights, tx=adam, owns=("generator",), ema=0.999),
         },
-        data=data.load("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size, seed=seed),
         evals={"samples": evals.sample_grid(n=64)},
-        steps=6_000,
+        steps=steps,
+        seed=seed,
         steps_per_call=10,
     )
 

@@ -23,6 +23,7 @@ def experiment(
     batch_size: int = 64,
     steps: int = 100_000,
     mode_samples: int = 26_000,
+    seed: int = 0,
 ) -> Experiment:
     """DCGAN (Radford et al. 2015) and PacDCGAN (Lin et al. 2018).
 
@@ -35,6 +36,7 @@ def experiment(
         batch_size: images per step, over all devices.
         steps: train up to this step; the critic's turn comes on every second one.
         mode_samples: in which modes are counted.
+        seed: of parameters, noise, and the training data's order.
     """
     widths = (width, 2 * width, 4 * width, 8 * width)
     model = models.dcgan(shape=(28, 28, 3), latent=latent, widths=widths, pack=pack, prior=models.uniform)
@@ -46,7 +48,7 @@ def experiment(
             "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",), every=2),
             "generator": Player(terms=generator, weights=weights, tx=adam, owns=("generator",)),
         },
-        data=data.load("stacked-mnist", "train", batch_size=batch_size),
+        data=data.load("stacked-mnist", "train", batch_size=batch_size, seed=seed),
         evals={
             "modes": evals.stacked_modes(mode_samples),
             "health": evals.held_out_coverage(
@@ -56,6 +58,7 @@ def experiment(
         },
         alarms=(train.critic_wins(), train.collapsed("health/coverage", below=0.2)),
         steps=steps,
+        seed=seed,
         steps_per_call=10,
         eval_every=max(1, steps // 5),
     )

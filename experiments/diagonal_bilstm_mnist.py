@@ -18,6 +18,7 @@ def experiment(
     learning_rate: float = 1e-3,
     batch_size: int = 64,
     steps: int = 50_000,
+    seed: int = 0,
 ) -> Experiment:
     """Diagonal BiLSTM (van den Oord et al. 2016, arXiv:1601.06759, Table 4).
 
@@ -27,6 +28,7 @@ def experiment(
         learning_rate: Adam's step size at the start; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.diagonal_bilstm(shape=(28, 28, 1), features=features, layers=layers)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
@@ -34,8 +36,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(schedule))},
-        data=data.load("mnist-static", "train", batch_size=batch_size),
+        data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

@@ -22,6 +22,7 @@ def experiment(
     learning_rate: float = 2e-4,
     batch_size: int = 100,
     steps: int = 20_000,
+    seed: int = 0,
 ) -> Experiment:
     """GAN (Goodfellow et al. 2014) and WGAN-GP (Gulrajani et al. 2017, arXiv:1704.00028).
 
@@ -33,6 +34,7 @@ def experiment(
         learning_rate: Adam's step size, for both.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = wrap.with_memory(models.gan(shape=(28, 28, 1)))
     asked = {"wgan_gp": wgan_gp, "dragan": dragan, "lecam": lecam}
@@ -47,13 +49,14 @@ def experiment(
             "critic": Player(terms=critic, weights={"adversarial": 1.0, **penalties}, tx=adam, owns=("discriminator",)),
             "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=adam, owns=("generator",), ema=0.999),
         },
-        data=data.load("mnist", "train", batch_size=batch_size),
+        data=data.load("mnist", "train", batch_size=batch_size, seed=seed),
         evals={
             "health": evals.held_out_coverage(test, classifiers.mnist().features),
             "samples": evals.sample_grid(n=64),
         },
         alarms=(train.collapsed("health/coverage"), *(() if adversary == "wasserstein" else (train.critic_wins(),))),
         steps=steps,
+        seed=seed,
         steps_per_call=10,
     )
 

@@ -23,6 +23,7 @@ def experiment(
     learning_rate: float = 1e-4,
     batch_size: int = 100,
     steps: int = 20_000,
+    seed: int = 0,
 ) -> Experiment:
     """GAN (Goodfellow et al. 2014) and PacGAN (Lin et al. 2018) in two dimensions.
 
@@ -33,6 +34,7 @@ def experiment(
         learning_rate: Adam's step size, for both.
         batch_size: points per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.gan(
         shape=(2,),
@@ -53,12 +55,13 @@ def experiment(
             "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
             "generator": Player(terms=generator, weights=weights, tx=adam, owns=("generator",)),
         },
-        data=data.load(points, "train", batch_size=batch_size),
+        data=data.load(points, "train", batch_size=batch_size, seed=seed),
         evals={
             "coverage": evals.mode_coverage(*data.mixture(points)),
             "points": evals.sample_map(bound=1.6 if points == "ring8" else 5.0),
         },
         steps=steps,
+        seed=seed,
         eval_every=max(1, steps // 5),
         save_every=max(1, steps // 5),
         log_every=500,

@@ -14,7 +14,13 @@ from genjax_zoo import Experiment, Player, data, evals, main, models
 
 
 def experiment(
-    *, features: int = 32, layers: int = 5, learning_rate: float = 2e-3, batch_size: int = 128
+    *,
+    features: int = 32,
+    layers: int = 5,
+    learning_rate: float = 2e-3,
+    batch_size: int = 128,
+    steps: int = 500,
+    seed: int = 0,
 ) -> Experiment:
     """Gated PixelCNN (van den Oord et al. 2016, arXiv:1606.05328) of 8x8 digits given their label.
 
@@ -23,18 +29,20 @@ def experiment(
         layers: the first one with a 5x5 kernel.
         learning_rate: AdamW's step size at the start, with a weight decay of 0.1; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
+        steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
-    steps = 500
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.gated_pixel_cnn(shape=(8, 8, 1), levels=17, features=features, layers=layers, size=5, classes=10)
     tx = optax.adamw(schedule, weight_decay=0.1)
-    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",))
+    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed)
     valid, test = (data.load("digits", s, batch_size=250, conditions=("label",)) for s in ("valid", "test"))
     return Experiment(
         model=model,
         players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx, ema=0.99)},
         data=train,
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

@@ -19,6 +19,7 @@ def experiment(
     learning_rate: float = 1e-3,
     batch_size: int = 128,
     steps: int = 4_000,
+    seed: int = 0,
 ) -> Experiment:
     """Glow (Kingma & Dhariwal 2018) on scikit-learn's digits.
 
@@ -29,6 +30,7 @@ def experiment(
         learning_rate: Adam's step size at first; it falls to zero by a cosine.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     density = models.glow(shape=(8, 8, 1), levels=levels, steps=depth, width=width)
     model = wrap.dequantized(wrap.logit_space(density, alpha=0.01), levels=17)
@@ -38,8 +40,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"flow": Player(terms=model.nelbo, weights=weights, tx=tx, ema=0.99)},
-        data=data.load("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

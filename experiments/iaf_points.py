@@ -20,6 +20,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 512,
     steps: int = 5_000,
+    seed: int = 0,
 ) -> Experiment:
     """IAF (Kingma et al. 2016) in two dimensions.
 
@@ -30,6 +31,7 @@ def experiment(
         learning_rate: Adam's step size at first; it falls to zero by a cosine.
         batch_size: points per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.iaf(shape=(2,), layers=layers, hidden=(hidden, hidden), unroll=layers)
     tx = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
@@ -38,8 +40,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"flow": Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=tx, ema=0.999)},
-        data=data.load(points, "train", batch_size=batch_size),
+        data=data.load(points, "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "test": evals.likelihood(test),
             "truth": evals.divergence(test, truth),

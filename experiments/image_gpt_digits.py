@@ -21,6 +21,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 64,
     steps: int = 3_000,
+    seed: int = 0,
 ) -> Experiment:
     """ImageGPT (Chen et al. 2020) on 8x8 digits, given the label.
 
@@ -29,22 +30,24 @@ def experiment(
         layers: transformer blocks.
         heads: of attention.
         dropout: share of features dropped in training: the training set is 1,297 images.
-        learning_rate: Adam's step size after 100 steps of warm-up; it falls to zero along a cosine.
+        learning_rate: Adam's step size after a warm-up of one step in thirty; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.image_gpt(
         shape=(8, 8, 1), levels=17, features=features, layers=layers, heads=heads, classes=10, dropout=dropout
     )
-    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, 100, max(steps, 101))
+    schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 30, steps)
     player = Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(schedule), ema=0.99)
-    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",))
+    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed)
     valid, test = (data.load("digits", s, batch_size=250, conditions=("label",)) for s in ("valid", "test"))
     return Experiment(
         model=model,
         players={"image_gpt": player},
         data=train,
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

@@ -19,9 +19,10 @@ def experiment(
     heads: int = 2,
     dropout: float = 0.0,
     learning_rate: float = 5e-3,
-    warmup: int = 1_000,
+    warmup: int | None = None,
     batch_size: int = 64,
     steps: int = 428_000,
+    seed: int = 0,
 ) -> Experiment:
     """ImageGPT (Chen et al. 2020) on binary 28x28 MNIST.
 
@@ -31,11 +32,14 @@ def experiment(
         heads: of attention.
         dropout: share of features dropped in training.
         learning_rate: Adam's step size after the warm-up; it falls by 2.3e-5 of itself at every step.
-        warmup: steps over which the step size rises from zero, which pytorch-generative does without.
+        warmup: steps over which the step size rises from zero, which pytorch-generative does without; a tenth of all,
+            up to 1,000, where it is not given.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.image_gpt(shape=(28, 28, 1), features=features, layers=layers, heads=heads, dropout=dropout)
+    warmup = min(1_000, steps // 10) if warmup is None else warmup
     decay = optax.exponential_decay(learning_rate, 1, 0.999977)
     schedule = optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup), decay], [warmup])
     tx = optax.chain(optax.clip_by_global_norm(1.0), optax.adam(schedule))
@@ -43,8 +47,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"image_gpt": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx, ema=0.999)},
-        data=data.load("mnist-dynamic", "train", batch_size=batch_size),
+        data=data.load("mnist-dynamic", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

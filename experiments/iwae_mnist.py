@@ -25,6 +25,7 @@ def experiment(
     batch_size: int = 100,
     steps: int = 12_000,
     test_k: int = 5_000,
+    seed: int = 0,
 ) -> Experiment:
     """IWAE (Burda et al. 2015, arXiv:1509.00519) on dynamically binarized MNIST.
 
@@ -36,6 +37,7 @@ def experiment(
         batch_size: images per step, over all devices.
         steps: train up to this step.
         test_k: draws of z per image in the bound on the test set.
+        seed: of parameters, noise, and the training data's order.
     """
     shallow, deep = ((50,), ((200, 200),)), ((100, 50), ((200, 200), (100, 100)))
     latent, hidden = deep if layers == 2 else shallow
@@ -47,8 +49,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"vae": player},
-        data=data.load("mnist-dynamic", "train", batch_size=batch_size),
+        data=data.load("mnist-dynamic", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "test": evals.likelihood(test),
             "test_iw": evals.iw_bound(test, k=test_k),

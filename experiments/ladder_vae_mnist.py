@@ -22,6 +22,7 @@ def experiment(
     batch_size: int = 64,
     steps: int = 7_810,
     test_k: int = 1_000,
+    seed: int = 0,
 ) -> Experiment:
     """Ladder VAE (Sønderby et al. 2016, arXiv:1602.02282) on statically binarized MNIST.
 
@@ -35,6 +36,7 @@ def experiment(
         batch_size: images per step, over all devices.
         steps: train up to this step.
         test_k: draws of all latents per image in the bound on the test set.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.ladder_vae(shape=(28, 28, 1), layers=layers, latent=latent, features=features, blocks=blocks)
     weights = {"distortion": 1.0, **{f"rate_{i + 1}": 1.0 for i in range(layers)}}
@@ -43,8 +45,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"vae": Player(terms=terms, weights=weights, tx=optax.adamax(learning_rate), ema=0.999)},
-        data=data.load("mnist-static", "train", batch_size=batch_size),
+        data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

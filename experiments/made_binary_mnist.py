@@ -19,6 +19,7 @@ def experiment(
     learning_rate: float = 0.01,
     batch_size: int = 100,
     steps: int = 50_000,
+    seed: int = 0,
 ) -> Experiment:
     """MADE (Germain et al. 2015) on binary 28x28 MNIST.
 
@@ -28,6 +29,7 @@ def experiment(
         learning_rate: Adagrad's step size, as in the paper.
         batch_size: images per step, over all devices.
         steps: train up to this step; the paper stops when 30 epochs of 500 steps bring nothing.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.made(shape=(28, 28, 1), hidden=hidden, levels=2, direct=direct)
     tx = optax.adagrad(learning_rate, initial_accumulator_value=0.0, eps=1e-6)
@@ -35,8 +37,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"made": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx)},
-        data=data.load("mnist-static", "train", batch_size=batch_size),
+        data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

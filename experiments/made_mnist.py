@@ -19,6 +19,7 @@ def experiment(
     learning_rate: float = 1e-3,
     batch_size: int = 100,
     steps: int = 30_000,
+    seed: int = 0,
 ) -> Experiment:
     """MADE-MoG on MNIST in logit space, the baseline of MAF (Papamakarios et al. 2017).
 
@@ -28,6 +29,7 @@ def experiment(
         learning_rate: AdamW's step size, with a weight decay of 1e-6.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = wrap.logit_space(
         models.made(shape=(28, 28, 1), hidden=(hidden, hidden), likelihood=math.gaussian_mixture(components))
@@ -39,8 +41,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"flow": player},
-        data=data.load("mnist-deq", "train", batch_size=batch_size),
+        data=data.load("mnist-deq", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

@@ -13,7 +13,13 @@ from genjax_zoo import Experiment, Player, data, evals, main, models, wrap
 
 
 def experiment(
-    *, layers: int = 5, hidden: int = 1_024, learning_rate: float = 1e-4, batch_size: int = 100, steps: int = 30_000
+    *,
+    layers: int = 5,
+    hidden: int = 1_024,
+    learning_rate: float = 1e-4,
+    batch_size: int = 100,
+    steps: int = 30_000,
+    seed: int = 0,
 ) -> Experiment:
     """MAF (Papamakarios et al. 2017) on MNIST in logit space.
 
@@ -23,6 +29,7 @@ def experiment(
         learning_rate: Adam's step size.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = wrap.logit_space(models.maf(shape=(28, 28, 1), layers=layers, hidden=(hidden, hidden)))
     valid, test = (data.load("mnist-deq", split, batch_size=500) for split in ("valid", "test"))
@@ -30,8 +37,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"flow": player},
-        data=data.load("mnist-deq", "train", batch_size=batch_size),
+        data=data.load("mnist-deq", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

@@ -12,7 +12,12 @@ from genjax_zoo import Experiment, Player, data, evals, main, models
 
 
 def experiment(
-    *, hidden: int = 500, learning_rate: float = 1e-3, batch_size: int = 100, steps: int = 100_000
+    *,
+    hidden: int = 500,
+    learning_rate: float = 1e-3,
+    batch_size: int = 100,
+    steps: int = 100_000,
+    seed: int = 0,
 ) -> Experiment:
     """NADE (Larochelle & Murray 2011) on binary 28x28 MNIST.
 
@@ -21,6 +26,7 @@ def experiment(
         learning_rate: Adam's step size at the start; it falls to zero along a cosine. The paper has plain SGD.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.nade(shape=(28, 28, 1), hidden=hidden)
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
@@ -28,8 +34,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"nade": Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(schedule), ema=0.999)},
-        data=data.load("mnist-static", "train", batch_size=batch_size),
+        data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

@@ -22,6 +22,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 512,
     steps: int = 20_000,
+    seed: int = 0,
 ) -> Experiment:
     """RQ-NSF (Durkan et al. 2019) in two dimensions.
 
@@ -34,6 +35,7 @@ def experiment(
         learning_rate: Adam's step size at first; it falls to zero by a cosine.
         batch_size: points per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     build = models.spline_autoregressive if autoregressive else models.spline_coupling
     model = build(shape=(2,), layers=layers, hidden=(hidden, hidden), bins=bins, unroll=layers)
@@ -43,8 +45,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"flow": Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=tx, ema=0.999)},
-        data=data.load(points, "train", batch_size=batch_size),
+        data=data.load(points, "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "test": evals.likelihood(test),
             "truth": evals.divergence(test, truth),

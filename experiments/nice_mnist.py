@@ -19,6 +19,7 @@ def experiment(
     decay: float = 1.0005,
     batch_size: int = 200,
     steps: int = 5_000,
+    seed: int = 0,
 ) -> Experiment:
     """NICE (Dinh et al. 2014) on MNIST with uniform noise, as a density on [0, 1).
 
@@ -29,6 +30,7 @@ def experiment(
         decay: divides the step size at every step.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.nice(shape=(28, 28, 1), layers=layers, hidden=(hidden,) * 5)
     rate = optax.exponential_decay(learning_rate, 1, 1 / decay, end_value=learning_rate / 10)
@@ -37,8 +39,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"flow": Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=tx)},
-        data=data.load("mnist-deq", "train", batch_size=batch_size),
+        data=data.load("mnist-deq", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

@@ -20,6 +20,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 64,
     steps: int = 2_000,
+    seed: int = 0,
 ) -> Experiment:
     """PixelCNN++ (Salimans et al. 2017) on 8x8 digits.
 
@@ -32,6 +33,7 @@ def experiment(
         learning_rate: Adam's step size at first; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     settings = {"features": features, "blocks": blocks, "scales": scales, "components": components}
     model = models.pixel_cnn_pp(shape=(8, 8, 1), levels=17, dropout=dropout, **settings)
@@ -40,8 +42,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx, ema=0.995)},
-        data=data.load("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

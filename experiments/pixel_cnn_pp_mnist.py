@@ -24,6 +24,7 @@ def experiment(
     ema: float = 0.9995,
     batch_size: int = 64,
     steps: int = 50_000,
+    seed: int = 0,
 ) -> Experiment:
     """PixelCNN++ (Salimans et al. 2017) on MNIST.
 
@@ -38,6 +39,7 @@ def experiment(
         ema: of the parameters that are evaluated.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     settings = {"features": features, "blocks": blocks, "scales": scales, "components": components}
     model = models.pixel_cnn_pp(shape=(28, 28, 1), dropout=dropout, **settings)
@@ -46,8 +48,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx, ema=ema)},
-        data=data.load("mnist", "train", batch_size=batch_size),
+        data=data.load("mnist", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

@@ -11,7 +11,13 @@ from genjax_zoo import Experiment, Player, data, evals, losses, main, models, tr
 
 
 def experiment(
-    *, latent: int = 32, features: int = 64, learning_rate: float = 2e-4, batch_size: int = 64, steps: int = 4_000
+    *,
+    latent: int = 32,
+    features: int = 64,
+    learning_rate: float = 2e-4,
+    batch_size: int = 64,
+    steps: int = 4_000,
+    seed: int = 0,
 ) -> Experiment:
     """The conditional GAN of Miyato & Koyama 2018: hinge, spectral norm, conditional batch norm, a projection.
 
@@ -21,6 +27,7 @@ def experiment(
         learning_rate: Adam's step size, for both.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.projection_gan(shape=(8, 8, 1), classes=10, latent=latent, features=features)
     critic, generator = losses.adversarial(model, losses.hinge)
@@ -31,13 +38,14 @@ def experiment(
             "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
             "generator": Player(terms=generator, weights=weights, tx=adam, owns=("generator",), ema=0.999),
         },
-        data=data.load("digits", "train", batch_size=batch_size, conditions=("label",)),
+        data=data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed),
         evals={
             "health": evals.held_out_coverage(data.load("digits", "test", batch_size=250, conditions=("label",))),
             "samples": evals.sample_grid(n=100, cond={"label": jnp.repeat(jnp.arange(10), 10)}),
         },
         alarms=(train.critic_wins(), train.collapsed("health/coverage")),
         steps=steps,
+        seed=seed,
         steps_per_call=10,
     )
 

@@ -20,6 +20,7 @@ def experiment(
     learning_rate: float = 2e-3,
     batch_size: int = 256,
     steps: int = 20_000,
+    seed: int = 0,
 ) -> Experiment:
     """R3GAN (Huang et al. 2024) in two dimensions.
 
@@ -31,6 +32,7 @@ def experiment(
         learning_rate: Adam's step size at first, for both; it falls to zero by a cosine.
         batch_size: points per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.r3gan(shape=(2,), latent=2, hidden=(hidden,) * layers)
     critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.r1, r2=losses.r2)
@@ -42,12 +44,13 @@ def experiment(
             "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
             "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=adam, owns=("generator",), ema=0.999),
         },
-        data=data.load(points, "train", batch_size=batch_size),
+        data=data.load(points, "train", batch_size=batch_size, seed=seed),
         evals={
             "coverage": evals.mode_coverage(*data.mixture(points)),
             "points": evals.sample_map(bound=1.6 if points == "ring8" else 5.0),
         },
         steps=steps,
+        seed=seed,
         eval_every=max(1, steps // 5),
         save_every=max(1, steps // 5),
         log_every=500,

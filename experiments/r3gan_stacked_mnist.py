@@ -20,6 +20,7 @@ def experiment(
     batch_size: int = 64,
     steps: int = 100_000,
     mode_samples: int = 26_000,
+    seed: int = 0,
 ) -> Experiment:
     """R3GAN (Huang et al. 2024): the relativistic game with R1 and R2, without normalisation.
 
@@ -32,6 +33,7 @@ def experiment(
         batch_size: images per step, over all devices.
         steps: train up to this step.
         mode_samples: in which modes are counted.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.r3gan(shape=(28, 28, 3), latent=latent, widths=(width,) * 3, blocks=blocks)
     critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.r1, r2=losses.r2)
@@ -43,10 +45,11 @@ def experiment(
             "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
             "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=adam, owns=("generator",), ema=0.999),
         },
-        data=data.load("stacked-mnist", "train", batch_size=batch_size),
+        data=data.load("stacked-mnist", "train", batch_size=batch_size, seed=seed),
         evals={"modes": evals.stacked_modes(mode_samples), "samples": evals.sample_grid(n=64)},
         alarms=(train.critic_wins(),),
         steps=steps,
+        seed=seed,
         steps_per_call=10,
         eval_every=max(1, steps // 5),
     )

@@ -17,6 +17,7 @@ def experiment(
     learning_rate: float = 2e-4,
     batch_size: int = 64,
     steps: int = 4_000,
+    seed: int = 0,
 ) -> Experiment:
     """SNGAN (Miyato et al. 2018).
 
@@ -28,6 +29,7 @@ def experiment(
         learning_rate: Adam's step size, for both.
         batch_size: images per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.sngan(shape=(8, 8, 1), latent=latent, features=features)
     changed = losses.diff_augment(losses.translation, losses.cutout) if augment else None
@@ -39,13 +41,14 @@ def experiment(
             "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
             "generator": Player(terms=generator, weights=weights, tx=adam, owns=("generator",), ema=0.999),
         },
-        data=data.load("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size, seed=seed),
         evals={
             "health": evals.held_out_coverage(data.load("digits", "test", batch_size=250)),
             "samples": evals.sample_grid(n=64),
         },
         alarms=(train.critic_wins(), train.collapsed("health/coverage")),
         steps=steps,
+        seed=seed,
         steps_per_call=10,
     )
 

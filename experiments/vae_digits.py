@@ -12,7 +12,14 @@ from genjax_zoo.math import discretized_logistic
 
 
 def experiment(
-    *, latent: int = 16, hidden: int = 256, beta: float = 1.0, learning_rate: float = 2e-3, batch_size: int = 128
+    *,
+    latent: int = 16,
+    hidden: int = 256,
+    beta: float = 1.0,
+    learning_rate: float = 2e-3,
+    batch_size: int = 128,
+    steps: int = 2_000,
+    seed: int = 0,
 ) -> Experiment:
     """VAE (Kingma & Welling 2013) on 8x8 digits.
 
@@ -22,8 +29,9 @@ def experiment(
         beta: the weight of the KL divergence; 1 is the bound.
         learning_rate: Adam's step size at the start; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
+        steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
-    steps = 2_000
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.vae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
     player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99)
@@ -31,8 +39,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"vae": player},
-        data=data.load("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size, seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

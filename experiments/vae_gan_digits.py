@@ -14,6 +14,8 @@ def experiment(
     similarity: float = 0.1,
     learning_rate: float = 3e-4,
     batch_size: int = 64,
+    steps: int = 4_000,
+    seed: int = 0,
 ) -> Experiment:
     """VAE-GAN (Larsen et al. 2016) on 8x8 digits.
 
@@ -22,6 +24,8 @@ def experiment(
         similarity: the weight of feature distortion against fooling, for the decoder; gamma in the paper.
         learning_rate: Adam's step size, for all three.
         batch_size: images per step, over all devices.
+        steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.vae_gan(shape=(8, 8, 1), latent=latent, widths=(64, 128))
     terms = losses.vae_gan_terms(model)
@@ -35,12 +39,13 @@ def experiment(
             ),
             "discriminator": Player(terms=terms, weights={"critic": 1.0}, tx=adam, owns=("discriminator",)),
         },
-        data=data.load("digits", "train", batch_size=batch_size),
+        data=data.load("digits", "train", batch_size=batch_size, seed=seed),
         evals={
             "samples": evals.sample_grid(n=64),
             "reconstructions": evals.reconstructions(data.load("digits", "test", batch_size=250), n=32),
         },
-        steps=4_000,
+        steps=steps,
+        seed=seed,
         steps_per_call=10,
     )
 

@@ -14,7 +14,14 @@ from genjax_zoo.math import bernoulli, discretized_logistic
 
 
 def experiment(
-    *, grey: bool = False, latent: int = 32, beta: float = 1.0, learning_rate: float = 1e-3, batch_size: int = 128
+    *,
+    grey: bool = False,
+    latent: int = 32,
+    beta: float = 1.0,
+    learning_rate: float = 1e-3,
+    batch_size: int = 128,
+    steps: int = 20_000,
+    seed: int = 0,
 ) -> Experiment:
     """VAE (Kingma & Welling 2013) on MNIST.
 
@@ -24,6 +31,8 @@ def experiment(
         beta: the weight of the KL divergence; 1 is the bound.
         learning_rate: Adam's step size.
         batch_size: images per step, over all devices.
+        steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     name, likelihood = ("mnist", discretized_logistic(256)) if grey else ("mnist-dynamic", bernoulli)
     model = models.vae(shape=(28, 28, 1), latent=latent, hidden=(512, 512), likelihood=likelihood)
@@ -34,8 +43,9 @@ def experiment(
     return Experiment(
         model=model,
         players={"vae": player},
-        data=data.load(name, "train", batch_size=batch_size),
-        steps=20_000,
+        data=data.load(name, "train", batch_size=batch_size, seed=seed),
+        steps=steps,
+        seed=seed,
         evals={
             "valid": evals.likelihood(valid),
             "test": evals.likelihood(test),

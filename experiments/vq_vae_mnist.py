@@ -20,6 +20,8 @@ def experiment(
     commitment: float = 0.25,
     learning_rate: float = 1e-3,
     batch_size: int = 64,
+    steps: int = 20_000,
+    seed: int = 0,
 ) -> Experiment:
     """VQ-VAE (van den Oord et al. 2017, arXiv:1711.00937) on dynamically binarized MNIST.
 
@@ -31,8 +33,9 @@ def experiment(
         commitment: the weight that draws encodings to their codes.
         learning_rate: Adam's step size, of both players, at the start; it falls to zero along a cosine.
         batch_size: images per step, over all devices.
+        steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
-    steps = 20_000
     model = models.vq_vae(
         shape=(28, 28, 1),
         codes=codes,
@@ -52,8 +55,9 @@ def experiment(
             "autoencoder": Player(terms=autoencoder, weights=weights, tx=adam, owns=own),
             "prior": Player(terms=prior, weights={"rate": 1.0}, tx=adam, owns=("prior",), ema=0.999),
         },
-        data=data.load("mnist-dynamic", "train", batch_size=batch_size, conditions=("label",)),
+        data=data.load("mnist-dynamic", "train", batch_size=batch_size, conditions=("label",), seed=seed),
         steps=steps,
+        seed=seed,
         evals={
             "test": evals.likelihood(test),
             "codes": evals.code_book(test),

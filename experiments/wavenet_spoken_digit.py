@@ -23,6 +23,7 @@ def experiment(
     learning_rate: float = 1e-3,
     batch_size: int = 16,
     steps: int = 20_000,
+    seed: int = 0,
 ) -> Experiment:
     """WaveNet on FSDD's official split.
 
@@ -35,11 +36,12 @@ def experiment(
         learning_rate: Adam's step size.
         batch_size: windows per step, over all devices.
         steps: train up to this step.
+        seed: of parameters, noise, and the training data's order.
     """
     model = models.wavenet(length=window, layers=layers, block=block, features=features, gates=2 * features, skip=skip)
     known = ("label", "speaker", "length")
     train, test = (
-        data.load("spoken-digit", split, batch_size=size, conditions=known, window=window)
+        data.load("spoken-digit", split, batch_size=size, conditions=known, window=window, seed=seed)
         for split, size in (("train", batch_size), ("test", 16))
     )
     digits = jnp.arange(10)
@@ -48,6 +50,7 @@ def experiment(
         players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(learning_rate), ema=0.999)},
         data=train,
         steps=steps,
+        seed=seed,
         evals={
             "test": evals.bits_per_sample(test),
             "samples": evals.sample_spectrograms(n=10, cond={"label": digits, "speaker": digits % 6}),

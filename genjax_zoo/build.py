@@ -29,6 +29,8 @@ Make = Callable[..., Experiment]
 def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) -> Experiment:
     """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field.
 
+    One of these that is None is left to the function, or to the experiment that it makes; see `unheard`.
+
     Its data, and those that its evaluations load later, are looked for in the flags' `data_dir`, and where a run that
     is given found them.
 
@@ -40,7 +42,9 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     for name, value in flags.items():
         for number in value if isinstance(value, list | tuple) else [value]:
             check_number(name, number, known[name].default if name in known else None)
-    given = {name: _declared(flags[name], known[name].default) for name in flags if name in known}
+    fields = {*OF_LOOP, "seed"}
+    asked = {name: value for name, value in flags.items() if value is not None or name not in fields}
+    given = {name: _declared(value, known[name].default) for name, value in asked.items() if name in known}
     changed = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in given.items() if v != known[n].default)
     folder = None if "data_dir" in known else flags.get("data_dir")
     with (
@@ -52,13 +56,31 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     if not isinstance(experiment, Experiment):
         kind = type(experiment).__name__
         raise ValueError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
-    fields = {*OF_LOOP, "seed"}
-    rest = {n: v for n, v in flags.items() if n not in known and n in fields and v is not None}
+    rest = {n: v for n, v in asked.items() if n not in known and n in fields}
     evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}
     for name, value in {**{name: getattr(experiment, name) for name in fields}, **rest}.items():
         if not isinstance(value, numbers.Integral):
             raise ValueError(f"'{name}' must be a whole number, not {value!r}.")
     return dataclasses.replace(experiment, evals=evals, **rest)
+
+
+def unheard(make: Make, flags: Mapping[str, Any], experiment: Experiment) -> list[str]:
+    """What `steps` and `seed` do not reach in an experiment that was built, in sentences that say how to mend it."""
+    known, file, sentences = parameters(make), _file_of(make).name, []
+    reaches = {
+        "steps": f"ends the training there, but the schedules of {file} keep their own length",
+        "seed": f"is of parameters and noise, but the training data of {file} keep their order and noise",
+    }
+    for name, effect in reaches.items():
+        value, own = flags.get(name), getattr(experiment, name)
+        mended = f"give its function 'experiment' an argument '{name}', and pass it on"
+        if value is not None and name not in known:
+            sentences.append(f"--{name} {value} {effect}; {mended}.")
+        elif value is not None and value != own:
+            sentences.append(
+                f"--{name} {value} does not reach the Experiment of {file}, which has {name}={own}; pass it on."
+            )
+    return sentences
 
 
 def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:
@@ -95,6 +117,11 @@ def _declared(value: Any, default: Any) -> Any:
 def parameters(make: Make) -> Mapping[str, inspect.Parameter]:
     """An experiment function's own arguments, which are its flags."""
     return inspect.signature(make).parameters
+
+
+def untouched(make: Make, flags: Mapping[str, Any]) -> set[str]:
+    """The flags of an experiment's own that have its defaults."""
+    return {name for name, one in parameters(make).items() if name in flags and flags[name] == one.default}
 
 
 def load_experiment(path: Path) -> Make:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genjax_zoo.checks import check_place
+from genjax_zoo.files import telling
 from genjax_zoo.flags import RunFlags, parse_experiment, parse_sweep
 
 
@@ -41,13 +42,17 @@ def train(file: Path, argv: list[str]) -> None:
         if source and folder.resolve() in (source, *source.parents):
             raise ValueError(f"--fresh removes {folder}, from which --init-from would begin; name another --workdir.")
         runs.rehearse(experiment, precision=run.precision, **beginning)
-    runs.check_run(folder, file, everything, data=read, fresh=run.fresh, accept_changes=run.accept_changes)
+    asked = {"untouched": runs.untouched(make, everything), "accept_changes": run.accept_changes}
+    runs.check_run(folder, file, everything, data=read, fresh=run.fresh, **asked)
 
     def sinks(start: int) -> list[log.Sink]:  # called when the run is restored
         known = {"data": read, "conditions": data.examples(seen)}
+        longer = _longer(folder, flags)
         runs.write_run(folder, file, everything, command=["train", str(file), *argv], **known)
+        for sentence in runs.unheard(make, everything, experiment):
+            telling.get()(sentence)
         if start:
-            print(f"Going on with {folder} at step {start:,}.", flush=True)
+            print(f"Going on with {folder} at step {start:,}.{longer}", flush=True)
         if run.init_from:
             print(
                 f"--init-from {run.init_from} {'is of the first start alone' if start else 'gives the networks'}.",
@@ -95,6 +100,7 @@ def sweep(file: Path, argv: list[str]) -> None:
     folder = run.workdir or Path("runs") / f"{file.stem}_sweep"
     check_place(folder, "--workdir")
     everything = runs.at_home(folder, _everything(flags, run), fresh=run.fresh)
+    own = runs.untouched(make, everything)
     with data.recorded() as seen:
         members = sweeps.plan(make, everything, grid, seeds, folder)
     loaded, kept = data.described(seen), data.examples(seen)
@@ -102,7 +108,7 @@ def sweep(file: Path, argv: list[str]) -> None:
     runs.check(members[0].experiment)
 
     def check(one: sweeps.Member) -> None:
-        known = {"data": read[one.folder], "fresh": run.fresh, "accept_changes": run.accept_changes}
+        known = {"data": read[one.folder], "fresh": run.fresh, "accept_changes": run.accept_changes, "untouched": own}
         runs.check_run(one.folder, file, one.flags, **known)
 
     def begin(one: sweeps.Member) -> None:
@@ -117,9 +123,24 @@ def sweep(file: Path, argv: list[str]) -> None:
     console = Console()
     console = console if console.is_terminal else Console(width=200)  # a file has room for the table
     show = functools.partial(console.print, highlight=False, soft_wrap=True)
+    last = members[-1]
+    for sentence in runs.unheard(make, last.flags if seeds != [0] else everything, last.experiment):
+        telling.get()(sentence)
+    if longer := _longer(members[0].folder, flags):
+        show(longer.strip())
     rows = sweeps.sweep(members, prepared, begin=begin, show=show)
     sweeps.print_table(console, rows)
     print(sweeps.save_table(folder, rows))
+
+
+def _longer(folder: Path, flags: Mapping[str, Any]) -> str:
+    """What becomes of schedules where a run goes on to another last step, of which they are built; or nothing."""
+    from genjax_zoo.run import CONFIG, read_config
+
+    before = read_config(folder)["flags"].get("steps") if (folder / CONFIG).exists() else None
+    if before is None or before == flags.get("steps", before):
+        return ""
+    return f" Schedules are those of {flags['steps']:,} steps from here on; until here they were of {before:,}."
 
 
 def _numbers(name: str, texts: list[str], first: Any) -> list[float]:

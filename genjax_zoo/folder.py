@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +52,7 @@ def check_run(
     source: Path,
     flags: Mapping[str, Any],
     *,
+    untouched: Collection[str] = (),
     data: Mapping[str, Any] | None = None,
     fresh: bool = False,
     accept_changes: bool = False,
@@ -62,9 +63,11 @@ def check_run(
         folder: the run folder.
         source: the experiment's file.
         flags: all of its flags, resolved.
+        untouched: flags that have the experiment's own defaults.
         data: what was read, as `data.described` says it.
         fresh: removes an earlier run first; files that no run makes stay.
-        accept_changes: goes on although the experiment's file, a module beside it, or the data have changed.
+        accept_changes: goes on although the experiment's file, a module beside it, or the data have changed; flags that
+            are new in the file have its defaults then.
 
     Raises:
         ValueError: the folder holds a run of another experiment, another file or other flags, one that another process
@@ -88,10 +91,13 @@ def check_run(
             f"name another --workdir, or --fresh to start anew."
         )
     old, flags = config["flags"], as_read(flags)
+    may = MAY_CHANGE | BEGINNING
+    if accept_changes:  # the file's own new arguments
+        may |= {name for name in untouched if old.get(name) is None}
     changed = [
         f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
         for name in sorted(set(old) | set(flags))
-        if name not in MAY_CHANGE | BEGINNING and old.get(name) != flags.get(name)
+        if name not in may and old.get(name) != flags.get(name)
     ]
     if changed:
         raise ValueError(

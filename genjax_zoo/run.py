@@ -26,6 +26,8 @@ from genjax_zoo.build import check as check
 from genjax_zoo.build import in_precision as in_precision
 from genjax_zoo.build import load_experiment as load_experiment
 from genjax_zoo.build import parameters as parameters
+from genjax_zoo.build import unheard as unheard
+from genjax_zoo.build import untouched as untouched
 from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.files import read_log, telling
 from genjax_zoo.folder import CONDITIONS, SOURCE

@@ -16,7 +16,7 @@ from genjax_zoo.errors import is_sentence
 ROOT = Path(__file__).parent.parent
 DIGITS = str(ROOT / "experiments/vae_digits.py")
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
-NONE_OF_THEM = {"shift", "warm_up", "warmup"}  # which may be 0
+NONE_OF_THEM = {"shift", "warm_up", "warmup", "seed"}  # which may be 0
 LINEAR = {"r3gan_points"}  # whose networks may have no layers
 
 

@@ -1,0 +1,183 @@
+"""`--steps` and `--seed` reach what an experiment builds of them: schedules, and the order and noise of its data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from genjax_zoo import Experiment, Player, cli, data, models, restore
+from genjax_zoo import run as runs
+
+ROOT = Path(__file__).parent.parent
+EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
+OF_EVERY_STEP = {"nice_mnist", "image_gpt_mnist", "pixel_cnn_pp_mnist"}  # whose source divides the rate at each step
+
+
+@pytest.fixture
+def without_files(monkeypatch):
+    """Zeros stand for every data set: what an experiment builds of its flags needs no files."""
+
+    def zeros(name, split, *, batch_size, seed=0, conditions=(), window=None, **_):
+        shape = (window, 1) if window else data.PROTOCOLS[name].shape
+        given: dict[str, Any] = {entry: np.ones(2, np.int32) for entry in conditions}
+        x = np.zeros((2, *shape), np.float32)
+        return data.from_arrays(x, batch_size=2, train=split == "train", seed=seed, **given)
+
+    monkeypatch.setattr(data, "load", zeros)
+
+
+def step_size(tx, turn):
+    """The first update of an optimizer whose schedule has come to this turn."""
+    params = {"w": jnp.ones(2)}
+
+    def come(state):
+        return state._replace(count=jnp.asarray(turn)) if isinstance(state, optax.ScaleByScheduleState) else state
+
+    states = [come(one) for one in leaves_of(tx.init(params))]
+    update, _ = tx.update(params, rebuilt(tx.init(params), iter(states)), params)
+    return float(jnp.abs(update["w"]).max())
+
+
+def is_state(x):
+    return isinstance(x, tuple) and hasattr(x, "_fields")
+
+
+def leaves_of(state):
+    return [state] if is_state(state) else [one for part in state for one in leaves_of(part)]
+
+
+def rebuilt(state, found):
+    return next(found) if is_state(state) else tuple(rebuilt(part, found) for part in state)
+
+
+def lasts_to_the_end(experiment):
+    """No schedule is over before the last hundredth of the steps: a cosine's own end is lost to float32's rounding."""
+    for name, player in experiment.players.items():
+        assert step_size(player.tx, int(0.99 * experiment.steps)) > 0, f"the last updates of '{name}' are nothing"
+
+
+def is_a_scaled_version(short, whole):
+    for one, other in zip(short.players.values(), whole.players.values(), strict=True):
+        for part in (0.0, 0.02, 0.5, 1.0):
+            turns = [round(part * of.steps) for of in (short, whole)]
+            sizes = [step_size(player.tx, turn) for player, turn in zip((one, other), turns)]
+            np.testing.assert_allclose(*sizes, rtol=1e-4, atol=1e-9, err_msg=f"after {part} of all steps")
+            for term, weight in one.weights.items():
+                if callable(weight):
+                    first: Any = weight
+                    second: Any = other.weights[term]
+                    np.testing.assert_allclose(first(turns[0]), second(turns[1]), rtol=1e-4)
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_an_experiment_is_as_long_as_it_is_asked_to_be(path, without_files):
+    make = runs.load_experiment(path)
+    whole = runs.build(make, {})
+    for steps in (7, whole.steps // 10, 2 * whole.steps):
+        other = runs.build(make, {"steps": steps})
+        assert other.steps == steps and not runs.unheard(make, {"steps": steps}, other)
+        lasts_to_the_end(other)
+        if steps > 7 and path.stem not in OF_EVERY_STEP:
+            is_a_scaled_version(other, whole)
+
+
+def test_a_schedule_of_its_own_length_is_seen():
+    """The control: 2,000 steps whatever is asked for."""
+    model = models.vae(shape=(8, 8, 1), latent=2, hidden=(4,))
+    source = data.from_arrays(np.zeros((2, 8, 8, 1), np.uint8), batch_size=2)
+
+    def of(steps):
+        tx = optax.adam(optax.cosine_decay_schedule(1e-3, 2_000))
+        player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": 1.0}, tx=tx)
+        return Experiment(model=model, players={"vae": player}, data=source, steps=steps)
+
+    lasts_to_the_end(of(2_000))
+    with pytest.raises(AssertionError, match="the last updates of 'vae' are nothing"):
+        lasts_to_the_end(of(4_000))
+    with pytest.raises(AssertionError, match="after 0.02 of all steps"):
+        is_a_scaled_version(of(200), of(2_000))
+
+
+@pytest.mark.parametrize("path", EXPERIMENTS, ids=lambda path: path.stem)
+def test_the_seed_of_an_experiment_is_that_of_its_data(path, without_files):
+    make = runs.load_experiment(path)
+    for seed in (0, 5):
+        found = runs.build(make, {"seed": seed})
+        source: Any = found.data
+        assert found.seed == source.seed == seed and not runs.unheard(make, {"seed": seed}, found)
+
+
+def test_none_leaves_a_run_flag_to_the_function():
+    make = runs.load_experiment(ROOT / "experiments/vae_digits.py")
+    found = runs.build(make, {"steps": None, "seed": None, "eval_every": None})
+    assert (found.steps, found.seed, found.eval_every) == (2_000, 0, 500)
+
+
+FILE = """
+import optax
+from genjax_zoo import Experiment, Player, data, models
+
+def experiment(*, {arguments}):
+    model = models.vae(shape=(8, 8, 1), latent=2, hidden=(4,))
+    player = Player(terms=model.nelbo, weights={{"distortion": 1.0, "rate": 1.0}}, tx=optax.adam(1e-3))
+    digits = data.load("digits", "train", batch_size=16, transform=data.binarize)
+    return Experiment(model=model, players={{"vae": player}}, data=digits, {passed})
+"""
+SEED, STEPS = "--seed 3 is of parameters and noise, but", "--steps 2 ends the training there, but"
+
+
+@pytest.mark.parametrize(
+    "arguments, passed, sentences",
+    [
+        ("width: int = 4", "steps=4", [STEPS, SEED]),
+        ("steps: int = 4", "steps=steps", [SEED]),
+        ("steps: int = 4, seed: int = 0", "steps=steps, seed=seed", []),
+        ("steps: int = 2, seed: int = 0", "steps=steps", ["--seed 3 does not reach the Experiment of mine.py, which"]),
+    ],
+)
+def test_what_a_seed_and_steps_do_not_reach_is_a_sentence(arguments, passed, sentences, tmp_path):
+    (tmp_path / "mine.py").write_text(FILE.format(arguments=arguments, passed=passed))
+    make, flags = runs.load_experiment(tmp_path / "mine.py"), {"steps": 2, "seed": 3}
+    told = runs.unheard(make, flags, runs.build(make, flags))
+    assert len(told) == len(sentences)
+    assert all(line.startswith(sentence) and "mine.py" in line for line, sentence in zip(told, sentences))
+    unasked = {"steps": None, "seed": None}
+    assert not runs.unheard(make, unasked, runs.build(make, unasked))
+
+
+@pytest.mark.parametrize("command", ["train", "sweep"])
+def test_it_is_said_once_when_training_begins(command, tmp_path, capsys):
+    file, flags = tmp_path / "mine.py", ["--workdir", str(tmp_path / "run"), "--steps", "2"]
+    file.write_text(FILE.format(arguments="width: int = 4", passed="steps=4"))
+    cli.console([command, str(file), *flags, "--seed", "3"])
+    told = capsys.readouterr().err.splitlines()
+    assert [line.startswith(f"genjax-zoo: {one}") for line, one in zip(told, (STEPS, SEED))] == [True, True], told
+    assert len(told) == 2
+    with pytest.raises(SystemExit):
+        cli.console([command, str(file), *flags, "--seed", "3", "--precision", "bf16"])
+    assert "precision was" in (refused := capsys.readouterr().err) and refused.count("\n") == 1
+
+
+def test_a_longer_run_says_whose_schedule_it_has(tmp_path, capsys):
+    """A run that began when its file had no `seed` and no `steps` goes on, too, where the change is accepted."""
+    file, run = tmp_path / "mine.py", tmp_path / "run"
+
+    def train(*flags):
+        cli.console(["train", str(file), "--workdir", str(run), *flags])
+        return capsys.readouterr().out
+
+    file.write_text(FILE.format(arguments="width: int = 4", passed="steps=2"))
+    train()
+    file.write_text(FILE.format(arguments="width: int = 4, steps: int = 2, seed: int = 0", passed="steps=steps"))
+    with pytest.raises(SystemExit):
+        train("--accept-changes", "--seed", "1")
+    assert "seed was None and is 1" in capsys.readouterr().err
+    train("--accept-changes")
+    out = train("--steps", "4")
+    assert "at step 2. Schedules are those of 4 steps from here on; until here they were of 2." in out
+    assert int(restore(run)[1].step) == 4 and restore(run)[0].steps == 4
+    assert json.loads((run / "config.json").read_text())["flags"]["steps"] == 4
