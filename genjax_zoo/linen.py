@@ -89,6 +89,8 @@ def from_linen(
         if hasattr(module, "likelihood") and "x" in known:
             module.likelihood.check(known["x"])  # type: ignore[union-attr]
 
+    check.likelihood = getattr(module, "likelihood", None)  # type: ignore[attr-defined]  # evals ask for it
+
     def given(cond: Batch) -> Batch:
         check_conditions(spec, cond)
         check({name: value for name, value in cond.items() if name in classes})

@@ -100,7 +100,7 @@ def test_importance_weighted_bounds_fall_to_the_exact_value():
     for k, chunk in ((7, 3), (4, 50)):
         found = evals.iw_bound(whole, k=k, chunk=chunk)(model, variables, KEY)
         assert found[f"iw-{k}"] == pytest.approx(exact.mean(), rel=1e-4)
-        assert found[f"iw-{k}/bits/dim"] == pytest.approx(exact.mean() / (DIMENSIONS * np.log(2)), rel=1e-4)
+        assert set(found) == {f"iw-{k}"}  # a density of real numbers has no bits
 
 
 def ramp():

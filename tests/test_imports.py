@@ -28,7 +28,7 @@ ALLOWED = {
     "classifiers": {"files", "core", "linen", "nn", "math"},
     "losses": {"core", "math"},
     "train": {"border", "core", "data", "files", "math"},
-    "evals": {"classifiers", "core", "math", "sampling"},
+    "evals": {"classifiers", "core", "data", "files", "math", "sampling"},
     "report": {"files", "core", "math"},
     "conformance": {"core", "math", "train", "sampling"},
     "naming": set(),

@@ -15,6 +15,7 @@ from genjax_zoo.compare.cells import absent, found
 from genjax_zoo.compare.leaderboard import COLUMNS, INCEPTION, leaderboard
 from genjax_zoo.compare.measures import Protocol
 from genjax_zoo.core import Experiment, Model
+from genjax_zoo.math import check_levels
 from genjax_zoo.train.checkpoint import Checkpoints
 
 
@@ -105,10 +106,11 @@ def test_a_run_measured_another_way_is_measured_again_and_not_ranked_with_the_fi
     ],
 )
 def test_bits_are_of_the_levels(name, nats, bits, kind):
+    levels = data.PROTOCOLS[name].levels
     spread = np.array([-54.3, 54.3, 10.0, -10.0])  # 0 on average; 54.3 nats are 0.1 bits of 784 numbers
     split = data.Resident(
         arrays={"x": jnp.zeros((4, 28, 28, 1)), "nats": jnp.asarray(nats + spread, jnp.float32)},
-        transform=lambda raw, keys: raw,
+        transform=data.PROTOCOLS[name].transform,
         batch_size=3,
         seed=0,
         train=False,
@@ -119,6 +121,7 @@ def test_bits_are_of_the_levels(name, nats, bits, kind):
         init=lambda key, batch: {},
         apply=lambda *args: (None, {}),
         nll=lambda variables, batch, key, train: ({"nll": batch["nats"]}, variables),
+        check=lambda batch: check_levels(levels, batch["x"]) if levels else None,
     )
     experiment = Experiment(model=model, players={}, data=split, steps=1)
     judge = judges.judge_of("", (28, 28, 1))

@@ -1,10 +1,8 @@
 """The columns that a run's test split and samples fill: likelihoods, distances of samples, modes."""
 
 import dataclasses
-import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,9 +11,10 @@ import numpy as np
 from genjax_zoo import data, evals
 from genjax_zoo.compare.cells import Cell, Cells, absent, found
 from genjax_zoo.compare.judges import Judge, judge_of, judge_of_file, judge_of_inception
-from genjax_zoo.core import Batch, Experiment, Model, Variables, conditions, dimensions, likelihood_terms
+from genjax_zoo.core import Batch, Experiment, Model, Variables, conditions, likelihood_terms
 from genjax_zoo.evals.estimate import mean
 from genjax_zoo.evals.samples import draw
+from genjax_zoo.evals.support import counted, numbers_of, stranger_said, support_of
 
 AT_ONCE = 250  # examples, and samples, in a batch
 OF_SAMPLES = ("frechet", "kernel_distance", "precision", "recall", "density", "coverage", "memorisation", "class_score")
@@ -96,24 +95,27 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
 
     if s.model.nll is None and s.model.nelbo is None:
         return none("no likelihood")
-    protocol, batch = data.PROTOCOLS.get(s.origin.name), s.test.at(0)
+    batch = s.test.at(0)
     name, terms_of = likelihood_terms(s.model)
     terms, _ = jax.eval_shape(lambda v, b, k: terms_of(v, b, k, False), s.variables, batch, s.key)
-    levels, notes = protocol.levels if protocol else None, []
-    nats = evals.nats_per_example(s.model, s.variables, s.key, s.test)
+    try:
+        support, notes = support_of(s.model, terms, s.test), []
+        nats = evals.nats_per_example(s.model, s.variables, s.key, s.test)
+    except ValueError as error:
+        return none(str(error))
     if not np.all(np.isfinite(nats)):
         return none("not finite on every test example")
-    if levels and support_of(s.model, terms, batch, levels) is None:
+    if support.unsaid:
         if nats.mean() < 0:
-            return none(f"a density, below 0 nats: no probability of {levels} levels")
+            return none(f"a density, below 0 nats: no probability of {support.unsaid} levels")
         notes.append(
-            f"the model does not say whether its likelihood is a probability of {levels} levels or a density; give its "
-            f"module a `likelihood` that checks x, or wrap it by wrap.dequantized."
+            f"the model does not say whether its likelihood is a probability of {support.unsaid} levels or a density; "
+            f"give its module a `likelihood` that checks x, or wrap it by wrap.dequantized."
         )
-    elif protocol and not levels and ("dequantization" in terms or s.model.conditionals is not None):
-        return none("a probability of levels, where these data have a density")
-    elif not protocol:
+    elif s.test.support is None:
         notes.append("these data are the user's own: what its likelihood is of is not known here.")
+    if strangers := counted(terms_of, tuple(terms))[1]:
+        notes.append(stranger_said(strangers))
     given = " and ".join(conditions(s.model.spec))
     kind = ("exact" if name == "nll" else "bound") + (f" given the {given}" if given else "")
     one = mean(nats)
@@ -122,18 +124,14 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
         low, value, high = (shift + scale * end for end in (one.low, one.value, one.high))
         return found(value, low=low, high=high, n=one.n, kind=kind)
 
-    per_bit = dimensions(s.model.spec) * math.log(2)
-    if "length" in batch:  # padding does not count
-        lengths = np.concatenate([np.asarray(s.test.at(i)["length"]) for i in range(s.test.batches)])[: one.n]
-        bits = cell(1 / (float(lengths.mean()) * math.log(2)))
-    elif s.origin.name == "mnist-deq":
-        bits = cell(1 / per_bit, 8.0, kind.replace("exact", "bound"))  # of the 256 levels below the noise
+    numbers = np.concatenate([np.asarray(numbers_of(s.test.at(i))) for i in range(s.test.batches)])[: one.n]
+    none_at_all, per_nat = (support.bits(nat, float(numbers.mean())) for nat in (0.0, 1.0))
+    if none_at_all is not None and per_nat is not None:
+        bits = cell(per_nat - none_at_all, none_at_all, kind.replace("exact", "bound") if support.noisy else kind)
+    elif support.unsaid:
+        bits = absent("the model does not say whether it is of levels or a density")
     else:
-        bits = (
-            cell(1 / per_bit)
-            if levels
-            else absent("a density has no bits" if protocol else "the levels of one's own data are not known here")
-        )
+        bits = absent("a density has no bits" if s.test.support else "the levels of one's own data are not known here")
     return {"nats": cell(1.0), "bits_per_dim": bits}, notes
 
 
@@ -193,19 +191,3 @@ def modes(s: Subject) -> Cells:
         "modes": found(drawn["modes"], floor=floor["modes"], n=n),
         "mode_kl": found(drawn["reverse_kl"], floor=floor["reverse_kl"], n=n),
     }
-
-
-def support_of(model: Model, terms: Mapping[str, Any], batch: Batch, levels: int) -> str | None:
-    """What a likelihood of data with so many levels is of: "levels"; or None where the model does not say.
-
-    It says so by noise in place of the levels, by its conditionals, or by refusing values between two levels.
-    """
-    if "dequantization" in terms or model.conditionals is not None:
-        return "levels"
-    half = 0.5 / (levels - 1)
-    between = {**batch, "x": jnp.where(batch["x"] + half < 1, batch["x"] + half, batch["x"] - half)}
-    try:
-        jax.eval_shape(lambda: model.init(jax.random.key(0), between))
-    except ValueError:
-        return "levels"
-    return None

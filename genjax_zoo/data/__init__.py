@@ -21,6 +21,8 @@ from genjax_zoo.data.resident import Origin as Origin
 from genjax_zoo.data.resident import Resident as Resident
 from genjax_zoo.data.resident import Streamed as Streamed
 from genjax_zoo.data.store import Mapped as Mapped
+from genjax_zoo.data.support import DENSITY as DENSITY
+from genjax_zoo.data.support import Support as Support
 from genjax_zoo.data.transforms import binarize as binarize
 from genjax_zoo.data.transforms import dequantize as dequantize
 from genjax_zoo.data.transforms import logit as logit

@@ -76,7 +76,7 @@ def load(
         split: "train" is reshuffled every epoch; "valid" and "test" are walked once, in order.
         batch_size: examples in a batch, over all devices.
         seed: orders the examples and draws their noise; evaluation splits have a seed of their own.
-        conditions: entries to keep besides "x", such as "label".
+        conditions: entries to keep besides "x", such as "label"; "length" always is, which tells padding.
         transform: replaces the protocol's own, such as `data.logit(0.05)`.
         flip: turns every second training image left to right, by chance.
         resident: on the device, or read ahead by the host; None puts splits of up to 1 GiB on the device.
@@ -95,7 +95,8 @@ def load(
     if flip and len(arrays["x"].shape) != 4:
         raise ValueError(f"Only images [H, W, C] can be flipped; x of '{name}' has shape {arrays['x'].shape[1:]}.")
     train, own = split == "train", transform or _transform(protocol, arrays["x"])
-    kept = {entry: arrays[entry] for entry in ("x", *conditions)}
+    padded = ("length",) if "length" in protocol.conditions and "length" in arrays else ()  # is nowhere scored
+    kept = {entry: arrays[entry] for entry in dict.fromkeys(("x", *conditions, *padded))}
     shared: dict[str, Any] = {
         "transform": transforms.flipped(own) if flip and train else own,
         "batch_size": min(batch_size, len(arrays["x"])),
@@ -208,7 +209,7 @@ def _mnist(x: str, likelihood: str, transform: Transform, valid: int = 10_000, l
 def _points(name: str, about: str, entropy: str, source: str) -> Protocol:
     return Protocol(
         read=functools.partial(read_points, name),
-        transform=transforms.raw,
+        transform=transforms.continuous,
         splits={"train": 100_000, "valid": 10_000, "test": 10_000},
         shape=(2,),
         x=about,

@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.data.shuffle import shuffled, shuffled_on_host
-from genjax_zoo.data.transforms import Array, Transform
+from genjax_zoo.data.support import Support
+from genjax_zoo.data.transforms import Array, Transform, support_of
 
 AT_ONCE = 4  # steps that Grain reads as one element: a fourth of its cost per element
 
@@ -83,6 +84,11 @@ class _Indexed:
             raise ValueError(f"A batch of {self.batch_size} is not in 1 ... {n}, the number of examples.")
         if isinstance(self.seed, numbers.Integral):  # else it is an argument of a compiled program
             check_seed(self.seed)
+
+    @property
+    def support(self) -> Support | None:
+        """What a likelihood of x is of; None where the transform does not say."""
+        return support_of(self.transform)
 
     @property
     def batches(self) -> int:

@@ -7,10 +7,23 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.data.shuffle import mix
+from genjax_zoo.data.support import DENSITY, Support
 from genjax_zoo.math import logit as logit_of
 
 Array = jax.Array
 Transform = Callable[[Mapping[str, Array], Array], Mapping[str, Array]]
+
+
+def of_support(transform: Transform, support: Support | None) -> Transform:
+    """The transform, which says what a likelihood of its x is of; see `support_of`."""
+    if support is not None:
+        transform.support = support  # type: ignore[attr-defined]
+    return transform
+
+
+def support_of(transform: Transform) -> Support | None:
+    """What a likelihood of a transform's x is of; None of one that does not say."""
+    return getattr(transform, "support", None)
 
 
 def uniform(keys: Array, shape: tuple[int, ...], bits: int = 24) -> Array:
@@ -35,13 +48,21 @@ def raw(batch: Mapping[str, Array], keys: Array) -> Mapping[str, Array]:
     return batch
 
 
+def continuous(batch: Mapping[str, Array], keys: Array) -> Mapping[str, Array]:
+    """Leaves x as it is stored: real numbers, of which a likelihood is a density."""
+    return batch
+
+
+of_support(continuous, DENSITY)
+
+
 def scale(levels: int = 256) -> Transform:
     """Gives x = k / (levels - 1), in [0, 1]."""
 
     def transform(batch, keys):
         return {**batch, "x": batch["x"].astype(jnp.float32) / (levels - 1)}
 
-    return transform
+    return of_support(transform, Support(levels=levels))
 
 
 def binarize(batch: Mapping[str, Array], keys: Array) -> Mapping[str, Array]:
@@ -51,10 +72,16 @@ def binarize(batch: Mapping[str, Array], keys: Array) -> Mapping[str, Array]:
     return {**batch, "x": bits.astype(jnp.float32)}
 
 
+of_support(binarize, Support(levels=2))
+
+
 def dequantize(batch: Mapping[str, Array], keys: Array) -> Mapping[str, Array]:
     """Gives x = (k + u) / 256 with u ~ U[0, 1), in [0, 1); exact in float32, so floor(256 x) is k."""
     x = batch["x"]
     return {**batch, "x": (x.astype(jnp.float32) + uniform(keys, x.shape[1:], bits=16)) / 256}
+
+
+of_support(dequantize, Support(levels=256, noisy=True))
 
 
 def logit(alpha: float) -> Transform:
@@ -64,7 +91,7 @@ def logit(alpha: float) -> Transform:
         batch = dequantize(batch, keys)
         return {**batch, "x": logit_of(batch["x"], alpha)[0]}
 
-    return transform
+    return of_support(transform, DENSITY)
 
 
 def flipped(transform: Transform) -> Transform:
@@ -74,7 +101,7 @@ def flipped(transform: Transform) -> Transform:
         turn = uniform(jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), (1, 1, 1), bits=1) > 0
         return transform({**batch, "x": jnp.where(turn, batch["x"][:, :, ::-1], batch["x"])}, keys)
 
-    return flip
+    return of_support(flip, support_of(transform))
 
 
 def shifted(transform: Transform, by: tuple[int, ...], fill: int = 0) -> Transform:
@@ -99,4 +126,4 @@ def shifted(transform: Transform, by: tuple[int, ...], fill: int = 0) -> Transfo
             wide = jnp.take_along_axis(wide, index, axis=1 + axis)
         return transform({**batch, "x": wide}, keys)
 
-    return shift
+    return of_support(shift, support_of(transform))

@@ -10,6 +10,7 @@ import numpy as np
 
 from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, require
 from genjax_zoo.evals.estimate import estimate, report, resampled
+from genjax_zoo.evals.support import numbers_of
 from genjax_zoo.sampling import levels_of
 
 BINS = 1_024
@@ -40,7 +41,7 @@ def calibration(data: Data, *, resamples: int = 100) -> Eval:
     """How far the conditionals of a data set's numbers are from calibrated.
 
     Args:
-        data: an evaluation split; every example counts once, padding does not.
+        data: an evaluation split; every example counts once, padding does not, neither examples nor samples.
         resamples: of the interval, over whole examples, because numbers of one depend on each other.
 
     Returns:
@@ -73,12 +74,13 @@ def _counted(views: Conditionals):
     def run(variables: Variables, batch: Batch, key: Key) -> tuple[Array, Array]:
         k_pit, k_uniform = jax.random.split(key)
         u = pit(views, variables, batch, k_pit).reshape(len(batch["x"]), -1)
-        return _histograms(u), _histograms(jax.random.uniform(k_uniform, u.shape))
+        own = jnp.arange(u.shape[1]) < numbers_of(batch)[:, None]  # a sequence's come first
+        return _histograms(u, own), _histograms(jax.random.uniform(k_uniform, u.shape), own)
 
     return run
 
 
-def _histograms(u: Array) -> Array:
-    """[B, D] in [0, 1] -> [B, BINS]."""
+def _histograms(u: Array, own: Array) -> Array:
+    """[B, D] in [0, 1], and which of them count -> [B, BINS]."""
     index = jnp.minimum(u * BINS, BINS - 1).astype(jnp.int32)
-    return jax.vmap(lambda one: jnp.zeros(BINS).at[one].add(1))(index)
+    return jax.vmap(lambda one, counts: jnp.zeros(BINS).at[one].add(counts))(index, own)

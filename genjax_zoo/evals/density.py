@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import NO_CONDITION, Batch, Data, Eval, Key, Model, Variables, require, total
+from genjax_zoo.core import NO_CONDITION, Batch, Data, Eval, Key, Model, Variables, require
+from genjax_zoo.evals.likelihood import likelihood_of
 from genjax_zoo.evals.samples import draw
 
 LogDensity = Callable[[np.ndarray], np.ndarray]  # points [N, 2] -> nats [N]
@@ -117,4 +118,4 @@ def _histogram(x: np.ndarray, bound: float, points: int) -> np.ndarray:
 def _nll(model: Model) -> Callable[..., Any]:
     """(variables, batch, key) -> nats [B], compiled once."""
     (nll,) = require(model, "nll")
-    return jax.jit(lambda variables, batch, key: total(nll(variables, batch, key, False)[0]))
+    return jax.jit(lambda variables, batch, key: likelihood_of(nll, variables, batch, key))

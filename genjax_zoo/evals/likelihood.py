@@ -18,11 +18,12 @@ from genjax_zoo.core import (
     Model,
     TermFn,
     Variables,
-    dimensions,
     likelihood_terms,
     require,
     total,
 )
+from genjax_zoo.evals.support import check_padding, counted, numbers_of, stranger_said, support_of
+from genjax_zoo.files import telling
 
 
 def likelihood(data: Data, *, leave_out: tuple[str, ...] = ()) -> Eval:
@@ -33,36 +34,66 @@ def likelihood(data: Data, *, leave_out: tuple[str, ...] = ()) -> Eval:
         leave_out: terms that do not count: without "logit" it is the likelihood in logit space, as MAF reports it.
 
     Returns:
-        An Eval that gives the total in nats per example as "nll" or "nelbo", the same as "bits/dim", and every term.
-        It raises ValueError for a model without a likelihood.
+        An Eval that gives the total in nats per example as "nll" or "nelbo"; the same as "bits/dim", for each number of
+        x that is the example's own, unless it is a density of which there are none (see `data.Support`); and every
+        term. A term that is none of the model's own does not enter the total, and is named. It raises ValueError for a
+        model without a likelihood, one of another support than the data's, or one that counts padding.
     """
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         name, terms_of = likelihood_terms(model)
-        sums_of, sums = _masked_sums(terms_of), None
+        sums_of, sums, own, support = _masked_sums(terms_of), None, [], None
         for step in range(data.batches):
-            part = sums_of(variables, data.at(step), data.mask(step), jax.random.fold_in(key, step))
+            batch, mask, noise = data.at(step), data.mask(step), jax.random.fold_in(key, step)
+            part = sums_of(variables, batch, mask, noise)
+            if sums is None:
+                support = support_of(model, part["terms"], data)
+                own = own_terms(terms_of, tuple(part["terms"]))
+                check_padding(_nats_of(sums_of, variables, mask, noise), batch)
             sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
         sums = jax.device_get(sums)
+        assert sums is not None and support is not None
         kept = {term: value for term, value in sums["terms"].items() if term not in leave_out}
         means = {term: float(value / sums["count"]) for term, value in kept.items()}
-        nats = sum(means.values())
-        return {name: nats, "bits/dim": nats / (dimensions(model.spec) * math.log(2)), **means}
+        nats = sum(value for term, value in means.items() if term in own)
+        bits = None if leave_out else support.bits(nats, float(sums["numbers"] / sums["count"]))
+        return {name: nats, **({} if bits is None else {"bits/dim": bits}), **means}
 
     return run
+
+
+def _nats_of(sums_of: Callable[..., Any], variables: Variables, mask: Array, key: Key) -> Callable[[Batch], Array]:
+    return lambda batch: total(sums_of(variables, batch, mask, key)["terms"])
+
+
+@functools.cache
+def own_terms(terms_of: TermFn, names: tuple[str, ...]) -> list[str]:
+    """The names of the terms that make up a likelihood; strangers among them are named once."""
+    own, strangers = counted(terms_of, names)
+    if strangers:
+        telling.get()(stranger_said(strangers))
+    return own
+
+
+def likelihood_of(terms_of: TermFn, variables: Variables, batch: Batch, key: Key) -> Array:
+    """The nats of each example, [B]: the sum of the model's own terms."""
+    terms, _ = terms_of(variables, batch, key, False)
+    return total({name: terms[name] for name in own_terms(terms_of, tuple(terms))})
 
 
 def nats_per_example(model: Model, variables: Variables, key: Key, data: Data) -> np.ndarray:
     """The likelihood of every example of a split, whose mean `likelihood` gives with the same key: nats [N].
 
     Raises:
-        ValueError: a model without a likelihood.
+        ValueError: a model without a likelihood, or with one that counts padding.
     """
     nats_of = _totals(likelihood_terms(model)[1])
     parts = []
     for step in range(data.batches):
-        own = np.asarray(data.mask(step)) == 1
-        parts.append(np.asarray(nats_of(variables, data.at(step), jax.random.fold_in(key, step)))[own])
+        own, batch, noise = np.asarray(data.mask(step)) == 1, data.at(step), jax.random.fold_in(key, step)
+        if step == 0:
+            check_padding(lambda given, noise=noise: nats_of(variables, given, noise), batch)
+        parts.append(np.asarray(nats_of(variables, batch, noise))[own])
     return np.concatenate(parts)
 
 
@@ -71,7 +102,8 @@ def bits_per_sample(data: Data) -> Eval:
 
     Args:
         data: an evaluation split with the entry "length"; padding does not count, neither samples nor examples. The
-            model's likelihood must be of the first "length" samples, as that of `models.wavenet` is.
+            model's likelihood must be of the first "length" samples, as that of `models.wavenet` is; it is refused
+            where it is not.
 
     Returns:
         An Eval that gives "bits/sample", and "nll" or "nelbo" in nats per example, as `likelihood` does. It raises
@@ -104,8 +136,8 @@ def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
         chunk: draws at a time; memory does not grow with k.
 
     Returns:
-        An Eval that gives "iw-<k>" in nats per example, and "iw-<k>/bits/dim". It raises ValueError for a model without
-        `log_weights`.
+        An Eval that gives "iw-<k>" in nats per example, and "iw-<k>/bits/dim" as `likelihood` does. It raises
+        ValueError for a model without `log_weights`, or one of another support than the data's.
 
     Raises:
         ValueError: k or chunk below 1.
@@ -115,13 +147,15 @@ def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         (log_weights,) = require(model, "log_weights")
-        bound_of, total, count = _importance_weighted(log_weights, k, min(chunk, k)), 0.0, 0.0
+        support = support_of(model, (), data)
+        bound_of, total, numbers, count = _importance_weighted(log_weights, k, min(chunk, k)), 0.0, 0.0, 0.0
         for step in range(data.batches):
-            mask = data.mask(step)
-            bound = bound_of(variables, data.at(step), jax.random.fold_in(key, step))
+            batch, mask = data.at(step), data.mask(step)
+            bound = bound_of(variables, batch, jax.random.fold_in(key, step))
             total, count = total + float(jnp.sum(mask * bound)), count + float(jnp.sum(mask))
-        nats = total / count
-        return {f"iw-{k}": nats, f"iw-{k}/bits/dim": nats / (dimensions(model.spec) * math.log(2))}
+            numbers += float(jnp.sum(mask * numbers_of(batch)))
+        bits = support.bits(total / count, numbers / count)
+        return {f"iw-{k}": total / count, **({} if bits is None else {f"iw-{k}/bits/dim": bits})}
 
     return run
 
@@ -145,7 +179,7 @@ def _importance_weighted(log_weights: Callable[..., Array], k: int, chunk: int):
 
 @functools.cache
 def _totals(terms_of: TermFn):
-    return jax.jit(lambda variables, batch, key: total(terms_of(variables, batch, key, False)[0]))
+    return jax.jit(functools.partial(likelihood_of, terms_of))
 
 
 @functools.cache
@@ -153,6 +187,10 @@ def _masked_sums(terms_of: TermFn):
     @jax.jit
     def run(variables: Variables, batch: Batch, mask: Array, key: Key):
         terms, _ = terms_of(variables, batch, key, False)
-        return {"count": jnp.sum(mask), "terms": {name: jnp.sum(mask * value) for name, value in terms.items()}}
+        return {
+            "count": jnp.sum(mask),
+            "numbers": jnp.sum(mask * numbers_of(batch)),
+            "terms": {name: jnp.sum(mask * value) for name, value in terms.items()},
+        }
 
     return run

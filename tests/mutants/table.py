@@ -35,9 +35,9 @@ MUTANTS = (
         ("test_codec.py::test_examples_come_back_in_as_many_bits_as_their_nll[nade]",),
     ),
     Mutant(
-        "compare/measures.py",
-        "bits = cell(1 / per_bit, 8.0, kind",
-        "bits = cell(1 / per_bit, 0.0, kind",
+        "data/support.py",
+        "math.log2(self.levels) if self.noisy",
+        "0.0 if self.noisy",
         ("test_leaderboard.py::test_bits_are_of_the_levels[mnist-deq--1980.5-4.36-bound]",),
     ),
     Mutant(
