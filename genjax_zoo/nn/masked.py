@@ -138,17 +138,18 @@ class MaskedMLP(nn.Module):
             )
             mask = degrees[:, None] <= outputs
             init = self.out_init if is_last else nn.linear.default_kernel_init
-            kernel = self.param(f"kernel_{index}", init, mask.shape) * mask
-            bias = self.param(f"bias_{index}", nn.initializers.zeros, (width,))
+            kernel = self.param(f"kernel_{index}", init, mask.shape, jnp.float32) * mask
+            bias = self.param(f"bias_{index}", nn.initializers.zeros, (width,), jnp.float32)
             if index == 0 and cond is not None:
-                seen = self.param("condition", nn.linear.default_kernel_init, (cond.shape[-1], width))
+                shape = (cond.shape[-1], width)
+                seen = self.param("condition", nn.linear.default_kernel_init, shape, jnp.float32)
                 bias = bias + cond @ seen
             weights.append((kernel, bias))
             degrees = outputs
         if not self.direct:
             return weights, None
         mask = np.arange(1, self.dimensions + 1)[:, None] <= degrees
-        return weights, self.param("direct", nn.initializers.zeros, mask.shape) * mask
+        return weights, self.param("direct", nn.initializers.zeros, mask.shape, jnp.float32) * mask
 
 
 class MaskedAutoregressive(Bijection):

@@ -45,7 +45,7 @@ class UpBlock(nn.Module):
         for index in range(2):
             hidden = nn.relu(Normalised(self.classes, name=f"norm_{index}")(hidden, label, train))
             hidden = hidden if index else nearest_double(hidden)
-            hidden = Conv(self.features, init=XAVIER, use_bias=False, name=f"conv_{index}")(hidden)
+            hidden = Conv(self.features, kernel_init=XAVIER, use_bias=False, name=f"conv_{index}")(hidden)
         straight = nn.Dense(self.features, use_bias=False, kernel_init=XAVIER, name="straight")(x)
         return nearest_double(straight) + hidden
 
@@ -76,7 +76,7 @@ class DownBlock(nn.Module):
         hidden = x
         for index in range(2):
             hidden = hidden if self.first and not index else nn.relu(hidden)
-            make = partial(Conv, self.features, init=XAVIER, name=f"conv_{index}")
+            make = partial(Conv, self.features, kernel_init=XAVIER, name=f"conv_{index}")
             hidden = self.norm(make, hidden, train)
         if not self.halves and x.shape[-1] == self.features:
             return x + hidden
@@ -100,7 +100,7 @@ class BottleneckBlock(nn.Module):
         """[B, H, W, C] -> the same."""
         init = leaky_init(self.depth**-0.25)
         hidden = leaky_relu(nn.Dense(self.width, kernel_init=init, name="widen")(x))
-        hidden = Conv(self.width, init=init, groups=self.groups, name="conv")(hidden)
+        hidden = Conv(self.width, kernel_init=init, groups=self.groups, name="conv")(hidden)
         zeros = nn.initializers.zeros
         return x + nn.Dense(x.shape[-1], use_bias=False, kernel_init=zeros, name="out")(leaky_relu(hidden))
 

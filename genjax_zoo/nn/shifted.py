@@ -48,10 +48,10 @@ class DownShifted(nn.Module):
 
     features: int
     stride: int = 1
-    init: Any = nn.linear.default_kernel_init
+    kernel_init: Any = nn.linear.default_kernel_init
 
     def setup(self):
-        self.conv = Conv(self.features, (2, 3), ((0, 0), (0, 0)), self.init, stride=self.stride)
+        self.conv = Conv(self.features, (2, 3), ((0, 0), (0, 0)), self.kernel_init, stride=self.stride)
 
     def __call__(self, above: Array, x: Array) -> Array:
         """The row above [B, 1, W, C] and [B, H, W, C] -> [B, H / stride, W / stride, F]."""
@@ -64,16 +64,16 @@ class DownRightShifted(nn.Module):
     inputs: int
     features: int
     stride: int = 1
-    init: Any = nn.linear.default_kernel_init
+    kernel_init: Any = nn.linear.default_kernel_init
 
     def setup(self):
-        def half(key: Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-            return self.init(key, shape, dtype) / 2**0.5  # a kernel's variance is that of the whole
+        def half(key: Array, shape: tuple[int, ...], dtype: Any) -> Array:
+            return self.kernel_init(key, shape, dtype) / 2**0.5  # a kernel's variance is that of the whole
 
         shape = (1, 2, self.inputs, self.features)
-        self.above = self.param("above", half, shape)
-        self.here = self.param("here", half, shape)
-        self.bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        self.above = self.param("above", half, shape, jnp.float32)
+        self.here = self.param("here", half, shape, jnp.float32)
+        self.bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
 
     def __call__(self, x: Array) -> Array:
         """[B, H, W, C] -> [B, H / stride, W / stride, F]."""

@@ -44,9 +44,9 @@ class Block(nn.Module):
     def setup(self):
         width = self.features
         self.vertical_in = DownShifted(width)
-        self.vertical_out = DownShifted(2 * width, init=SMALL)
+        self.vertical_out = DownShifted(2 * width, kernel_init=SMALL)
         self.horizontal_in = DownRightShifted(2 * width, width)
-        self.horizontal_out = DownRightShifted(2 * width, 2 * width, init=SMALL)
+        self.horizontal_out = DownRightShifted(2 * width, 2 * width, kernel_init=SMALL)
         self.across = nn.Dense(width)
         self.drop = nn.Dropout(self.dropout)
         if self.shortcut:
@@ -132,7 +132,7 @@ class Block(nn.Module):
 
     def _biases(self, cond: Array | None) -> list[Array]:
         """Of each stream's gates, [B or 1, 1, 1, 2 F]."""
-        both = self.bias(cond) if self.conditional else jnp.zeros((1, 4 * self.features))
+        both = self.bias(cond) if self.conditional else jnp.zeros((1, 4 * self.features), jnp.float32)
         return jnp.split(both[:, None, None], 2, axis=-1)
 
 

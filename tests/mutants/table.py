@@ -168,7 +168,7 @@ MUTANTS = (
     ),
     Mutant(
         "models/flow/flow.py",
-        'return jax.nn.one_hot(cond["label"], classes) if classes else None',
+        'return jax.nn.one_hot(cond["label"], classes, dtype=jnp.float32) if classes else None',
         "return None",
         (
             "test_flows.py::test_every_density_depends_on_its_label[nice]",

@@ -78,7 +78,7 @@ class Autoregressive(nn.Module):
         return _levels(batch["x"], self.levels, self.grid), self._given(batch)
 
     def _given(self, cond: Batch) -> Array | None:
-        each = [jax.nn.one_hot(cond[name], classes) for name, classes in self.conditions.items()]
+        each = [jax.nn.one_hot(cond[name], classes, dtype=jnp.float32) for name, classes in self.conditions.items()]
         return jnp.concatenate(each, axis=-1) if each else None
 
 

@@ -110,7 +110,7 @@ class ImageGPT(nn.Module):
 
     def setup(self):
         self.embed = nn.Dense(self.features, use_bias=False, kernel_init=SMALL)
-        self.positions = self.param("positions", SMALL, (self.dimensions, self.features))
+        self.positions = self.param("positions", SMALL, (self.dimensions, self.features), jnp.float32)
         self.blocks = [Block(self.features, self.heads, self.layers, self.dropout) for _ in range(self.layers)]
         self.norm = nn.LayerNorm()
         self.drop = nn.Dropout(self.dropout)

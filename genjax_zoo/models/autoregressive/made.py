@@ -46,10 +46,10 @@ class MADE(nn.Module):
         def draw(index: Array, parameters: Array) -> Array:
             return self.likelihood.sample(jax.random.fold_in(key, index), parameters.T)[:, 0]
 
-        return self.network.sequential(draw, jnp.zeros(n), self._given(cond)).reshape(n, *self.shape)
+        return self.network.sequential(draw, jnp.zeros(n, jnp.float32), self._given(cond)).reshape(n, *self.shape)
 
     def _given(self, cond: Batch) -> Array | None:
-        return jax.nn.one_hot(cond["label"], self.classes) if self.classes else None
+        return jax.nn.one_hot(cond["label"], self.classes, dtype=jnp.float32) if self.classes else None
 
 
 class LevelsMADE(nn.Module):

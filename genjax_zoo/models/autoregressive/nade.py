@@ -32,10 +32,10 @@ class NADE(nn.Module):
 
     def setup(self):
         shape, by_row = (self.dimensions, self.hidden), nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)
-        self.inward = self.param("inward", nn.linear.default_kernel_init, shape)  # W
-        self.outward = self.param("outward", by_row, shape)  # V
-        self.hidden_bias = self.param("hidden_bias", nn.initializers.zeros, (self.hidden,))  # c
-        self.bias = self.param("bias", nn.initializers.zeros, (self.dimensions,))  # b
+        self.inward = self.param("inward", nn.linear.default_kernel_init, shape, jnp.float32)  # W
+        self.outward = self.param("outward", by_row, shape, jnp.float32)  # V
+        self.hidden_bias = self.param("hidden_bias", nn.initializers.zeros, (self.hidden,), jnp.float32)  # c
+        self.bias = self.param("bias", nn.initializers.zeros, (self.dimensions,), jnp.float32)  # b
         if self.conditional:
             self.of_condition = nn.Dense(self.hidden, use_bias=False)  # adds to c
 

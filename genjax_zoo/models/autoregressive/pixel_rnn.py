@@ -51,7 +51,8 @@ class RowLSTM(nn.Module):
     def setup(self):
         gates = 4 * self.features
         self.inputs = Conv(gates, (1, self.size // 2 + 1), ((0, 0), (0, 0)))
-        self.state = self.param("state", nn.linear.default_kernel_init, (1, self.size, self.features, gates))
+        shape = (1, self.size, self.features, gates)
+        self.state = self.param("state", nn.linear.default_kernel_init, shape, jnp.float32)
         self.out = nn.Dense(2 * self.features)
         self.bias = nn.Dense(gates, use_bias=False)
 
@@ -128,8 +129,8 @@ class DiagonalBiLSTM(nn.Module):
     def setup(self):
         gates, init = 4 * self.features, nn.initializers.lecun_normal(batch_axis=0)
         # of the left-to-right and the right-to-left direction; of the map, the state beside and the state above
-        self.kernel = self.param("kernel", init, (2, 4 * self.features, gates))
-        self.bias = self.param("bias", nn.initializers.zeros, (2, gates))
+        self.kernel = self.param("kernel", init, (2, 4 * self.features, gates), jnp.float32)
+        self.bias = self.param("bias", nn.initializers.zeros, (2, gates), jnp.float32)
         self.out = nn.Dense(2 * self.features)
         self.given = nn.Dense(2 * gates, use_bias=False)
 

@@ -48,16 +48,17 @@ class WaveNetwork(nn.Module):
         wide = nn.initializers.lecun_normal(in_axis=(1, 2), batch_axis=(0,))
         none = nn.initializers.zeros
         self.embed = nn.Embed(self.levels + 1, self.features)  # the last one stands for nothing before
-        self.kernels = self.param("kernels", wide, (count, 2, self.features, self.gates))
-        self.biases = self.param("biases", none, (count, self.gates))
-        self.residual = self.param("residual", each, (count - 1, half, self.features))
-        self.residual_biases = self.param("residual_biases", none, (count - 1, self.features))
+        self.kernels = self.param("kernels", wide, (count, 2, self.features, self.gates), jnp.float32)
+        self.biases = self.param("biases", none, (count, self.gates), jnp.float32)
+        self.residual = self.param("residual", each, (count - 1, half, self.features), jnp.float32)
+        self.residual_biases = self.param("residual_biases", none, (count - 1, self.features), jnp.float32)
         self.skips = nn.Dense(self.skip)
         self.hidden = nn.Dense(self.skip)
         self.logits = nn.Dense(self.levels)
         if self.conditions:
             spread = nn.initializers.lecun_normal(in_axis=0, out_axis=(1, 2))
-            self.condition = self.param("condition", spread, (self.conditions, count, self.gates))
+            shape = (self.conditions, count, self.gates)
+            self.condition = self.param("condition", spread, shape, jnp.float32)
 
     def __call__(self, x: Array, cond: Array | None = None) -> Array:
         """All at once."""

@@ -8,6 +8,7 @@ import math
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions
 from genjax_zoo.linen import from_linen, image_spec
@@ -44,7 +45,7 @@ class Flow(nn.Module):
 
     def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Draws from p(z), [n, D]."""
-        return self.prior.sample(key, (n, math.prod(self.shape)))
+        return self.prior.sample(key, (n, math.prod(self.shape))).astype(jnp.float32)
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Decoded draws from p(z), [n, *shape]."""
@@ -56,7 +57,7 @@ class Flow(nn.Module):
 
 def one_hot(cond: Batch, classes: int) -> Array | None:
     """The label as [B, classes], or None where there are no classes."""
-    return jax.nn.one_hot(cond["label"], classes) if classes else None
+    return jax.nn.one_hot(cond["label"], classes, dtype=jnp.float32) if classes else None
 
 
 def flow(shape: Shape, bijection: Bijection, *, prior: Prior = normal, classes: int = 0) -> Model:

@@ -27,7 +27,7 @@ class Convolutions(nn.Module):
         if self.width:
             x = nn.relu(Conv(self.width, name="in")(x))
             x = nn.relu(nn.Dense(self.width, name="middle")(x))
-        return Conv(self.features, init=nn.initializers.zeros, name="out")(x)
+        return Conv(self.features, kernel_init=nn.initializers.zeros, name="out")(x)
 
 
 @sized

@@ -117,7 +117,7 @@ class ResidualNet(nn.Module):
         x = Conv(self.width, name="in")(x)
         for index in range(self.blocks):
             x = ResidualBlock(self.width, name=f"block_{index}")(x)
-        return Conv(self.features, init=nn.initializers.zeros, name="out")(nn.relu(x))
+        return Conv(self.features, kernel_init=nn.initializers.zeros, name="out")(nn.relu(x))
 
 
 def conditioner(

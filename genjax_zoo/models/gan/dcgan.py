@@ -20,7 +20,7 @@ class Generator(nn.Module):
     @nn.compact
     def __call__(self, z: Array, label: Array | None, train: bool) -> Array:
         """[B, latent] -> [B, H, W, C] in [0, 1]."""
-        x = ImageDecoder(self.shape, self.widths, norm=batch_norm, init=INIT, name="decoder")(z, train)
+        x = ImageDecoder(self.shape, self.widths, norm=batch_norm, kernel_init=INIT, name="decoder")(z, train)
         return (jnp.tanh(x) + 1) / 2
 
 
@@ -34,8 +34,8 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Array, label: Array | None, train: bool) -> Array:
         """[P, H, W, C] -> [P, 1]."""
-        encoder = ImageEncoder(self.widths, 1, norm=self.norm, edge_norm=self.edge_norm, init=INIT, name="encoder")
-        return encoder(2 * x - 1, train)
+        norms = {"norm": self.norm, "edge_norm": self.edge_norm}
+        return ImageEncoder(self.widths, 1, **norms, kernel_init=INIT, name="encoder")(2 * x - 1, train)
 
 
 @sized

@@ -22,7 +22,7 @@ Prior = Callable[[Key, tuple[int, ...]], Array]
 
 def uniform(key: Key, shape: tuple[int, ...]) -> Array:
     """Uniform draws on [-1, 1], the prior of the early papers."""
-    return jax.random.uniform(key, shape, minval=-1)
+    return jax.random.uniform(key, shape, jnp.float32, minval=-1)
 
 
 class GAN(nn.Module):
@@ -48,7 +48,7 @@ class GAN(nn.Module):
 
     def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Draws from the prior, [n, latent]."""
-        return self.prior(key, (n, self.latent))
+        return self.prior(key, (n, self.latent)).astype(jnp.float32)
 
     def discriminate(self, x: Array, cond: Batch, train: bool = False) -> Array:
         """One score per pack of examples, [B / pack]; high where they look real."""

@@ -29,7 +29,8 @@ class Generator(nn.Module):
         """[B, latent] -> [B, H, W, C] in [0, 1]."""
         height, width, channels = self.shape
         factor = 2 ** (len(self.widths) - 1)
-        basis = self.param("basis", nn.initializers.normal(1.0), (height // factor, width // factor, self.widths[0]))
+        smallest = (height // factor, width // factor, self.widths[0])
+        basis = self.param("basis", nn.initializers.normal(1.0), smallest, jnp.float32)
         x = nn.Dense(self.widths[0], use_bias=False, kernel_init=LINEAR, name="weights")(z)[:, None, None] * basis
         for index, features in enumerate(self.widths):
             if index:
@@ -55,7 +56,7 @@ class Discriminator(nn.Module):
                 x = _straight(linear_resize(x, 0.5), features, f"straight_{index}")
             x = _blocks(x, self, index)
         scale = (x.shape[1] * x.shape[2]) ** -0.5  # of a sum over this many places
-        basis = self.param("basis", nn.initializers.normal(scale), x.shape[1:])
+        basis = self.param("basis", nn.initializers.normal(scale), x.shape[1:], jnp.float32)
         return nn.Dense(1, use_bias=False, kernel_init=LINEAR, name="out")(jnp.sum(x * basis, axis=(1, 2)))
 
 

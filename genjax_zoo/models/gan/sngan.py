@@ -30,7 +30,7 @@ class Generator(nn.Module):
         for index in range(count):
             x = UpBlock(self.features, self.classes, name=f"up_{index}")(x, label, train)
         x = nn.relu(Normalised(name="norm")(x, None, train))
-        return (jnp.tanh(Conv(channels, init=XAVIER, name="out")(x)) + 1) / 2
+        return (jnp.tanh(Conv(channels, kernel_init=XAVIER, name="out")(x)) + 1) / 2
 
 
 class Discriminator(nn.Module):

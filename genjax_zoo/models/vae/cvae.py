@@ -39,7 +39,7 @@ class CVAE(VAE):
         return self.decoder(seen, train).reshape(len(z), *self.shape[:2], -1)
 
     def _one_hot(self, cond: Batch) -> Array:
-        return jax.nn.one_hot(cond["label"], self.classes)
+        return jax.nn.one_hot(cond["label"], self.classes, dtype=jnp.float32)
 
 
 @sized

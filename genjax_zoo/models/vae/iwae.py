@@ -112,7 +112,7 @@ class IWAE(nn.Module):
 
     def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Draws from N(0, I), [n, sum of latent]."""
-        return jax.random.normal(key, (n, sum(self.latent)))
+        return jax.random.normal(key, (n, sum(self.latent)), jnp.float32)
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """A draw from the prior, layer by layer, then from p(x|z_1), [n, H, W, C]."""

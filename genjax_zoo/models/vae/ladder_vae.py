@@ -73,7 +73,7 @@ class TopDown(nn.Module):
             [B, H, W, channels], and what became of z_1 ... z_L (without `below`, q is p).
         """
         state, layers = jnp.zeros((len(noise[-1]), *self.top, self.features), noise[-1].dtype), []
-        prior = self.param("prior", nn.initializers.zeros, (*self.top, 2 * self.latent))
+        prior = self.param("prior", nn.initializers.zeros, (*self.top, 2 * self.latent), jnp.float32)
         for index in reversed(range(self.layers)):
             k_merge, k_blocks = jax.random.split(jax.random.fold_in(key, index))
             topmost = index == self.layers - 1
@@ -172,7 +172,8 @@ class LadderVAE(nn.Module):
         return output[:, top : top + self.shape[0], left : left + self.shape[1]], layers
 
     def _noise(self, key: Key, n: int) -> list[Array]:
-        return [jax.random.normal(jax.random.fold_in(key, i), (n, *s)) for i, s in enumerate(self._shapes())]
+        keyed = [(jax.random.fold_in(key, i), (n, *shape)) for i, shape in enumerate(self._shapes())]
+        return [jax.random.normal(k, shape, jnp.float32) for k, shape in keyed]
 
     def _shapes(self) -> list[tuple[int, int, int]]:
         """Of z_1 ... z_L."""

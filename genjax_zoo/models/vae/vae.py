@@ -50,7 +50,7 @@ class VAE(nn.Module):
 
     def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Draws from p(z), [n, latent]."""
-        return jax.random.normal(key, (n, self.latent))
+        return jax.random.normal(key, (n, self.latent), jnp.float32)
 
     def nelbo(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Distortion and rate, nats [B]."""

@@ -66,7 +66,7 @@ class VAEGAN(nn.Module):
 
     def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
         """Draws from N(0, I), [n, latent]."""
-        return jax.random.normal(key, (n, self.latent))
+        return jax.random.normal(key, (n, self.latent), jnp.float32)
 
 
 @sized

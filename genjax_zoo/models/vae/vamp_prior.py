@@ -23,7 +23,8 @@ class PseudoInputs(nn.Module):
     @nn.compact
     def __call__(self) -> Array:
         """[K, H, W, C]."""
-        u = self.param("u", lambda key, shape: 0.05 + 0.01 * jax.random.normal(key, shape), (self.k, *self.shape))
+        draw = nn.initializers.normal(0.01)
+        u = self.param("u", lambda *args: 0.05 + draw(*args), (self.k, *self.shape), jnp.float32)
         return jnp.clip(u, 0.0, 1.0)
 
 
