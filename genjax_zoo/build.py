@@ -17,8 +17,8 @@ from genjax_zoo.border import check_data
 from genjax_zoo.checks import OF_LOOP, check_number
 from genjax_zoo.core import Eval, Experiment, Key, Model, Variables
 from genjax_zoo.errors import told
-from genjax_zoo.linen import half_precision
 from genjax_zoo.made import shapes_of
+from genjax_zoo.precision import half_precision
 from genjax_zoo.source import in_a_sentence, load_module
 from genjax_zoo.train.parallel import check_divides, data_mesh
 

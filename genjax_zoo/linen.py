@@ -45,7 +45,6 @@ from genjax_zoo.core import (
     Terms,
     Variables,
     conditions,
-    formulas,
 )
 
 DROPOUT = 2**31 - 1  # what a key is folded with for the masks of nn.Dropout, apart from what else it draws
@@ -253,47 +252,3 @@ def check_conditions(spec: Spec, cond: Batch) -> None:
                 f"The condition '{name}' needs the shape {('n', *one.shape)}, one entry per example, "
                 f"not {jnp.shape(cond[name])}."
             )
-
-
-def half_precision(terms: TermFn) -> TermFn:
-    """Runs a TermFn's Linen networks in bfloat16, with float32 parameters, noise, densities and terms.
-
-    Parameters and the inputs of every network (a direct child of the root module, or of bijections, which are exact)
-    are cast to bfloat16, and what a network returns is cast back, so that only the inside of a network is computed in
-    half precision. Gradients arrive in the parameters' own type.
-    """
-
-    def interceptor(next_function, args, kwargs, context):
-        if context.method_name == "setup" or not _is_network(context.module):
-            return next_function(*args, **kwargs)
-        args, kwargs = _cast((args, kwargs), jnp.bfloat16)
-        return _cast(next_function(*args, **kwargs), jnp.float32)
-
-    def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
-        low = {**variables, "params": _cast(variables["params"], jnp.bfloat16)}
-        with nn.intercept_methods(interceptor):
-            named, changed = terms(low, batch, key, train)
-        state = {name: jax.tree.map(_like, changed[name], variables[name]) for name in variables if name != "params"}
-        return _cast(named, jnp.float32), {**state, "params": variables["params"]}
-
-    return Explained(terms=run, formulas=formulas(terms))
-
-
-def _is_network(module: nn.Module) -> bool:
-    """Whether this is the outermost module below the root that is not marked `exact`."""
-    above = module.parent
-    while isinstance(above, nn.Module) and above.path and getattr(above, "exact", False):
-        above = above.parent
-    return bool(module.path) and not getattr(module, "exact", False) and isinstance(above, nn.Module) and not above.path
-
-
-def _like(new: Array, old: Array) -> Array:
-    return new.astype(old.dtype)
-
-
-def _cast(tree: Any, dtype: Any) -> Any:
-    def cast(leaf):
-        floating = isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jnp.floating)
-        return leaf.astype(dtype) if floating else leaf
-
-    return jax.tree.map(cast, tree)

@@ -11,7 +11,7 @@ from cases import CASES
 from genjax_zoo import cli, data, losses, math, models, wrap
 from genjax_zoo import run as runs
 from genjax_zoo.core import formulas
-from genjax_zoo.linen import half_precision
+from genjax_zoo.precision import half_precision
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))

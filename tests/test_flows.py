@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import inspect
+import re
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,11 @@ import pytest
 
 from genjax_zoo import conformance, data, evals, models, wrap
 from genjax_zoo.core import Model
-from genjax_zoo.linen import half_precision
 from genjax_zoo.math import gaussian_mixture, rational_quadratic
 from genjax_zoo.nn import Chain
+from genjax_zoo.precision import half_precision
 
+KEY = jax.random.key(0)
 FLAT = {
     "nice": {"hidden": (8,)},
     "real_nvp": {"layers": 3, "hidden": (8,)},
@@ -227,6 +229,35 @@ def test_half_precision_is_of_networks_only():
     assert not np.array_equal(low["log_det"], plain["log_det"]), "nothing was computed in half precision"
     assert jnp.unique(low["log_det"]).size == 64, "the log-determinants were rounded"
     assert all(jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradient(variables)["params"]))
+
+
+@pytest.mark.parametrize("name", ["glow", "spline_coupling", "maf"])
+def test_half_precision_leaves_a_flow_whose_networks_give_zeros_as_it_is(name):
+    """At its start: its spread, its rotations and their log-determinants are float32's, bit for bit."""
+    shape, small = ((4, 4, 1), {"levels": 1, "steps": 2, "width": 2}) if name == "glow" else ((4,), {"hidden": (4,)})
+    model = models.MODELS[name](shape=shape, **small)
+    batch = {"x": 5 + 3 * jax.random.normal(jax.random.key(2), (16, *shape))}
+    variables = model.init(jax.random.key(1), batch)
+
+    def compare(terms):
+        plain, low = (jax.jit(t, static_argnums=3)(variables, batch, KEY, False)[0] for t in (model.nll, terms))
+        for term, value in plain.items():
+            np.testing.assert_array_equal(low[term], value, err_msg=term)
+
+    compare(half_precision(model.nll))
+    if name != "maf":  # which starts with nothing but zeros
+        rounded = jax.tree.map(lambda p: p.astype(jnp.bfloat16).astype(p.dtype), variables["params"])
+        with pytest.raises(AssertionError, match="Arrays are not equal\nlog_det"):
+            compare(lambda v, *args: model.nll({**v, "params": rounded}, *args))
+
+
+def test_half_precision_reaches_networks_in_a_stack():
+    """Layers under one scan, too: each product of theirs is of bfloat16."""
+    model, variables = built("real_nvp")
+    batch = {"x": jax.random.normal(jax.random.key(2), (64, 2))}
+    text = str(jax.make_jaxpr(lambda v: half_precision(model.nll)(v, batch, KEY, True)[0])(variables))
+    results = re.findall(r"(\w+)\[\d+,\d+\] = dot_general", text)  # sums over an example are products of one axis
+    assert results and set(results) == {"bf16"}
 
 
 @pytest.mark.parametrize("name", ["grid25", "ring8", "checkerboard", "two-moons"])

@@ -19,6 +19,7 @@ ALLOWED = {
     "data": {"caches", "files", "math"},
     "border": {"core", "data"},
     "linen": {"core"},
+    "precision": {"core"},
     "wrap": {"core", "math"},
     "latent": {"core", "math"},
     "nn": {"math"},
@@ -36,7 +37,7 @@ ALLOWED = {
     "folder": {"data", "files", "naming", "source"},
     "made": {"core", "data", "files", "folder", "train"},
     "trust": {"caches"},
-    "build": {"border", "checks", "core", "data", "errors", "linen", "made", "source", "train"},
+    "build": {"border", "checks", "core", "data", "errors", "made", "precision", "source", "train"},
     "run": {
         *("build", "core", "data", "errors", "files", "folder", "made", "naming", "report", "train", "trust"),
     },

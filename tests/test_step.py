@@ -11,7 +11,7 @@ from cases import CASES
 
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Model, Player
-from genjax_zoo.linen import half_precision
+from genjax_zoo.precision import half_precision
 from genjax_zoo.train import create_state, eval_variables, make_step
 from genjax_zoo.train.loop import means_over_steps
 
