@@ -98,8 +98,11 @@ def from_linen(
     def init(key: Key, batch: Batch) -> Variables:
         check_batch(spec, batch)
         check(batch)
-        once = not any(isinstance(x, Tracer) for x in jax.tree.leaves((key, batch)))
-        return (run_once() if once else traced)(key, batch)
+        if any(isinstance(x, Tracer) for x in jax.tree.leaves((key, batch))):
+            return traced(key, batch)
+        variables = run_once()(key, batch)
+        check_measured(variables, batch)
+        return variables
 
     @functools.cache
     def takes_key(method: str) -> bool:
@@ -208,6 +211,32 @@ def check_batch(spec: Spec, batch: Batch) -> None:
                 f"The model expects '{name}' of shape {tuple(one.shape)}, but the data has {got}; "
                 f"build the model with the data's shape."
             ) from None
+
+
+def check_measured(variables: Variables, batch: Batch) -> None:
+    """Checks the constants that a first batch has given, such as the spread that `nn.ActNorm` measures.
+
+    Raises:
+        ValueError: one is not finite: what is constant has no spread.
+    """
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables.get("constants", {})):
+        wrong = np.argwhere(~np.isfinite(leaf))
+        if wrong.size:
+            layer = "/".join(str(key.key) for key in path[:-1])
+            what = _without_spread(np.asarray(batch["x"]), f"channel {wrong[0, -1]} of what '{layer}' is given")
+            raise ValueError(f"'{layer}' begins with the spread of the first batch, but {what}.")
+
+
+def _without_spread(x: np.ndarray, otherwise: str) -> str:
+    """What has none in the first batch, and what to do: a number of x by its place, where one is constant."""
+    if not np.isfinite(x).all():
+        return "that has values that are not finite; mend the data"
+    if len(x) == 1:
+        return "one example has none; begin with a larger batch"
+    constant = np.argwhere(np.ptp(x, axis=0) <= 2 * np.finfo(np.float32).eps * np.abs(x).max(axis=0))
+    place = constant[0] if constant.size else None
+    what = otherwise if place is None else f"x[{', '.join(map(str, place))}] = {x[0, *place]:.4g}"
+    return f"{what} is the same in all {len(x)} examples; leave it out, shuffle the data, or begin with a larger batch"
 
 
 def check_classes(name: str, count: int, values: np.ndarray) -> None:

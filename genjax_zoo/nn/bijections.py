@@ -148,7 +148,7 @@ class Scale(Bijection):
 
     @nn.compact
     def _log_scale(self, features: int) -> Array:
-        return self.param("log_scale", nn.initializers.zeros, (features,))
+        return self.param("log_scale", nn.initializers.zeros, (features,), jnp.float32)
 
     def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
         log_scale = self._log_scale(x.shape[-1])
@@ -160,25 +160,28 @@ class Scale(Bijection):
 
 
 class ActNorm(Bijection):
-    """(x + shift) * exp(log_scale) per channel, which starts with the first batch at mean 0 and variance 1.
+    """X standardised by the first batch, then x * exp(log_scale) + shift per channel, which starts as nothing.
 
-    Kingma & Dhariwal 2018 (Glow, arXiv:1807.03039), sec. 3.1.
+    Kingma & Dhariwal 2018 (Glow, arXiv:1807.03039), sec. 3.1, where the first batch sets shift and scale themselves:
+    the same maps, but here a step of the optimizer is the same in any units of x, and around any offset. A channel that
+    is constant in the first batch has no scale; `from_linen` refuses it in a sentence.
     """
 
     @nn.compact
-    def _parameters(self, x: Array) -> tuple[Array, Array]:
-        axes = tuple(range(x.ndim - 1))
-        shift = self.param("shift", lambda _: -jnp.mean(x, axis=axes))
-        log_scale = self.param("log_scale", lambda _: -jnp.log(jnp.std(x, axis=axes) + 1e-6))
-        return shift, log_scale
+    def _parameters(self, x: Array) -> tuple[Array, Array, Array]:
+        """Mean, shift and log of the scale, [C]."""
+        mean, log_std = _measured(self, x)
+        shift = self.param("shift", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        log_scale = self.param("log_scale", nn.initializers.zeros, x.shape[-1:], jnp.float32)
+        return mean, shift, log_scale - log_std
 
     def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
-        shift, log_scale = self._parameters(x)
-        return (x + shift) * jnp.exp(log_scale), over_places(x, log_scale)
+        mean, shift, log_scale = self._parameters(x)
+        return (x - mean) * jnp.exp(log_scale) + shift, over_places(x, log_scale)
 
     def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
-        shift, log_scale = self._parameters(y)
-        return y * jnp.exp(-log_scale) - shift, over_places(y, -log_scale)
+        mean, shift, log_scale = self._parameters(y)
+        return (y - shift) * jnp.exp(-log_scale) + mean, over_places(y, -log_scale)
 
 
 class BatchNorm(Bijection):
@@ -186,38 +189,74 @@ class BatchNorm(Bijection):
 
     In training, forward normalises by the statistics of the whole batch, over all devices, so that an example's density
     depends on the batch. Otherwise, and for every inverse, the moving averages stand for them. These start at the
-    first batch.
+    first batch, in whose standard deviations they and epsilon are, so that nothing depends on the units of x. A channel
+    that is constant in the first batch has none; `from_linen` refuses it in a sentence.
+
+    Raises:
+        ValueError: from forward in training, for a batch that has one number of each channel.
     """
 
     momentum: float = 0.95
     epsilon: float = 1e-4
 
     @nn.compact
-    def _log_scales(self, x: Array, train: bool) -> tuple[Array, Array, Array, Array]:
-        """Mean, log of the divisor, shift and log of the scale, [C]."""
+    def _parameters(self, x: Array, train: bool) -> tuple[Array, Array, Array]:
+        """Mean, shift and log of the scale, [C]."""
         features, axes = x.shape[-1:], tuple(range(x.ndim - 1))
-        log_scale = self.param("log_scale", nn.initializers.zeros, features)
-        shift = self.param("shift", nn.initializers.zeros, features)
-
-        def of_batch() -> tuple[Array, Array]:
-            mean = _mean_over_devices(jnp.mean(x, axis=axes))
-            return mean, _mean_over_devices(jnp.mean((x - mean) ** 2, axis=axes))
-
-        running_mean = self.variable("batch_stats", "mean", lambda: of_batch()[0])
-        running_var = self.variable("batch_stats", "var", lambda: of_batch()[1])
-        mean, var = of_batch() if train else (running_mean.value, running_var.value)
+        log_scale = self.param("log_scale", nn.initializers.zeros, features, jnp.float32)
+        shift = self.param("shift", nn.initializers.zeros, features, jnp.float32)
+        first, log_std = _measured(self, x)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, features, jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, features, jnp.float32)
+        mean, var = running_mean.value, running_var.value
         if train and not self.is_initializing():
+            _check_places(x)
+            standard = (x - first) * jnp.exp(-log_std)
+            mean = _mean_over_devices(jnp.mean(standard, axis=axes))
+            var = _mean_over_devices(jnp.mean((standard - mean) ** 2, axis=axes))
             running_mean.value += (1 - self.momentum) * (mean - running_mean.value)
             running_var.value += (1 - self.momentum) * (var - running_var.value)
-        return mean, 0.5 * jnp.log(var + self.epsilon), shift, log_scale
+        log_scale = log_scale - log_std - 0.5 * jnp.log(var + self.epsilon)
+        return first + mean * jnp.exp(log_std), shift, log_scale
 
     def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
-        mean, log_std, shift, log_scale = self._log_scales(x, train)
-        return (x - mean) * jnp.exp(log_scale - log_std) + shift, over_places(x, log_scale - log_std)
+        mean, shift, log_scale = self._parameters(x, train)
+        return (x - mean) * jnp.exp(log_scale) + shift, over_places(x, log_scale)
 
     def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
-        mean, log_std, shift, log_scale = self._log_scales(y, False)
-        return (y - shift) * jnp.exp(log_std - log_scale) + mean, over_places(y, log_std - log_scale)
+        mean, shift, log_scale = self._parameters(y, False)
+        return (y - shift) * jnp.exp(-log_scale) + mean, over_places(y, -log_scale)
+
+
+def _measured(module: nn.Module, x: Array) -> tuple[Array, Array]:
+    """The first batch's mean and log standard deviation, [C]: constants of the module."""
+    mean = module.variable("constants", "mean", lambda: spread(x)[0])
+    log_std = module.variable("constants", "log_std", lambda: spread(x)[1])
+    return mean.value, log_std.value
+
+
+def spread(x: Array) -> tuple[Array, Array]:
+    """Mean and log standard deviation of each channel of x [B, ..., C], both [C]; -inf where it is constant.
+
+    From differences to the first number, in units of the largest: neither an offset nor the units of x cost digits.
+    What differs by rounding alone is constant.
+    """
+    flat = x.reshape(-1, x.shape[-1])
+    apart = flat - flat[0]
+    unit = jnp.max(jnp.abs(apart), axis=0)
+    unit = jnp.where(unit > 2 * jnp.finfo(x.dtype).eps * jnp.max(jnp.abs(flat), axis=0), unit, 0)
+    share = apart / jnp.where(unit > 0, unit, 1)
+    mean = jnp.mean(share, axis=0)
+    return flat[0] + unit * mean, jnp.log(unit) + 0.5 * jnp.log(jnp.mean((share - mean) ** 2, axis=0))
+
+
+def _check_places(x: Array) -> None:
+    axis = mapped_axis()
+    if math.prod(x.shape[:-1]) * (1 if axis is None else jax.lax.axis_size(axis)) < 2:
+        raise ValueError(
+            "Batch norm as a bijection takes the spread of a batch, and one number per channel has none: train with a "
+            "batch of two examples or more, or build the flow with norm=ActNorm or norm=None."
+        )
 
 
 def _mean_over_devices(x: Array) -> Array:
