@@ -31,7 +31,7 @@ ALLOWED = {
     "train": {"border", "core", "data", "files", "math"},
     "evals": {"classifiers", "core", "data", "files", "math", "sampling"},
     "report": {"files", "core", "math"},
-    "conformance": {"core", "math", "train", "sampling"},
+    "conformance": {"core", "math", "precision", "train", "sampling"},
     "naming": set(),
     "source": set(),
     "folder": {"data", "files", "naming", "source"},

@@ -14,7 +14,7 @@ from cases import ADAM, CASES
 from genjax_zoo import conformance, models
 from genjax_zoo.conformance import case as cases_
 
-LAWS = [*conformance.EVERY, *conformance.BY_CAPABILITY.values()]
+LAWS = {*conformance.EVERY, *conformance.BY_CAPABILITY.values()}
 
 
 @functools.lru_cache(maxsize=1)
@@ -105,6 +105,13 @@ def drawing_twice(inner, v, b, k, train):
     """The noise of the latent once more, as noise of the image."""
     terms, v = inner(v, b, k, train)
     return {**terms, "rate": terms["rate"] + jax.random.normal(k, terms["rate"].shape)}, v
+
+
+def rough(inner, v, b, k, train):
+    """A product outside of the networks, in the precision that comes by itself."""
+    terms, v = inner(v, b, k, train)
+    x = b["x"].reshape(16, -1)
+    return {**terms, "rate": terms["rate"] + (x @ x.T)[0]}, v
 
 
 def sampling_twice(variables, key, n, cond):
@@ -232,6 +239,11 @@ CONTROLS = [
         "decoded_prior_is_the_samples",
         with_model(decode=lambda v, z, cond: jnp.zeros((len(z), 8, 8, 1))),
         "the mean of decoded draws from the prior is up to .* from that of samples",
+    ),
+    (
+        "exact_products_ask_for_full_precision",
+        with_terms(rough),
+        "the terms of 'vae' has a product outside of the networks in the default precision",
     ),
     ("weights_agree_with_the_bound", tempered, "log weight.* from the bound"),
     ("weights_agree_with_the_bound", with_rate_halved, "log weight.* from the bound"),

@@ -24,6 +24,9 @@ from genjax_zoo.conformance.distributions import density_integrates_to_one as de
 from genjax_zoo.conformance.distributions import probabilities_sum_to_one as probabilities_sum_to_one
 from genjax_zoo.conformance.distributions import samples_follow_the_density as samples_follow_the_density
 from genjax_zoo.conformance.distributions import samples_follow_the_likelihood as samples_follow_the_likelihood
+from genjax_zoo.conformance.exactness import (
+    exact_products_ask_for_full_precision as exact_products_ask_for_full_precision,
+)
 from genjax_zoo.conformance.purity import evaluation_leaves_state_alone as evaluation_leaves_state_alone
 from genjax_zoo.conformance.purity import no_key_is_used_twice as no_key_is_used_twice
 from genjax_zoo.conformance.purity import same_key_same_terms as same_key_same_terms
@@ -68,6 +71,8 @@ BY_CAPABILITY: Mapping[tuple[str, ...], Law] = {
     ("sample",): samples_look_like_the_data,
     ("encode", "decode"): encoding_and_decoding_fit,
     ("sample_prior", "decode", "sample"): decoded_prior_is_the_samples,
+    ("nll",): exact_products_ask_for_full_precision,
+    ("nelbo",): exact_products_ask_for_full_precision,
     ("log_weights", "nelbo"): weights_agree_with_the_bound,
     ("nll", "encode", "decode"): likelihood_is_a_change_of_variables,
     ("conditionals", "nll"): conditionals_see_what_came_before,

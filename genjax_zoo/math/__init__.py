@@ -12,6 +12,7 @@ from genjax_zoo.math.densities import logistic as logistic
 from genjax_zoo.math.densities import logistic_bin_log_p as logistic_bin_log_p
 from genjax_zoo.math.densities import logistic_nll as logistic_nll
 from genjax_zoo.math.densities import normal as normal
+from genjax_zoo.math.densities import product as product
 from genjax_zoo.math.densities import sum_per_example as sum_per_example
 from genjax_zoo.math.elementwise import Elementwise as Elementwise
 from genjax_zoo.math.elementwise import additive as additive

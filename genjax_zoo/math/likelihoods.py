@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.math.densities import bernoulli_nll, discretized_logistic_nll, gaussian_nll, sum_per_example
+from genjax_zoo.math.densities import bernoulli_nll, discretized_logistic_nll, gaussian_nll, product, sum_per_example
 from genjax_zoo.math.levels import level_of, no_levels
 
 Array = jax.Array
@@ -60,7 +60,7 @@ def categorical(levels: int) -> Likelihood:
         return sum_per_example(jax.nn.logsumexp(logits, axis=-1) - jnp.sum(logits * chosen, axis=-1))
 
     def mean(output: Array) -> Array:
-        return jax.nn.softmax(by_level(output), axis=-1) @ jnp.linspace(0, 1, levels)
+        return product(jax.nn.softmax(by_level(output), axis=-1), jnp.linspace(0, 1, levels, dtype=output.dtype))
 
     def sample(key: Array, output: Array) -> Array:
         return jax.random.categorical(key, by_level(output)).astype(output.dtype) / (levels - 1)

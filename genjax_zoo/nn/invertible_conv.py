@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import lu, solve_triangular
 
+from genjax_zoo.math import product
 from genjax_zoo.nn.bijections import Bijection, Mapped, over_places
 
 Array = jax.Array
@@ -24,23 +25,23 @@ class InvertibleConv(Bijection):
 
     def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
         lower, upper, log_scale, permutation = self._factors(x.shape[-1])
-        weights = (lower @ upper)[permutation]
-        return x @ weights.T, over_places(x, log_scale)
+        weights = product(lower, upper)[permutation]
+        return product(x, weights.T), over_places(x, log_scale)
 
     def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
         lower, upper, log_scale, permutation = self._factors(y.shape[-1])
         identity = jnp.eye(len(lower), dtype=lower.dtype)
         inverse = solve_triangular(upper, solve_triangular(lower, identity, lower=True, unit_diagonal=True))
-        return y[..., jnp.argsort(permutation)] @ inverse.T, over_places(y, -log_scale)
+        return product(y[..., jnp.argsort(permutation)], inverse.T), over_places(y, -log_scale)
 
     @nn.compact
     def _factors(self, channels: int) -> tuple[Array, Array, Array, Array]:
         """L, U + diag(s), log |s| and P, as rows of L U."""
         if self.kernel is not None:
             _check(self.kernel, channels)
-        start = jnp.eye(channels) if self.kernel is None else jnp.asarray(self.kernel, jnp.float32)
+        start = jnp.eye(channels, dtype=jnp.float32) if self.kernel is None else jnp.asarray(self.kernel, jnp.float32)
         if self.is_initializing() and self.kernel is None:
-            start = nn.initializers.orthogonal()(self.make_rng("params"), (channels, channels))
+            start = nn.initializers.orthogonal()(self.make_rng("params"), (channels, channels), jnp.float32)
         p, low, up = lu(start)
         s = jnp.diagonal(up)
         permutation = self.variable("constants", "permutation", lambda: jnp.argmax(p, axis=1)).value

@@ -11,6 +11,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax_zoo.math import product
 from genjax_zoo.nn.norm import mapped_axis
 
 Array = jax.Array
@@ -45,10 +46,10 @@ class Quantizer(nn.Module):
         book = total.value / share.value[:, None]
         index = nearest(flat, book)
         if train and not self.is_initializing():
-            chosen = jax.nn.one_hot(index, self.codes)
+            chosen = jax.nn.one_hot(index, self.codes, dtype=flat.dtype)
             keep = self.decay
             share_now = keep * share.value + (1 - keep) * _mean(jnp.mean(chosen, axis=0))
-            total_now = keep * total.value + (1 - keep) * _mean(chosen.T @ flat / len(flat))
+            total_now = keep * total.value + (1 - keep) * _mean(product(chosen.T, flat) / len(flat))
             dead = share_now < self.restart_below / self.codes
             fresh = _anywhere(flat, self.codes, updates.value) / self.codes
             share.value = jnp.where(dead, 1 / self.codes, share_now)
@@ -75,8 +76,8 @@ class Quantizer(nn.Module):
                 f"use a larger batch or fewer codes.",
                 stacklevel=2,
             )
-        noise = 1e-3 * jax.random.normal(jax.random.key(1), (self.codes, self.features))  # so that no two are equal
-        return (_anywhere(flat, self.codes, jnp.zeros((), jnp.int32)) + noise) / self.codes
+        apart = jax.random.normal(jax.random.key(1), (self.codes, self.features), flat.dtype)  # no two are equal
+        return (_anywhere(flat, self.codes, jnp.zeros((), jnp.int32)) + 1e-3 * apart) / self.codes
 
 
 def straight_through(x: Array, value: Array) -> Array:
@@ -86,7 +87,7 @@ def straight_through(x: Array, value: Array) -> Array:
 
 def nearest(x: Array, book: Array) -> Array:
     """The index of the code nearest to each vector: x [..., D], book [K, D] -> int [...]."""
-    return jnp.argmin(jnp.sum(book**2, axis=-1) - 2 * x @ book.T, axis=-1)
+    return jnp.argmin(jnp.sum(book**2, axis=-1) - 2 * product(x, book.T), axis=-1)
 
 
 def _anywhere(flat: Array, count: int, updates: Array) -> Array:

@@ -217,8 +217,8 @@ MUTANTS = (
     ),
     Mutant(
         "nn/invertible_conv.py",
-        "x @ weights.T, over_places(x, log_scale)",
-        "x @ weights.T, over_places(x[:, 0, 0], log_scale)",
+        "product(x, weights.T), over_places(x, log_scale)",
+        "product(x, weights.T), over_places(x[:, 0, 0], log_scale)",
         ("test_bijections.py::test_bijection[invertible_conv]",),
     ),
     Mutant(
