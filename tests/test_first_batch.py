@@ -10,12 +10,13 @@ import numpy as np
 import optax
 import pytest
 
-from genjax_zoo import models
+from genjax_zoo import Experiment, data, models
 from genjax_zoo.core import Player, total
 from genjax_zoo.linen import from_linen
 from genjax_zoo.nn import ActNorm, BatchNorm, Chain, InvertibleConv
 from genjax_zoo.nn.bijections import spread
-from genjax_zoo.train import create_state, make_step
+from genjax_zoo.train import create_state, make_step, make_steps
+from genjax_zoo.train.evaluating import evaluate
 
 KEY = jax.random.key(0)
 X = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
@@ -148,3 +149,34 @@ def test_a_batch_counts_as_no_sharper_than_a_hundredth_of_the_first():
         sharp = x[:1] + np.float32(1e-6) * (x[:8] - x[:1])
         (_, log_det), _ = norm.apply(variables, sharp, None, True, method="forward", mutable=["batch_stats"])
         np.testing.assert_allclose(log_det, 3 * math.log(100) - np.log(x.std(0)).sum(), rtol=1e-4)
+
+
+class Warnings:
+    """A sink that keeps warnings."""
+
+    def __init__(self):
+        self.told = []
+
+    def log(self, step, metrics): ...
+
+    def show(self, step, numbers, images): ...
+
+    def warn(self, step, sentence):
+        self.told.append(sentence)
+
+    def close(self): ...
+
+
+@pytest.mark.parametrize("batch_size", [2, 64])
+def test_a_likelihood_that_a_batch_gives_itself_is_told(batch_size):
+    """In a batch of two each number is one deviation from the mean; in one of 64 it is as the moving averages say."""
+    model = models.maf(shape=(2,), layers=2, hidden=(8,))
+    player = Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=optax.adam(1e-2))
+    source = data.load("two-moons", "train", batch_size=batch_size)
+    experiment = Experiment(model=model, players={"flow": player}, data=source, steps=200)
+    state = create_state(model, {"flow": player}, KEY, source.at(0))
+    state, _ = jax.jit(make_steps(experiment.players, steps=200))(state, source)
+    heard = Warnings()
+    evaluate(experiment, state, [heard])
+    told = [sentence for sentence in heard.told if "nats per number of x better" in sentence]
+    assert len(told) == (batch_size == 2) and all("larger batches than 2" in sentence for sentence in told)

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Eval, Experiment, TrainState, Variables
+from genjax_zoo.train.health import better_by_batch
 from genjax_zoo.train.log import Sink
 from genjax_zoo.train.step import eval_variables
 
@@ -31,6 +32,9 @@ def evaluate(experiment: Experiment, state: TrainState, sinks: Sequence[Sink] = 
     for sink in sinks:
         sink.show(int(state.step), numbers, images)
     sound_alarms(experiment, int(state.step), numbers, sinks)
+    if sinks and (sentence := better_by_batch(experiment, state)):
+        for sink in sinks:
+            sink.warn(int(state.step), sentence)
     return numbers
 
 

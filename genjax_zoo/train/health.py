@@ -1,12 +1,16 @@
 """Alarms: what of a run's numbers is worth a warning while it trains.
 
 An alarm is a function of one log's, or one evaluation's, numbers; it gives a sentence or None. An Experiment lists its
-own.
+own. One is sounded of every flow with batch norm, without being listed: `better_by_batch`.
 """
 
+import functools
 from collections.abc import Mapping
 
-from genjax_zoo.core import Alarm
+import jax
+import jax.numpy as jnp
+
+from genjax_zoo.core import Alarm, Array, Batch, Experiment, Key, TermFn, TrainState, Variables, dimensions, total
 
 
 def critic_wins(player: str = "critic", above: float = 0.99) -> Alarm:
@@ -46,3 +50,51 @@ def steep(player: str, above: float) -> Alarm:
         return f"The gradient of '{player}' has a norm of {norm:.3g}, above {above:g}; clip it, or learn more slowly."
 
     return alarm
+
+
+def better_by_batch(experiment: Experiment, state: TrainState, *, above: float = 0.5, examples: int = 64) -> str | None:
+    """A flow's density of training examples is far better by their batch's own statistics than by the moving averages.
+
+    Then the training likelihood is none: in a batch of few examples each of them decides on its own density. In a
+    healthy flow the two are within a tenth of a nat for each number of x.
+
+    Args:
+        experiment: gives the model and the data.
+        state: gives the variables.
+        above: nats for each number of x, from which on it is told.
+        examples: of training, at least, over which it is taken.
+
+    Returns:
+        A sentence, or None: also for a model whose state or likelihood has no such statistics.
+    """
+    model, data = experiment.model, experiment.data
+    terms = model.nll if model.nll is not None else model.nelbo
+    if terms is None or "batch_stats" not in state.variables:
+        return None
+    key, count = jax.random.key(experiment.seed), -(-examples // data.batch_size)
+    first, gaps = int(state.step), []
+    for step in range(first, first + count):
+        gap = _better_by_batch(terms)(state.variables, data.at(step), jax.random.fold_in(key, step))
+        if gap is None:
+            return None
+        gaps.append(float(gap))
+    each = sum(gaps) / count / dimensions(model.spec)
+    if not each > above:
+        return None
+    return (
+        f"By their own batch's statistics, training examples have a density {each:.2g} nats per number of x better "
+        f"than by the moving averages, so that the training likelihood is none; take larger batches than "
+        f"{data.batch_size}, or build the flow with norm=ActNorm."
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _better_by_batch(terms: TermFn):
+    """The program of the difference, nats per example; it gives None where no term is a log-determinant."""
+
+    @jax.jit
+    def run(variables: Variables, batch: Batch, key: Key) -> Array | None:
+        averaged, of_batch = (terms(variables, batch, key, train)[0] for train in (False, True))
+        return jnp.mean(total(averaged) - total(of_batch)) if "log_det" in averaged else None
+
+    return run
