@@ -132,12 +132,22 @@ def test_batch_norm_of_one_number_is_refused_in_training():
     norm = BatchNorm()
     variables = norm.init(KEY, X, None, True, method="forward")
     run = functools.partial(norm.apply, variables, method="forward", mutable=["batch_stats"])
-    with pytest.raises(ValueError, match="one number per channel has none: train with a batch of two"):
+    with pytest.raises(ValueError, match="one number of each channel has none: train with a batch of two"):
         run(X[:1], None, True)
     whole, _ = run(X[:2], None, True)
     parts, _ = jax.vmap(lambda x: run(x, None, True), axis_name="data")(X[:2, None])
     np.testing.assert_allclose(parts[0][:, 0], whole[0], atol=1e-5)
     assert np.isfinite(run(X[:1], None, False)[0][0]).all()
+
+
+def test_batch_norm_in_a_network_is_refused_where_it_would_forget_its_input():
+    """A dense layer's output, normalised over one example, is the same for all; an image has places."""
+    model = models.gan(shape=(2,), latent=3, hidden=(4,), critic_hidden=(4,), normalised=True)
+    with pytest.raises(ValueError, match="one number of each channel has none: train with a batch of two"):
+        model.init(KEY, {"x": jnp.zeros((1, 2))})
+    model = models.conv_vae(shape=(8, 8, 1), latent=2, widths=(2,))
+    x = jnp.asarray(IMAGES[:1].repeat(2, 1).repeat(2, 2) > 0, jnp.float32)
+    assert "batch_stats" in model.init(KEY, {"x": x})
 
 
 def test_a_batch_counts_as_no_sharper_than_a_hundredth_of_the_first():

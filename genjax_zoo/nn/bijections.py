@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.math import squeeze, unsqueeze
-from genjax_zoo.nn.norm import mapped_axis
+from genjax_zoo.nn.norm import check_places, mapped_axis
 
 Array = jax.Array
 Mapped = tuple[Array, Array]
@@ -210,7 +210,7 @@ class BatchNorm(Bijection):
         running_var = self.variable("batch_stats", "var", jnp.ones, features, jnp.float32)
         mean, var = running_mean.value, running_var.value
         if train and not self.is_initializing():
-            _check_places(x)
+            check_places(x)
             standard = (x - first) * jnp.exp(-log_std)
             mean = _mean_over_devices(jnp.mean(standard, axis=axes))
             var = _mean_over_devices(jnp.mean((standard - mean) ** 2, axis=axes))
@@ -248,15 +248,6 @@ def spread(x: Array) -> tuple[Array, Array]:
     share = apart / jnp.where(unit > 0, unit, 1)
     mean = jnp.mean(share, axis=0)
     return flat[0] + unit * mean, jnp.log(unit) + 0.5 * jnp.log(jnp.mean((share - mean) ** 2, axis=0))
-
-
-def _check_places(x: Array) -> None:
-    axis = mapped_axis()
-    if math.prod(x.shape[:-1]) * (1 if axis is None else jax.lax.axis_size(axis)) < 2:
-        raise ValueError(
-            "Batch norm as a bijection takes the spread of a batch, and one number per channel has none: train with a "
-            "batch of two examples or more, or build the flow with norm=ActNorm or norm=None."
-        )
 
 
 def _mean_over_devices(x: Array) -> Array:

@@ -4,6 +4,7 @@ A norm here is a function (make_layer, x, train) -> y: it makes the layer, runs 
 weights, so that a network takes one as a value. It creates submodules, so it is called inside a compact method.
 """
 
+import math
 from collections.abc import Callable
 
 import flax.linen as nn
@@ -15,6 +16,20 @@ MakeLayer = Callable[..., nn.Module]  # a layer class with everything set but us
 Norm = Callable[[MakeLayer, jax.Array, bool], jax.Array]
 
 
+def check_places(x: jax.Array) -> None:
+    """Checks that a batch x [B, ..., C], over all devices, has a spread to be normalised by.
+
+    Raises:
+        ValueError: it has one number of each channel.
+    """
+    axis = mapped_axis()
+    if math.prod(x.shape[:-1]) * (1 if axis is None else jax.lax.axis_size(axis)) < 2:
+        raise ValueError(
+            "Batch norm takes the spread of a batch, and one number of each channel has none: train with a batch of "
+            "two examples or more, or with another norm."
+        )
+
+
 def no_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:
     """The layer alone."""
     return make_layer()(x)
@@ -23,6 +38,8 @@ def no_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:
 def batch_norm(make_layer: MakeLayer, x: jax.Array, train: bool) -> jax.Array:
     """The layer's output normalised by the statistics of the whole batch, over all devices (Ioffe & Szegedy 2015)."""
     y = make_layer(use_bias=False)(x)  # a bias would be subtracted again with the mean
+    if train:
+        check_places(y)
     return nn.BatchNorm(use_running_average=not train, momentum=0.9, axis_name=mapped_axis())(y)
 
 
@@ -36,6 +53,8 @@ def batch_normalised(x: jax.Array, train: bool, label: jax.Array | None = None, 
 
     Conditional batch norm is by Dumoulin et al. 2016, arXiv:1610.07629. Creates submodules, as a norm does.
     """
+    if train:
+        check_places(x)
     shared = not classes
     normal = nn.BatchNorm(
         use_running_average=not train, momentum=0.9, axis_name=mapped_axis(), use_scale=shared, use_bias=shared
