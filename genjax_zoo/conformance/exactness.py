@@ -40,8 +40,7 @@ def _programs(case: Case) -> Iterator[tuple[str, str]]:
         for name, player in case.players.items()
     }
     functions |= {
-        "sample": model.sample and (lambda v: model.sample(v, key, n, conditions(batch))),
-        "encode": model.encode and (lambda v: model.encode(v, batch, key)),
+        "sample": model.decode and model.sample and (lambda v: model.sample(v, key, n, conditions(batch))),
         "log_weights": model.log_weights and (lambda v: model.log_weights(v, batch, key, 2)),
     }
     for name, function in functions.items():
