@@ -34,7 +34,7 @@ def exact_products_ask_for_full_precision(case: Case) -> None:
 def _programs(case: Case) -> Iterator[tuple[str, str]]:
     """What a case computes, as text for TPUs; the networks in it multiply in a precision of their own, HIGH."""
     model, batch, key = case.model, case.batch, jax.random.key(0)
-    variables, n = jax.eval_shape(lambda: case.state.variables), len(batch["x"])
+    variables, n = case.state.variables, len(batch["x"])
     functions: dict[str, Any] = {
         f"the terms of '{name}'": lambda v, of=player: of.terms(v, batch, key, True)
         for name, player in case.players.items()

@@ -25,6 +25,7 @@ class Quantizer(nn.Module):
     features: int
     decay: float = 0.99
     restart_below: float = 0.03  # of an even share, 1 / K; 0 never restarts
+    exact = True  # distances and codes are, as in bijections; the projection is a network
 
     @nn.compact
     def __call__(self, x: Array, train: bool = False) -> tuple[Array, Array, Array]:
