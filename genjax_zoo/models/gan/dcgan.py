@@ -34,8 +34,8 @@ class Discriminator(nn.Module):
     @nn.compact
     def __call__(self, x: Array, label: Array | None, train: bool) -> Array:
         """[P, H, W, C] -> [P, 1]."""
-        norms = {"norm": self.norm, "edge_norm": self.edge_norm}
-        return ImageEncoder(self.widths, 1, **norms, kernel_init=INIT, name="encoder")(2 * x - 1, train)
+        encoder = ImageEncoder(self.widths, 1, self.norm, self.edge_norm, kernel_init=INIT, name="encoder")
+        return encoder(2 * x - 1, train)
 
 
 @sized
