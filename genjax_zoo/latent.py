@@ -26,18 +26,34 @@ def slerp(a: Array, b: Array, t: Array) -> Array:
     """The great circle from a to b at the times t [T], the norm changing evenly: [T, *a.shape] (White 2016).
 
     Stays where a Gaussian prior has its mass, which a straight line leaves. Between parallel or opposite latents, where
-    there is no one great circle, it is the straight line.
+    there is no one great circle, it is the straight line; so it is from and to zero, whose norm changes evenly, too.
+    The angle is 2 atan2(|u - v|, |u + v|) of the unit vectors u and v, exact near 0 and pi as an arc cosine is not.
     """
     flat_a, flat_b, t = a.ravel(), b.ravel(), t[:, None]
-    norm_a, norm_b = jnp.linalg.norm(flat_a), jnp.linalg.norm(flat_b)
-    cosine = jnp.clip(flat_a @ flat_b / jnp.maximum(norm_a * norm_b, 1e-12), -1, 1)
-    angle = jnp.arccos(cosine)
-    turning = jnp.sin(angle) > 1e-4
-    safe = jnp.where(turning, angle, 1.0)
-    unit_a, unit_b = flat_a / jnp.maximum(norm_a, 1e-12), flat_b / jnp.maximum(norm_b, 1e-12)
-    circle = (jnp.sin((1 - t) * safe) * unit_a + jnp.sin(t * safe) * unit_b) / jnp.sin(safe)
+    (unit_a, norm_a), (unit_b, norm_b) = _polar(flat_a), _polar(flat_b)
+    difference, total = jnp.linalg.norm(unit_a - unit_b), jnp.linalg.norm(unit_a + unit_b)
+    angle = 2 * jnp.arctan2(difference, total)
+    sine = difference * total / 2  # of the angle: 2 sin(w / 2) cos(w / 2)
+    turning = (sine > 4 * jnp.finfo(a.dtype).eps) & (norm_a > 0) & (norm_b > 0)
+    middle, across = _polar(unit_a + unit_b)[0], _polar(unit_b - unit_a)[0]
+    cosine = middle @ across  # 0 but for rounding, which the shorter of the two has more of
+    opposite = total < difference
+    middle, across = (
+        _polar(middle - jnp.where(opposite, cosine, 0.0) * across)[0],
+        _polar(across - jnp.where(opposite, 0.0, cosine) * middle)[0],
+    )
+    turned = (t - 0.5) * angle  # from the middle, which neither end's nearness to -a or to a disturbs
+    circle = jnp.cos(turned) * middle + jnp.sin(turned) * across
     straight = (1 - t) * flat_a + t * flat_b
     return jnp.where(turning, ((1 - t) * norm_a + t * norm_b) * circle, straight).reshape(-1, *a.shape)
+
+
+def _polar(z: Array) -> tuple[Array, Array]:
+    """A vector as direction and norm, without squares that overflow or vanish."""
+    largest = jnp.max(jnp.abs(z))
+    scaled = z / jnp.where(largest > 0, largest, 1.0)
+    norm = jnp.linalg.norm(scaled)
+    return scaled / jnp.where(norm > 0, norm, 1.0), largest * norm
 
 
 def interpolate(
