@@ -154,6 +154,7 @@ def sample(
     cond: tuple[str, ...] = (),
     seconds: float | None = None,
     temperature: float = 1.0,
+    mean: bool = False,
     top_k: int | None = None,
     top_p: float | None = None,
     prefix: Path | None = None,
@@ -171,7 +172,9 @@ def sample(
         seed: of the draw.
         cond: conditions, such as label=3 or label=0,1,2 to take turns; those of the run's own data where none is given.
         seconds: how long sounds last; as in training where it is not given.
-        temperature: below 1 the likely becomes likelier.
+        temperature: of a Gaussian prior, or one over codes, or of an autoregressive model; below 1 the likely becomes
+            likelier.
+        mean: without the noise that a decoder adds: the mean of p(x | z).
         top_k: draw from the k likeliest levels only; of autoregressive models, as are the next three.
         top_p: draw from the likeliest levels that hold this much of the probability.
         prefix: a .npy or .wav file that samples begin with, in raster order.
@@ -194,7 +197,7 @@ def sample(
     read_config(run)
     check_place(path.parent, "--out")
     settings: dict[str, Any] = {"seconds": seconds, "temperature": temperature, "top_k": top_k, "top_p": top_p}
-    settings |= {"prefix": prefix, "keep": keep, "checkpoint": checkpoint, "trust": trust}
+    settings |= {"mean": mean, "prefix": prefix, "keep": keep, "checkpoint": checkpoint, "trust": trust}
     step, files = drawing.draw_run(run, path, n, seed=seed, cond=cond, **settings)
     print(f"{n} samples of step {step:,}: {', '.join(map(str, files[:2]))}{' ...' if len(files) > 2 else ''}")
 

@@ -64,6 +64,13 @@ class Model:
     conditionals: "Conditionals" = _MISSING  # of an autoregressive model: p(x_i | those before)
     check: Callable[[Mapping[str, Any]], None] = lambda batch: None  # raises ValueError for values outside of its range
     of_length: Callable[[int], "Model"] = _MISSING  # of a sequence: the same parameters at another length
+    at_temperature: Callable[[float], "Model"] = _MISSING  # draws from a prior as many times as wide; see wrap.tempered
+    made: Mapping[str, Any] = dataclasses.field(default_factory=dict, repr=False)  # the fields that came together
+
+    def __post_init__(self):
+        if not self.made:
+            came = [field.name for field in dataclasses.fields(self) if field.name != "made"]
+            object.__setattr__(self, "made", {name: getattr(self, name) for name in came})
 
 
 @behaviour
@@ -219,14 +226,60 @@ def require(model: Model, *fields: str) -> tuple[Any, ...]:
     """The named fields of a model.
 
     Raises:
-        ValueError: the model lacks one, with what it has instead.
+        ValueError: the model lacks one, with what it has instead; or has it from before another field was replaced on
+            which it depends. What is asked for in one call is taken as it is: there the two are compared.
     """
     optional = [f.name for f in dataclasses.fields(model) if f.default is None]  # type: ignore[arg-type]
     for name in fields:
         if getattr(model, name) is None:
             has = [f for f in optional if getattr(model, f) is not None]
             raise ValueError(f"This model has no '{name}'; it has {', '.join(has) or 'only init and apply'}.")
+        for other in DEPENDS_ON.get(name, ()):
+            if other not in fields and replaced(model, other) and not replaced(model, name):
+                raise ValueError(
+                    f"The model's '{other}' was replaced, but its '{name}' is still that of the model before; "
+                    f"replace '{name}' as well, or set {name}=None."
+                )
     return tuple(getattr(model, name) for name in fields)
+
+
+DEPENDS_ON: Mapping[str, tuple[str, ...]] = {  # what a field says again that others have said
+    "log_weights": ("nll", "nelbo"),
+    "sample": ("sample_prior", "decode", "conditionals"),
+    "conditionals": ("nll",),
+    "of_length": ("nll", "sample", "conditionals"),
+    "at_temperature": ("apply", "sample", "sample_prior", "decode", "conditionals"),
+}
+
+
+def replaced(model: Model, field: str) -> bool:
+    """Whether a field is another than the one that was made together with the rest, by `dataclasses.replace`."""
+    function = getattr(model, field)
+    return function is not None and function is not model.made.get(field)
+
+
+def changed(model: Model, **fields: Any) -> Model:
+    """The model with fields that are derived from its own of the same names, which so stay relatives of the rest.
+
+    What `dataclasses.replace` would take for a stranger among them; see `require`.
+    """
+    new = dataclasses.replace(model, **fields)
+    came = {name: old if replaced(model, name) else getattr(new, name) for name, old in model.made.items()}
+    return dataclasses.replace(new, made=came)
+
+
+def check_methods(model: Model, *fields: str) -> None:
+    """Checks that `model.apply` of these fields' names does what the fields do.
+
+    Raises:
+        ValueError: one of them was replaced, but not `apply`, which would go around it.
+    """
+    for name in fields:
+        if replaced(model, name) and not replaced(model, "apply"):
+            raise ValueError(
+                f"The model's '{name}' was replaced, but this loss asks its network for '{name}' through `apply`, "
+                f"which goes around that; override the method in the Linen module, or replace `apply` as well."
+            )
 
 
 def sized(factory: _Factory) -> _Factory:

@@ -13,7 +13,7 @@ import numpy as np
 import rich.progress
 
 from genjax_zoo import report, wrap
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Experiment, Model, Variables, require
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Experiment, Key, Model, Variables, changed, replaced, require
 from genjax_zoo.evals.samples import draw
 from genjax_zoo.explore import conditions_of
 from genjax_zoo.files import whole
@@ -31,6 +31,7 @@ def draw_run(
     cond: Sequence[str] = (),
     seconds: float | None = None,
     temperature: float = 1.0,
+    mean: bool = False,
     top_k: int | None = None,
     top_p: float | None = None,
     prefix: Path | None = None,
@@ -39,6 +40,8 @@ def draw_run(
     trust: bool = False,
 ) -> tuple[int, list[Path]]:
     """Draws n samples from a run and writes them; gives the step they are of, and the files (see `save`).
+
+    With `mean` each is E[x | z], the decoder's mean, in place of a draw from p(x | z).
 
     Raises:
         ValueError: an unknown condition or checkpoint, `seconds` of what is no sound, a temperature not above 0,
@@ -51,7 +54,14 @@ def draw_run(
     if model.conditionals is None:
         if not (top_k is top_p is prefix is keep is None):
             raise ValueError("--top-k, --top-p, --prefix and --keep are for autoregressive models; this run's is none.")
-        x = draw(model if temperature == 1 else wrap.tempered(model, temperature), n)(variables, key, given)
+        model = model if temperature == 1 else wrap.tempered(model, temperature)
+        x = draw(decoded(model) if mean else model, n)(variables, key, given)
+    elif mean:
+        raise ValueError("--mean is for models with a decoder; this run's draws one number after another.")
+    elif replaced(model, "sample"):
+        if temperature != 1 or not (top_k is top_p is prefix is keep is None):
+            raise ValueError("This run's model has a `sample` of its own, which takes no --temperature, --top-k, ...")
+        x = draw(model, n)(variables, key, given)
     else:
         choose = drawn(key, temperature=temperature, top_k=top_k, top_p=top_p)
         if (start := beginning(experiment, model, n, prefix, keep)) is not None:
@@ -59,6 +69,20 @@ def draw_run(
         with _bar() as tell:
             x = one_by_one(model, variables, n, choose, given, tell=tell)
     return int(state.step), save(path, x)
+
+
+def decoded(model: Model) -> Model:
+    """The model whose samples are decoded draws from its prior, E[x | z], without the noise of p(x | z).
+
+    Raises:
+        ValueError: the model has no `decode` or no `sample_prior`.
+    """
+    decode, sample_prior = require(model, "decode", "sample_prior")
+
+    def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
+        return decode(variables, sample_prior(variables, key, n, cond), cond)
+
+    return changed(model, sample=sample)
 
 
 def one_by_one(
@@ -142,10 +166,11 @@ def lasting(model: Model, seconds: float) -> Model:
     shape = model.spec["x"].shape
     if not report.is_sound(shape) or model.of_length is None:
         raise ValueError(f"--seconds is for models of sound, but x of this run has the shape {shape}.")
+    (of_length,) = require(model, "of_length")
     length = round(seconds * report.RATE)
     if length < 1:
         raise ValueError(f"--seconds must be above 0, not {seconds:g}.")
-    return model.of_length(length)
+    return of_length(length)
 
 
 def save(path: Path, x: Array) -> list[Path]:

@@ -6,7 +6,8 @@
     log_weights (batch, k, key, train)           log p(x, z) / q(z | x) of k draws of z, [k, B], nats
     encode      (batch, key, train)              z [B, ...]
     decode      (z, cond, train)                 x [B, ...]
-    sample_prior (key, n, cond, train)           z [n, ...]
+    sample_prior (key, n, cond, train)           z [n, ...]; also temperature=1.0 where the prior has one, see
+                                                 wrap.tempered, which `sample` is given and hands on as well
     codes       (batch, train)                   int [B, ...], indices into a code book
     logits, start, begin_row, step, choices      the two views of core.Conditionals, each with train at the end;
                                                  attributes `grid` and `levels` beside them
@@ -52,7 +53,12 @@ NO_CLASSES: Mapping[str, int] = {}
 
 
 def from_linen(
-    module: nn.Module, spec: Spec, *, classes: Mapping[str, int] = NO_CLASSES, bounded: bool = False
+    module: nn.Module,
+    spec: Spec,
+    *,
+    classes: Mapping[str, int] = NO_CLASSES,
+    bounded: bool = False,
+    temperature: float = 1.0,
 ) -> Model:
     """Wraps a module as a Model.
 
@@ -61,6 +67,7 @@ def from_linen(
         spec: name -> shape and dtype of one example, without the batch axis.
         classes: name -> how many classes a condition has, 0 ... classes - 1.
         bounded: whether x is in [0, 1].
+        temperature: of all draws from the prior; see wrap.tempered.
 
     Raises:
         ValueError: from any of the model's functions, for a batch that does not fit `spec`, or the likelihood.
@@ -109,6 +116,10 @@ def from_linen(
         return "key" in inspect.signature(getattr(type(module), method)).parameters
 
     def apply(variables: Variables, method: str, *args: Any, key: Key | None = None, train: bool = False, **more: Any):
+        if not hasattr(module, method):
+            raise ValueError(f"This model has no method '{method}'; its module is {type(module).__name__}.")
+        if temperature != 1 and method in ("sample", "sample_prior"):
+            more = {"temperature": temperature, **more}
         keyed: dict[str, Any] = {**more, "key": key} if key is not None and takes_key(method) else more
         drawn = next((x for x in (key, *args) if _is_key(x)), None)
         rngs = None if drawn is None else {"dropout": jax.random.fold_in(drawn, DROPOUT)}
@@ -120,6 +131,8 @@ def from_linen(
                 f"The method '{method}' draws without a key ({str(error).splitlines()[0]}); call it with key=, "
                 f"by which nn.Dropout draws, and take other noise from an argument `key` of the method."
             ) from error
+        if method in ("sample", "decode"):
+            check_drawn(spec, out)
         return out, {**variables, **changed}
 
     def terms(method: str) -> TermFn:
@@ -181,11 +194,23 @@ def from_linen(
         steps = {name: view(name) for name in ("begin_row", "step", "choices")}
         grid, levels = (getattr(module, name) for name in ("grid", "levels"))
         fields["conditionals"] = Conditionals(grid=grid, levels=levels, logits=logits, start=start, **steps)
+    if all(_takes_temperature(module, name) for name in ("sample_prior", "sample")):
+        fields["at_temperature"] = lambda value: from_linen(
+            module, spec, classes=classes, bounded=bounded, temperature=temperature * value
+        )
     return Model(spec=spec, init=init, apply=apply, check=check, **fields)
 
 
 def _is_key(value: Any) -> bool:
     return isinstance(value, jax.Array) and jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+
+
+def _takes_temperature(module: nn.Module, method: str) -> bool:
+    """Whether a method has the argument, or hands on all that it is given by name."""
+    if not hasattr(type(module), method):
+        return False
+    given = inspect.signature(getattr(type(module), method)).parameters
+    return "temperature" in given or any(one.kind is one.VAR_KEYWORD for one in given.values())
 
 
 def image_spec(shape: tuple[int, ...], *, labelled: bool = False) -> Spec:
@@ -237,6 +262,19 @@ def _without_spread(x: np.ndarray, otherwise: str) -> str:
     place = constant[0] if constant.size else None
     what = otherwise if place is None else f"x[{', '.join(map(str, place))}] = {x[0, *place]:.4g}"
     return f"{what} is the same in all {len(x)} examples; leave it out, shuffle the data, or begin with a larger batch"
+
+
+def check_drawn(spec: Spec, x: Array) -> None:
+    """Checks that what a model draws is of the shape that it was built for, at trace time.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if jnp.shape(x)[1:] != tuple(spec["x"].shape):
+        raise ValueError(
+            f"The model was built for x of shape {tuple(spec['x'].shape)}, but what it draws has {jnp.shape(x)[1:]}; "
+            f"build it with a shape that its layers can make."
+        )
 
 
 def check_classes(name: str, count: int, values: np.ndarray) -> None:

@@ -4,7 +4,6 @@
 ask the same `choose` with the same numbers, so that with equal logits they give equal samples.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +11,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Key, Model, Variables, conditions, require
+from genjax_zoo.core import (
+    NO_CONDITION,
+    Array,
+    Batch,
+    Conditionals,
+    Key,
+    Model,
+    Variables,
+    changed,
+    conditions,
+    require,
+)
 from genjax_zoo.math import level_of, no_levels
 
 Choose = Callable[[Array, Array], Array]  # (index in raster order, logits [n, K]) -> levels [n]
@@ -54,7 +64,7 @@ def drawn(key: Key, *, temperature: float = 1.0, top_k: int | None = None, top_p
     Args:
         key: of all draws.
         temperature: divides the logits; below 1 the likely becomes likelier.
-        top_k: only the k likeliest levels.
+        top_k: only the k likeliest levels; of equals the lower come first, here and in top_p.
         top_p: only the likeliest levels that hold this much of the probability, at least one (Holtzman et al. 2019).
 
     Raises:
@@ -68,20 +78,28 @@ def drawn(key: Key, *, temperature: float = 1.0, top_k: int | None = None, top_p
         raise ValueError(f"top_p must be in (0, 1], not {top_p}.")
 
     def choose(index: Array, logits: Array) -> Array:
-        logits = logits / temperature
+        kept = jnp.ones(logits.shape, bool)
         if top_k is not None:
             if top_k > logits.shape[-1]:
                 raise ValueError(f"top_k is {top_k}, but there are only {logits.shape[-1]} levels.")
-            least = jax.lax.top_k(logits, top_k)[0][:, -1:]
-            logits = jnp.where(logits < least, -jnp.inf, logits)
-        if top_p is not None:
-            order = jnp.sort(logits, axis=-1, descending=True)
-            before = jnp.cumsum(jax.nn.softmax(order, axis=-1), axis=-1) - jax.nn.softmax(order, axis=-1)
-            least = jnp.min(jnp.where(before < top_p, order, jnp.inf), axis=-1, keepdims=True)
-            logits = jnp.where(logits < least, -jnp.inf, logits)
+            kept = _ranks(logits) < top_k
+        least = jnp.finfo(logits.dtype).tiny  # of a temperature in this type
+        beyond = logits - jnp.max(logits, axis=-1, keepdims=True)  # 0 at the likeliest, whatever it is divided by
+        logits = jnp.where(kept, beyond / max(temperature, float(least)), -jnp.inf)
+        if top_p is not None and top_p < 1:
+            p, ranks = jax.nn.softmax(logits, axis=-1), _ranks(logits)
+            order = -jnp.sort(-p, axis=-1)
+            before = jnp.cumsum(order, axis=-1) - order
+            logits = jnp.where(jnp.take_along_axis(before, ranks, axis=-1) < top_p, logits, -jnp.inf)
         return _inverted(logits, jax.random.uniform(jax.random.fold_in(key, index), (len(logits), 1), logits.dtype))
 
     return choose
+
+
+def _ranks(logits: Array) -> Array:
+    """0 for the likeliest level, 1 for the next, int32 [n, K]; of equals the lower comes first."""
+    order = jnp.argsort(-logits, axis=-1, stable=True)
+    return jnp.argsort(order, axis=-1).astype(jnp.int32)
 
 
 def _inverted(logits: Array, u: Array) -> Array:
@@ -172,7 +190,7 @@ def sampled(model: Model) -> Model:
     def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
         return values_of(model, cached(views, variables, n, drawn(key), cond))
 
-    return dataclasses.replace(model, sample=sample)
+    return changed(model, sample=sample)
 
 
 def values_of(model: Model, levels: Array) -> Array:

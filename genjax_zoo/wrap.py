@@ -25,11 +25,13 @@ from genjax_zoo.core import (
     TermFn,
     Terms,
     Variables,
+    changed,
     dimensions,
     formulas,
     require,
 )
-from genjax_zoo.math import check_levels, logit, logit_inverse
+from genjax_zoo.math import check_levels, logit, logit_inverse, tiled
+from genjax_zoo.methods import Apply, of_conditions, of_data, of_terms
 
 
 def dequantized(model: Model, levels: int = 256) -> Model:
@@ -66,22 +68,33 @@ def dequantized(model: Model, levels: int = 256) -> Model:
     def level(x: Array) -> Array:
         return jnp.clip(jnp.floor(x * levels), 0, levels - 1) / (levels - 1)
 
-    def log_weights(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
+    def drawn(batch: Batch, key: Key, k: int) -> tuple[Batch, Key]:
         """The noise belongs to what is drawn k times, so that the bound over it tightens with k, too."""
+        k_noise, k_model = jax.random.split(key)
+        return noisy({name: tiled(value, k) for name, value in batch.items()}, k_noise), k_model
 
-        def one(key: Key) -> Array:
-            k_noise, k_model = jax.random.split(key)
-            return model.log_weights(variables, noisy(batch, k_noise), k_model, 1)[0]
+    def log_weights(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
+        (inner,) = require(model, "log_weights")
+        batch, key = drawn(batch, key, k)
+        return inner(variables, batch, key, 1).reshape(k, -1) - offset
 
-        return jax.lax.map(one, jax.random.split(key, k)) - offset
+    def weigh(
+        variables: Variables, batch: Batch, k: int, key: Key, tilt: Array | None = None, **how: Any
+    ) -> tuple[Array, Variables]:
+        batch, key = drawn(batch, key, k)
+        tilted = {} if tilt is None else {"tilt": tilt.reshape(1, -1)}
+        log_w, variables = model.apply(variables, "log_weights", batch, 1, key=key, **tilted, **how)
+        return log_w.reshape(k, -1) - offset, variables
 
     def encode(variables: Variables, batch: Batch, key: Key) -> Array:
         k_noise, k_model = jax.random.split(key)
         (inner,) = require(model, "encode")
         return inner(variables, noisy(batch, k_noise), k_model)
 
-    return dataclasses.replace(
+    own: dict[str, Apply] = {"nelbo": of_terms(density and explained, "nelbo"), "log_weights": weigh}
+    return changed(
         model,
+        apply=of_data(model, "dequantized", None, level, own),
         init=lambda key, batch: (check(batch), model.init(key, noisy(batch, jax.random.fold_in(key, 1))))[1],
         check=check,
         nll=None,
@@ -94,6 +107,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         and (lambda v, batch: model.codes(v, {**batch, "x": (batch["x"] * (levels - 1) + 0.5) / levels})),
         sample=_then(model.sample, level),
         decode=_then(model.decode, level),
+        at_temperature=model.at_temperature and (lambda t: dequantized(model.at_temperature(t), levels)),
     )
 
 
@@ -120,10 +134,10 @@ def logit_space(model: Model, alpha: float = 1e-6) -> Model:
         through.check(batch)
 
     formula = f"-log |det dy/dx|, the others are of y = logit({alpha:g} + {1 - 2 * alpha:g} x)"
-    through = _through(model, "logit", formula, lambda x: logit(x, alpha), lambda y: logit_inverse(y, alpha))
-    return dataclasses.replace(
-        through, init=lambda key, batch: (check(batch), through.init(key, batch))[1], check=check
+    through = _through(
+        model, "logit_space", "logit", formula, lambda x: logit(x, alpha), lambda y: logit_inverse(y, alpha)
     )
+    return changed(through, init=lambda key, batch: (check(batch), through.init(key, batch))[1], check=check)
 
 
 def scaled(model: Model, *, shift: float, scale: float) -> Model:
@@ -133,28 +147,35 @@ def scaled(model: Model, *, shift: float, scale: float) -> Model:
         return (x - shift) * scale, jnp.full_like(x, math.log(abs(scale)))
 
     formula = f"-{dimensions(model.spec)} log {abs(scale):g}, the others are of y = (x - {shift:g}) * {scale:g}"
-    return _through(model, "scale", formula, forward, lambda y: y / scale + shift)
+    return _through(model, "scaled", "scale", formula, forward, lambda y: y / scale + shift)
 
 
 def tempered(model: Model, temperature: float) -> Model:
-    """The same model, whose draws from the prior are multiplied by a temperature (Kingma & Dhariwal 2018, sec. 6).
+    """The same model, whose draws from the prior lie a temperature times as far from its centre.
 
-    Samples are decoded draws, so what a model adds after decoding is left out; likelihoods stay what they are.
+    Of a Gaussian prior these are mean + temperature * (z - mean), learned or not (Kingma & Dhariwal 2018, sec. 6); of a
+    mixture, of every component; of a prior over codes, the logits are divided by it. Likelihoods stay what they are,
+    and at 1 samples are those of the model itself.
 
     Raises:
-        ValueError: a temperature that is not above 0, or no `decode` and `sample_prior`.
+        ValueError: a temperature that is not above 0, or a prior that has none: uniform, logistic, unknown or replaced.
     """
     if not temperature > 0:
         raise ValueError(f"A temperature is above 0, not {temperature}.")
-    decode, draw = require(model, "decode", "sample_prior")
-
-    def sample_prior(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
-        return temperature * draw(variables, key, n, cond)
-
-    def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
-        return decode(variables, sample_prior(variables, key, n, cond), cond)
-
-    return dataclasses.replace(model, sample_prior=sample_prior, sample=sample)
+    if model.at_temperature is None:
+        raise ValueError(
+            "This model has no prior with a temperature: it must be Gaussian or over codes, and its module's "
+            "`sample_prior` take temperature=; an autoregressive model is drawn by sampling.drawn(temperature=...)."
+        )
+    (colder,) = require(model, "at_temperature")
+    cold = colder(temperature)
+    return changed(
+        model,
+        apply=cold.apply,
+        sample=cold.sample,
+        sample_prior=cold.sample_prior,
+        at_temperature=lambda t: tempered(model, temperature * t),
+    )
 
 
 def conditioned(model: Model, **conditions: Any) -> Model:
@@ -182,8 +203,10 @@ def conditioned(model: Model, **conditions: Any) -> Model:
 
     sample, encode, decode, weigh = model.sample, model.encode, model.decode, model.log_weights
     sample_prior, codes, views, of_length = model.sample_prior, model.codes, model.conditionals, model.of_length
-    return dataclasses.replace(
+    colder = model.at_temperature
+    return changed(
         model,
+        apply=of_conditions(model, with_fixed),
         spec={name: one for name, one in model.spec.items() if name not in fixed},
         init=lambda key, batch: model.init(key, with_fixed(batch, len(batch["x"]))),
         check=lambda batch: model.check({**batch, **{name: value[None] for name, value in fixed.items()}}),
@@ -203,11 +226,13 @@ def conditioned(model: Model, **conditions: Any) -> Model:
             start=lambda v, n, cond=NO_CONDITION: views.start(v, n, with_fixed(cond, n)),
         ),
         of_length=of_length and (lambda length: conditioned(of_length(length), **fixed)),
+        at_temperature=colder and (lambda t: conditioned(colder(t), **fixed)),
     )
 
 
 def _through(
     model: Model,
+    wrapper: str,
     name: str,
     formula: str,
     forward: Callable[[Array], tuple[Array, Array]],
@@ -232,20 +257,29 @@ def _through(
         weights = model.log_weights(variables, {**batch, "x": y}, key, k)
         return weights + jnp.sum(log_det, axis=tuple(range(1, log_det.ndim)))
 
-    encode = model.encode
-    return dataclasses.replace(
+    def weigh(variables: Variables, batch: Batch, k: int, **how: Any) -> tuple[Array, Variables]:
+        y, log_det = forward(batch["x"])
+        weights, variables = model.apply(variables, "log_weights", {**batch, "x": y}, k, **how)
+        return weights + jnp.sum(log_det, axis=tuple(range(1, log_det.ndim))), variables
+
+    encode, nll, nelbo = model.encode, terms(model.nll), terms(model.nelbo)
+    own = {"nll": of_terms(nll, "nll"), "nelbo": of_terms(nelbo, "nelbo"), "log_weights": weigh}
+    return changed(
         model,
+        apply=of_data(model, wrapper, lambda x: forward(x)[0], inverse, own),
         init=lambda key, batch: model.init(key, inner(batch)),
         check=lambda batch: model.check(inner(batch) if "x" in batch else batch),
         log_weights=model.log_weights and log_weights,
-        nll=terms(model.nll),
-        nelbo=terms(model.nelbo),
+        nll=nll,
+        nelbo=nelbo,
         conditionals=None,
         of_length=None,
         encode=encode and (lambda variables, batch, key: encode(variables, inner(batch), key)),
         codes=model.codes and (lambda variables, batch: model.codes(variables, inner(batch))),
         sample=_then(model.sample, inverse),
         decode=_then(model.decode, inverse),
+        at_temperature=model.at_temperature
+        and (lambda t: _through(model.at_temperature(t), wrapper, name, formula, forward, inverse)),
     )
 
 

@@ -205,12 +205,17 @@ def test_temperature_scales_the_latent():
 
 
 def test_rows_of_temperatures_are_the_same_draws_colder_and_colder():
-    nothing = Model(spec={}, init=lambda key, batch: {}, apply=lambda *args: (None, {}))
-    model = dataclasses.replace(
-        nothing,
-        decode=lambda variables, z, cond: z,
-        sample_prior=lambda variables, key, n, cond: jax.random.normal(key, (n, 2, 4, 1)),
-    )
+    def at(temperature):
+        return Model(
+            spec={},
+            init=lambda key, batch: {},
+            apply=lambda *args: (None, {}),
+            decode=lambda variables, z, cond: z,
+            sample_prior=lambda variables, key, n, cond: temperature * jax.random.normal(key, (n, 2, 4, 1)),
+            at_temperature=at,
+        )
+
+    model = at(1.0)
     (shown,) = evals.temperatures((1.0, 0.5), n=3)(model, {}, jax.random.key(0))["temperatures"]
     assert shown.shape == (2 * 2, 3 * 4, 1)
     np.testing.assert_allclose(shown[2:], 0.5 * shown[:2], rtol=1e-6)

@@ -72,6 +72,29 @@ def test_draws_have_the_frequencies_that_settings_call_for(settings, wanted):
         assert np.abs(found - np.asarray(jax.nn.softmax(LOGITS))).max() > 0.02  # control
 
 
+def shares(logits, **settings):
+    choose = drawn(jax.random.key(0), **settings)
+    levels = choose(jnp.asarray(0), jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (20_000, len(logits))))
+    return np.bincount(levels, minlength=len(logits)) / len(levels)
+
+
+def test_ties_are_cut_where_the_count_says():
+    """Of equals the lower levels are kept, so that top_k leaves k and top_p the least that hold enough."""
+    assert shares([0.0] * 8, top_k=1)[0] == 1
+    for settings in ({"top_k": 2}, {"top_p": 0.6}):  # 0.644, 0.237, 0.087, 0.032 are of other logits
+        found = shares([2, 1, 1, 0], **settings)
+        np.testing.assert_allclose(found, [np.e / (1 + np.e), 1 / (1 + np.e), 0, 0], atol=0.015)
+    np.testing.assert_allclose(shares([2, 1, 1, 0], top_p=1.0), jax.nn.softmax(jnp.array([2.0, 1, 1, 0])), atol=0.015)
+
+
+@pytest.mark.parametrize("temperature", [1e-3, 1e-10, 1e-37, 1e-38, 1e-40, 1e-46, 1e-300])
+def test_the_coldest_draw_is_the_likeliest(temperature):
+    """Logits divided by so little are infinite, and the difference of two infinities is nothing."""
+    for logits in ([1, 2, 5], [-7, -3, -1], [300, 0, 301]):
+        assert shares(logits, temperature=temperature)[2] == 1
+    np.testing.assert_allclose(shares([1, 2, 5], temperature=1e38), 1 / 3, atol=0.015)
+
+
 @pytest.mark.parametrize(
     "settings, p",
     [
@@ -230,12 +253,12 @@ FLOW = """
 import jax, jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Model, Player, data
 
-def experiment():
+def at(temperature):
     train = data.load("ring8", "train", batch_size=16)
-    draw = lambda variables, key, n, cond={}: jax.random.normal(key, (n, 2))
+    draw = lambda variables, key, n, cond={}: temperature * jax.random.normal(key, (n, 2))
     decode = lambda variables, z, cond={}: z * jnp.array([3.0, -0.5]) + 1
     nll = lambda variables, batch, key, train: ({"nll": jnp.zeros(len(batch["x"]))}, variables)
-    model = Model(
+    return Model(
         spec=train.spec,
         init=lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}},
         apply=lambda *a, **k: (None, {}),
@@ -243,8 +266,12 @@ def experiment():
         decode=decode,
         sample_prior=draw,
         sample=lambda variables, key, n, cond={}: decode(variables, draw(variables, key, n, cond)),
+        at_temperature=at,
     )
-    player = Player(terms=nll, weights={"nll": 1.0}, tx=optax.sgd(0.1))
+
+def experiment():
+    model, train = at(1.0), data.load("ring8", "train", batch_size=16)
+    player = Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.sgd(0.1))
     return Experiment(model=model, players={"one": player}, data=train, steps=2)
 """
 

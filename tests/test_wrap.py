@@ -48,6 +48,7 @@ def telling():
         conditionals=views,
         check=lambda batch: told({"speaker": 0, **batch}),
         of_length=lambda length: telling(),
+        at_temperature=lambda t: telling(),
     )
 
 
@@ -64,6 +65,7 @@ ASKED = {
     "conditionals": lambda model: model.conditionals.logits(V, BATCH),
     "conditionals.start": lambda model: model.conditionals.start(V, 2, SPEAKERS),
     "check": lambda model: model.check(BATCH),
+    "at_temperature": lambda model: model.at_temperature(0.5).sample(V, KEY, 2, SPEAKERS),
     "of_length": lambda model: model.of_length(9).sample(V, KEY, 2, SPEAKERS),
 }
 
@@ -78,4 +80,6 @@ def test_a_fixed_condition_reaches_the_model_whatever_is_asked(field):
 
 
 def test_no_field_is_left_out():
-    assert {field.name for field in dataclasses.fields(Model)} == {*ASKED, "spec", "apply"} - {"conditionals.start"}
+    assert {field.name for field in dataclasses.fields(Model)} == {*ASKED, "spec", "apply", "made"} - {
+        "conditionals.start"
+    }

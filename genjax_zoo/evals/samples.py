@@ -35,14 +35,13 @@ def sample_spectrograms(n: int = 16, cond: Batch = NO_CONDITION) -> Eval:
 def temperatures(values: Sequence[float] = (0.5, 0.7, 0.85, 1.0), n: int = 10, cond: Batch = NO_CONDITION) -> Eval:
     """An Eval of "temperatures", one picture: a row of n decoded draws for each, of the same noise in each column.
 
-    `values` multiply the draws from the prior, as in `wrap.tempered`; it raises ValueError for a model without `decode`
-    or `sample_prior`.
+    `values` are what `wrap.tempered` takes; it raises ValueError for a model without `decode`, or whose prior has no
+    temperature.
     """
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
-        decode, draw_prior = require(model, "decode", "sample_prior")
-        z = sampler(draw_prior, n)(variables, key, cond)
-        rows = [compiled(decode)(variables, value * z, cond) for value in values]
+        (decode,) = require(model, "decode")
+        rows = [compiled(decode)(variables, _colder(model, value, n)(variables, key, cond), cond) for value in values]
         picture = jnp.concatenate([jnp.concatenate(list(row), axis=1) for row in rows])
         return {"temperatures": picture[None]}
 
@@ -108,6 +107,13 @@ def sampler(sample: Callable[..., Array], n: int) -> Callable[..., Array]:
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function, compiled once."""
     return jax.jit(function)
+
+
+@functools.cache
+def _colder(model: Model, temperature: float, n: int) -> Callable[..., Array]:
+    (at_temperature,) = require(model, "at_temperature")
+    (sample_prior,) = require(at_temperature(temperature), "sample_prior")
+    return sampler(sample_prior, n)
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from genjax_zoo.core import (
     TermFn,
     Terms,
     Variables,
+    check_methods,
     conditions,
     require,
 )
@@ -48,10 +49,11 @@ def adversarial(
         the samples.
 
     Raises:
-        ValueError: the model has no `sample`; when run, if a penalty needs single examples, but batch norm mixes them,
-            or it is not said which of several memories is meant.
+        ValueError: the model has no `sample`, or another than `apply` gives; when run, if a penalty needs single
+            examples, but batch norm mixes them, or it is not said which of several memories is meant.
     """
     require(model, "sample")
+    check_methods(model, "sample")
 
     def augmented(key: Key, x: Array) -> Array:
         return x if augment is None else augment(key, x)

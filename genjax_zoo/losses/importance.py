@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Explained, Key, Model, TermFn, Terms, Variables, require
+from genjax_zoo.core import Array, Batch, Explained, Key, Model, TermFn, Terms, Variables, replaced, require
 
 Weigh = Callable[..., Array]
 Estimator = Callable[[Weigh, int], Array]
@@ -50,16 +50,30 @@ def importance_weighted(model: Model, *, k: int, estimator: Estimator = reparame
         estimator: whose gradient to take.
 
     Raises:
-        ValueError: the model has no `log_weights`, or k is below 1.
+        ValueError: the model has no `log_weights`, or k is below 1; when run, if `log_weights` was replaced, but the
+            estimator or batch norm needs more than the field can give.
     """
-    require(model, "log_weights")
+    (field,) = require(model, "log_weights")
     if k < 1:
         raise ValueError(f"An importance-weighted bound needs k of 1 or more, not {k}.")
 
     def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
         changed = [variables]
+        alone = replaced(model, "log_weights") and not replaced(model, "apply")
+        if alone and train and "batch_stats" in variables:
+            raise ValueError(
+                "The model's 'log_weights' was replaced, and a field is not told when to gather batch statistics; "
+                "override the method in the Linen module, or use networks without batch norm."
+            )
 
         def weigh(**how) -> Array:
+            if alone and how:
+                raise ValueError(
+                    "The model's 'log_weights' was replaced, and a field gives no gradients for this estimator; "
+                    "use estimator=losses.reparameterized, or override the method in the Linen module."
+                )
+            if alone:
+                return field(variables, batch, key, k)
             log_w, changed[0] = model.apply(variables, "log_weights", batch, k, key=key, train=train, **how)
             return log_w
 

@@ -3,7 +3,19 @@
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import NO_CONDITION, Batch, Explained, Key, Model, TermFn, Terms, Variables, formulas, require
+from genjax_zoo.core import (
+    NO_CONDITION,
+    Batch,
+    Explained,
+    Key,
+    Model,
+    TermFn,
+    Terms,
+    Variables,
+    check_methods,
+    formulas,
+    require,
+)
 from genjax_zoo.losses.adversaries import Adversary, non_saturating
 
 
@@ -48,7 +60,11 @@ def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> TermFn
     Returns:
         A TermFn with "distortion" (Gaussian nats up to a constant, in the discriminator's features), "rate" (nats),
         "critic" and "fool". Reconstructions and samples from the prior both count as fakes, half each.
+
+    Raises:
+        ValueError: the model has another `sample`, `sample_prior` or `decode` than `apply` gives.
     """
+    check_methods(model, "sample", "sample_prior", "decode")
 
     def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
         k_posterior, k_prior = jax.random.split(key)
@@ -88,8 +104,12 @@ def vector_quantized(model: Model) -> tuple[TermFn, TermFn]:
     Returns:
         Two TermFns: one with "distortion" (nats) and "commitment", the other with "rate" (nats) of the codes as they
         are now, whose gradient reaches only the prior.
+
+    Raises:
+        ValueError: the model has no `codes`, or a `nelbo` other than `apply` gives.
     """
     (codes_of,) = require(model, "codes")
+    check_methods(model, "nelbo")
 
     def autoencoder(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
         return model.apply(variables, "autoencode", batch, train=train)

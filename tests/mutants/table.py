@@ -274,8 +274,8 @@ MUTANTS = (
     ),
     Mutant(
         "sampling.py",
-        "logits = logits / temperature",
-        "logits = logits / (temperature if top_p is None else 1.0)",
+        "beyond / max(temperature, float(least))",
+        "beyond / (max(temperature, float(least)) if top_p is None else 1.0)",
         ("test_sampling.py::test_the_nucleus_is_of_the_tempered_probabilities[settings1-p1]",),
     ),
     Mutant(
@@ -434,14 +434,14 @@ MUTANTS = (
     ),
     Mutant(
         "wrap.py",
-        "return jax.lax.map(one, jax.random.split(key, k)) - offset",
-        "return jax.lax.map(one, jax.random.split(key, k)) + offset",
+        "return inner(variables, batch, key, 1).reshape(k, -1) - offset",
+        "return inner(variables, batch, key, 1).reshape(k, -1) + offset",
         ("test_bounds.py::test_weights_of_levels_have_the_mean_of_their_mass",),
     ),
     Mutant(
         "wrap.py",
-        "jax.lax.map(one, jax.random.split(key, k))",
-        "jax.lax.map(one, jnp.repeat(key[None], k))",
+        "noisy({name: tiled(value, k) for name, value in batch.items()}, k_noise), k_model",
+        "{name: tiled(value, k) for name, value in noisy(batch, k_noise).items()}, k_model",
         ("test_bounds.py::test_weights_of_levels_have_the_mean_of_their_mass",),
     ),
 )

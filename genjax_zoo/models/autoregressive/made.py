@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms, conditions, sized
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, changed, conditions, sized
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, gaussian_mixture
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
@@ -125,7 +125,7 @@ def made(
     grid = (1, math.prod(shape), 1)
     model = autoregressive(LevelsMADE(levels, masked), shape=shape, levels=levels, grid=grid, classes=classes)
     views = dataclasses.replace(model.conditionals, sees=masked.sees(classes > 0))
-    return dataclasses.replace(model, conditionals=views)
+    return changed(model, conditionals=views)
 
 
 def _first_is_zero(logits: Array) -> Array:

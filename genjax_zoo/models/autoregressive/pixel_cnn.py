@@ -12,7 +12,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Model, sized
+from genjax_zoo.core import Array, Model, changed, sized
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 from genjax_zoo.nn.pixels import MaskedConv, MaskedState, PixelNetwork, written
 
@@ -117,4 +117,4 @@ def pixel_model(
     network = PixelNetwork(levels, shape[-1], 2 * features, size, layers, head_features)
     model = autoregressive(network, shape=shape, levels=levels, classes=classes)
     sees = network.sees(shape[0], shape[1])
-    return dataclasses.replace(model, conditionals=dataclasses.replace(model.conditionals, sees=sees))
+    return changed(model, conditionals=dataclasses.replace(model.conditionals, sees=sees))

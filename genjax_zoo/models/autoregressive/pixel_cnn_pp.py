@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms, sized
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, changed, sized
 from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
 from genjax_zoo.models.autoregressive.autoregressive import Autoregressive, Shape, autoregressive
 from genjax_zoo.nn import Conv, Streams
@@ -168,4 +168,4 @@ def pixel_cnn_pp(
     network = PixelCNNPPNetwork(*settings, conditional=classes > 0)
     model = autoregressive(network, shape=shape, levels=levels, classes=classes, root=PixelCNNPP)
     sees = network.sees(shape[0], shape[1])
-    return dataclasses.replace(model, conditionals=dataclasses.replace(model.conditionals, sees=sees))
+    return changed(model, conditionals=dataclasses.replace(model.conditionals, sees=sees))

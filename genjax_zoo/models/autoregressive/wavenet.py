@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import promote_dtype
 
-from genjax_zoo.core import Array, Model, sized
+from genjax_zoo.core import Array, Model, changed, sized
 from genjax_zoo.math.convolve import convolve_causal
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn.causal import gated
@@ -155,7 +155,7 @@ def wavenet(
     model = autoregressive(network, shape=(length, 1), levels=levels, grid=(1, length, 1), conditions=dict(conditions))
     settings: dict[str, Any] = {"levels": levels, "layers": layers, "block": block, "features": features}
     settings |= {"gates": gates, "skip": skip, "conditions": conditions}
-    return dataclasses.replace(
+    return changed(
         model,
         conditionals=dataclasses.replace(model.conditionals, sees=_last(sum(dilations) + 1, length)),
         of_length=lambda length: wavenet(length=length, **settings),

@@ -43,13 +43,15 @@ class Flow(nn.Module):
         """The one x of a latent, [B, *shape]."""
         return self.bijection.inverse(z, self._given(cond), train)[0]
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
         """Draws from p(z), [n, D]."""
-        return self.prior.sample(key, (n, math.prod(self.shape))).astype(jnp.float32)
+        if temperature != 1 and self.prior is not normal:
+            raise ValueError("A temperature is of a Gaussian prior, and this flow's is another; use prior=math.normal.")
+        return temperature * self.prior.sample(key, (n, math.prod(self.shape))).astype(jnp.float32)
 
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
         """Decoded draws from p(z), [n, *shape]."""
-        return self.decode(self.sample_prior(key, n, cond, train), cond, train)
+        return self.decode(self.sample_prior(key, n, cond, train, **how), cond, train)
 
     def _given(self, cond: Batch) -> Array | None:
         return one_hot(cond, self.classes)

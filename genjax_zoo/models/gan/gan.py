@@ -42,13 +42,17 @@ class GAN(nn.Module):
         """The example of a latent, [B, ...]."""
         return self.generator(z, cond.get("label"), train)
 
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
         """Examples of n draws from the prior."""
-        return self.decode(self.sample_prior(key, n, cond, train), cond, train)
+        return self.decode(self.sample_prior(key, n, cond, train, **how), cond, train)
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
         """Draws from the prior, [n, latent]."""
-        return self.prior(key, (n, self.latent)).astype(jnp.float32)
+        if temperature != 1 and self.prior is not jax.random.normal:
+            raise ValueError(
+                "A temperature is of a Gaussian prior, and this GAN's is another; use prior=jax.random.normal."
+            )
+        return temperature * self.prior(key, (n, self.latent)).astype(jnp.float32)
 
     def discriminate(self, x: Array, cond: Batch, train: bool = False) -> Array:
         """One score per pack of examples, [B / pack]; high where they look real."""

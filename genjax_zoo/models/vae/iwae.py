@@ -110,14 +110,14 @@ class IWAE(nn.Module):
         """The mean of p(x|z_1), [B, H, W, C], from the noise of all layers."""
         return self.likelihood.mean(self.output(self._from_noise(z, train), train))
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
         """Draws from N(0, I), [n, sum of latent]."""
-        return jax.random.normal(key, (n, sum(self.latent)), jnp.float32)
+        return temperature * jax.random.normal(key, (n, sum(self.latent)), jnp.float32)
 
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
         """A draw from the prior, layer by layer, then from p(x|z_1), [n, H, W, C]."""
         k_z, k_x = jax.random.split(key)
-        z = self._from_noise(self.sample_prior(k_z, n, cond, train), train)
+        z = self._from_noise(self.sample_prior(k_z, n, cond, train, **how), train)
         return self.likelihood.sample(k_x, self.output(z, train))
 
     def _from_noise(self, noise: Array, train: bool) -> Array:

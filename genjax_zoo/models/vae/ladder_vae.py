@@ -151,14 +151,14 @@ class LadderVAE(nn.Module):
         """The mean of p(x|z), [B, H, W, C], from the noise of all layers."""
         return self.likelihood.mean(self._generate(z, train))
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
         """Draws from N(0, I), [n, numbers of all z]."""
-        return _flat(self._noise(key, n))
+        return temperature * _flat(self._noise(key, n))
 
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
         """A draw from the prior, layer by layer, then from p(x|z), [n, H, W, C]."""
         k_z, k_x = jax.random.split(key)
-        return self.likelihood.sample(k_x, self._generate(self.sample_prior(k_z, n, cond), train))
+        return self.likelihood.sample(k_x, self._generate(self.sample_prior(k_z, n, cond, train, **how), train))
 
     def _generate(self, z: Array, train: bool) -> Array:
         sizes = [int(np.prod(shape)) for shape in self._shapes()]

@@ -48,9 +48,9 @@ class VAE(nn.Module):
         """KL(q(z|x) || p(z)) in nats [B], or an estimate of it at z."""
         return gaussian_kl(mean, log_std)
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
         """Draws from p(z), [n, latent]."""
-        return jax.random.normal(key, (n, self.latent), jnp.float32)
+        return temperature * jax.random.normal(key, (n, self.latent), jnp.float32)
 
     def nelbo(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Distortion and rate, nats [B]."""
@@ -90,10 +90,10 @@ class VAE(nn.Module):
         """The mean of p(x|z), [B, H, W, C]."""
         return self.likelihood.mean(self.output(z, cond, train))
 
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
-        """A draw from p(z), then from p(x|z), [n, H, W, C]."""
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
+        """A draw from p(z), then from p(x|z), [n, H, W, C]; `how` is of the prior."""
         k_z, k_x = jax.random.split(key)
-        z = self.sample_prior(k_z, n, cond, train)
+        z = self.sample_prior(k_z, n, cond, train, **how)
         return self.likelihood.sample(k_x, self.output(z, cond, train))
 
 

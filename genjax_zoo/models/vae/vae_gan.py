@@ -60,13 +60,13 @@ class VAEGAN(nn.Module):
         """The image of a latent, [B, H, W, C] in [0, 1]."""
         return nn.sigmoid(self.decoder(z, train))
 
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
         """Images of n draws from N(0, I)."""
-        return self.decode(self.sample_prior(key, n, cond, train), cond, train)
+        return self.decode(self.sample_prior(key, n, cond, train, **how), cond, train)
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
         """Draws from N(0, I), [n, latent]."""
-        return jax.random.normal(key, (n, self.latent), jnp.float32)
+        return temperature * jax.random.normal(key, (n, self.latent), jnp.float32)
 
 
 @sized

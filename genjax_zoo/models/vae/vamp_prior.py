@@ -47,12 +47,12 @@ class VampPrior(VAE):
         """Log q(z|x) - log p(z) at z, [B], nats: KL to a mixture has no closed form."""
         return -gaussian_nll(z, mean, log_std) - self.log_prior(z, train)
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
         """The posterior of a pseudo-input drawn at random, and a draw from it, [n, latent]."""
         k_component, k_noise = jax.random.split(key)
         component = jax.random.randint(k_component, (n,), 0, self.pseudo_inputs.k)
         mean, log_std = self.posterior({"x": self.pseudo_inputs()[component]}, train)
-        return mean + jnp.exp(log_std) * jax.random.normal(k_noise, mean.shape, mean.dtype)
+        return mean + temperature * jnp.exp(log_std) * jax.random.normal(k_noise, mean.shape, mean.dtype)
 
 
 @sized

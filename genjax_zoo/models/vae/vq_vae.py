@@ -97,17 +97,17 @@ class VQVAE(nn.Module):
         """The mean of p(x|c), [B, H, W, C], of the codes nearest to z [B, h, w, D]."""
         return self.likelihood.mean(self.decoder(self.quantizer.snap(z), train))
 
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
-        """Draws from the prior, one code at a time, [n, h, w, D]."""
+    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
+        """Draws from the prior, one code at a time, its logits divided by the temperature, [n, h, w, D]."""
         prior, variables = self.prior.unbind()
         views = network_views(prior, (*self.grid, 1), prior.levels)
-        codes = cached(views, variables, n, drawn(key))[..., 0]  # type: ignore[arg-type]
+        codes = cached(views, variables, n, drawn(key, temperature=temperature))[..., 0]  # type: ignore[arg-type]
         return self.quantizer.book()[codes]
 
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
+    def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
         """A draw from the prior, then from p(x|c), [n, H, W, C]."""
         k_codes, k_x = jax.random.split(key)
-        return self.likelihood.sample(k_x, self.decoder(self.sample_prior(k_codes, n, cond, train), train))
+        return self.likelihood.sample(k_x, self.decoder(self.sample_prior(k_codes, n, cond, train, **how), train))
 
 
 @sized
