@@ -119,11 +119,24 @@ def r3gan(
         pack: examples that the discriminator sees at once (PacGAN).
 
     Raises:
-        ValueError: when initialised, if groups do not divide a block's width.
+        ValueError: an image that cannot be halved so often; when initialised, if groups do not divide a block's width.
     """
     if len(shape) == 1:
         networks = PointGenerator(shape[0], hidden), PointDiscriminator(hidden)
     else:
+        factor = 2 ** (len(widths) - 1)
+        if shape[0] % factor or shape[1] % factor:
+            fit = ", ".join(_near(size, factor) for size in shape[:2])
+            raise ValueError(
+                f"{len(widths)} widths halve an image {len(widths) - 1} times, which {shape[0]}x{shape[1]} does not "
+                f"allow; use multiples of {factor} (rows and columns of {fit}), or fewer widths."
+            )
         settings = (blocks, groups, expansion)
         networks = Generator(shape, widths, *settings), Discriminator(widths[::-1], *settings)
     return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape), bounded=len(shape) == 3)
+
+
+def _near(size: int, factor: int) -> str:
+    """The multiples next to a size, in words."""
+    below, above = size // factor * factor, -(-size // factor) * factor
+    return f"{above}" if below in (0, above) else f"{below} or {above}"
