@@ -11,7 +11,7 @@ import optax
 
 from genjax_zoo import losses, models, nn, wrap
 from genjax_zoo.conformance import Case
-from genjax_zoo.core import Model, Player
+from genjax_zoo.core import Model, Player, changed
 from genjax_zoo.math import discretized_logistic, gaussian_mixture
 
 SHAPE = (8, 8, 1)
@@ -271,7 +271,7 @@ def compiled(model: Model) -> Model:
     static = {"sample": 2, "nll": 3, "nelbo": 3, "log_weights": 3, "sample_prior": 2, "encode": (), "decode": ()}
     functions = {name: getattr(model, name) for name in static}
     length = model.of_length
-    return dataclasses.replace(
+    return changed(
         model,
         **{name: f and jax.jit(f, static_argnums=static[name]) for name, f in functions.items()},
         of_length=length and (lambda n: compiled(length(n))),
