@@ -199,3 +199,13 @@ def test_evaluation_is_the_mean_over_every_example_once():
     gan = models.dcgan(shape=(8, 8, 1), latent=2, widths=(4,))
     with pytest.raises(ValueError, match="no 'nelbo'; it has sample, decode"):
         evals.likelihood(test)(gan, variables, KEY)
+
+
+@pytest.mark.parametrize("centre", [-6.0, -1.0, 0.0, 3.0])
+@pytest.mark.parametrize("log_scale", [-4.0, 0.0, 4.0])
+def test_the_mean_of_clipped_levels_is_that_of_their_probabilities(centre, log_scale):
+    """E[x] = sum_k x_k P(x_k), of the likelihood's own probabilities; the logistic's mean lies nearer to an edge."""
+    likelihood, x = math.discretized_logistic(17), jnp.linspace(0, 1, 17)
+    output = jnp.tile(jnp.array([centre, log_scale]), (17, 1))
+    p = np.exp(-np.asarray(likelihood.nll(output, x[:, None]), np.float64))
+    np.testing.assert_allclose(likelihood.mean(output[:1])[0, 0], p @ np.linspace(0, 1, 17), atol=2e-6)

@@ -46,6 +46,9 @@ def test_closed_forms():
     paired = losses.relativistic(losses.non_saturating)
     np.testing.assert_allclose(paired.critic(REAL, FAKE), jax.nn.softplus(FAKE - REAL), rtol=1e-5)
     np.testing.assert_allclose(paired.generator(REAL, FAKE), jax.nn.softplus(REAL - FAKE), rtol=1e-5)
+    squared = losses.relativistic(losses.least_squares)  # RpLSGAN; 0.25 * ((d - 1)**2 + d**2) has its minimum at 0.5
+    np.testing.assert_allclose(squared.critic(REAL, FAKE), (REAL - FAKE - 1) ** 2, rtol=1e-5)
+    np.testing.assert_allclose(squared.generator(REAL, FAKE), (FAKE - REAL - 1) ** 2, rtol=1e-5)
     hinged = losses.relativistic(losses.hinge)
     np.testing.assert_allclose(hinged.critic(REAL, FAKE), jax.nn.relu(1 - REAL + FAKE), rtol=1e-5)
 

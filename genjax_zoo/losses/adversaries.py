@@ -69,7 +69,11 @@ def relativistic(adversary: Adversary) -> Adversary:
 
     Of the logistic critic it is softplus(D(G(z)) - D(x)), of the hinge relu(1 - D(x) + D(G(z))): the paired games of
     Jolicoeur-Martineau 2018, arXiv:1807.00734, sec. 3, whose landscape has no mode dropping minima (Sun et al. 2020).
+    Of least squares it is RpLSGAN, (D(x) - D(G(z)) - 1)**2: its targets 1 and 0 are not opposite, so it is not the
+    critic's loss of the differences.
     """
+    if adversary is least_squares:
+        return _paired_least_squares
 
     def ahead(first: Array, second: Array) -> Array:
         return 0.5 * adversary.critic(first - second, second - first)
@@ -83,6 +87,13 @@ def relativistic(adversary: Adversary) -> Adversary:
         generator=lambda real, fake: ahead(fake, real),
         formulas=(written("D(x)", "D(G(z))"), written("D(G(z))", "D(x)")),
     )
+
+
+_paired_least_squares = Adversary(
+    critic=lambda real, fake: (real - fake - 1) ** 2,
+    generator=lambda real, fake: (fake - real - 1) ** 2,
+    formulas=("(D(x) - D(G(z)) - 1)**2", "(D(G(z)) - D(x) - 1)**2"),
+)
 
 
 ADVERSARIES: Mapping[str, Adversary] = {

@@ -40,7 +40,10 @@ def merge(*functions: TermFn) -> TermFn:
 
 
 def free_bits(terms_of: TermFn, floor: float) -> TermFn:
-    """The same terms, but every one named "rate..." costs at least `floor` nats per example (Kingma et al. 2016).
+    """The same terms, but every one named "rate..." costs each example at least `floor` nats.
+
+    After Kingma et al. 2016, arXiv:1606.04934, eq. 15, which floors the mean over a minibatch; here every example's own
+    rate is floored, which is never less and does not couple the examples of a batch.
 
     Below the floor it has no gradient, so that a layer need not be switched off before it is of use. This is for
     training: what is no bound any more is not what `evals.likelihood` reports.

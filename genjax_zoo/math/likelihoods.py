@@ -21,7 +21,7 @@ class Likelihood:
 
     parameters: int
     nll: Callable[[Array, Array], Array]  # (output [B, ..., C * parameters], x [B, ..., C]) -> nats [B]
-    mean: Callable[[Array], Array]  # output -> E[x], in [0, 1]
+    mean: Callable[[Array], Array]  # output -> E[x]
     sample: Callable[[Array, Array], Array]  # (key, output) -> x
     check: Callable[[np.ndarray], None] = lambda x: None  # raises ValueError for an x that has no likelihood
 
@@ -91,6 +91,18 @@ def discretized_logistic(levels: int = 256) -> Likelihood:
         mean, log_scale = jnp.split(output, 2, axis=-1)
         return jax.nn.sigmoid(mean), jnp.clip(log_scale - 2.0, -7.0, 3.0)  # floor of Salimans et al. 2017
 
+    def mean(output: Array) -> Array:
+        """E[x] = sum_k P(x > k / (levels - 1)) / (levels - 1); x is clipped, so it is not the logistic's."""
+        centre, log_scale = split(output)
+        scale = jnp.exp(-log_scale)
+
+        def add(above: Array, border: Array) -> tuple[Array, None]:
+            return above + jax.nn.sigmoid((centre - border) * scale), None
+
+        borders = ((jnp.arange(levels - 1) + 0.5) / (levels - 1)).astype(centre.dtype)
+        above, _ = jax.lax.scan(add, jnp.zeros_like(centre), borders)
+        return above / (levels - 1)
+
     def sample(key: Array, output: Array) -> Array:
         mean, log_scale = split(output)
         x = mean + jnp.exp(log_scale) * jax.random.logistic(key, mean.shape, mean.dtype)
@@ -99,7 +111,7 @@ def discretized_logistic(levels: int = 256) -> Likelihood:
     return Likelihood(
         parameters=2,
         nll=lambda output, x: discretized_logistic_nll(x, *split(output), levels=levels),
-        mean=lambda output: split(output)[0],
+        mean=mean,
         sample=sample,
         check=functools.partial(check_levels, levels),
     )
