@@ -2,17 +2,16 @@
 
 import functools
 import math
-from typing import Any
+import tracemalloc
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from scipy.special import logsumexp
 from scipy.stats import ortho_group
 
 from genjax_zoo import evals
-from genjax_zoo.evals import estimate, neighbours
+from genjax_zoo.evals import distances, estimate, neighbours
 from genjax_zoo.evals.frechet import frechet, kernel_distance
 
 METRICS = {
@@ -153,33 +152,115 @@ def test_coverage_of_equals_is_known():
 
 def test_coverage_control(monkeypatch):
     """Radii that count an example as its own neighbour."""
-    radii = neighbours._radii
-    monkeypatch.setattr(neighbours, "_radii", lambda x, k, rows: radii(x, k - 1, rows))
+    radii = distances.radii
+    monkeypatch.setattr(neighbours, "radii", lambda x, k, at_once: radii(x, k - 1, at_once))
     with pytest.raises(AssertionError, match="have another coverage"):
         coverage_of_equals()
 
 
 def test_memory_is_constant_in_n():
     def temporary(n, at_once):
-        x, r = jax.ShapeDtypeStruct((n, 8), jnp.float32), jax.ShapeDtypeStruct((n,), jnp.float32)
-        lowered = (
-            neighbours._radii.lower(x, 5, at_once // n),
-            neighbours._crossed.lower(x, x, r, r, at_once // n),
-            neighbours._nearest.lower(x, x, at_once // n),
-        )
-        found: list[Any] = [one.compile().memory_analysis() for one in lowered]
-        return [one.temp_size_in_bytes for one in found]
+        x, most = normal(n, 8), []
+        for metric in (neighbours.neighbourhoods, evals.nearest):
+            tracemalloc.start()
+            metric(x, x, at_once=at_once)
+            most.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        return most
 
-    few, many = temporary(2_000, 2**20), temporary(8_000, 2**20)
+    few, many = temporary(500, 2**16), temporary(2_000, 2**16)
     assert all(b < 1.5 * a for a, b in zip(few, many))
-    assert any(b > 3 * a for a, b in zip(few, temporary(8_000, 2**22)))  # control
+    assert all(b > 2.5 * a for a, b in zip(few, temporary(2_000, 2**18)))  # control
 
 
 def test_ties_are_neighbours():
     """Four copies of each point: the third nearest other is at 0, the fourth is not."""
     x = np.repeat(normal(20), 4, axis=0)
-    radii = [np.asarray(neighbours._radii(x, k, 7)) for k in (3, 4)]
-    assert np.all(radii[0] < 1e-5) and np.all(radii[1] > 0.01)
+    third, fourth = (distances.radii(x, k, 7 * len(x)) for k in (3, 4))
+    assert np.all(third == 0) and np.all(fourth > 0.01)
+
+
+# far from zero
+
+
+def clusters(n, seed, far, std):
+    sides = np.sign(np.random.default_rng(seed + 100).normal(size=(n, 1)))
+    return (sides * far + normal(n, 4, seed, std=std)).astype(np.float32)
+
+
+def with_an_outlier(n, seed):
+    x = normal(n, seed=seed)
+    x[0] = 1e8
+    return x
+
+
+FEATURES = {
+    "round zero": lambda n, seed: normal(n, seed=seed),
+    "clusters far apart": lambda n, seed: clusters(n, seed, 100, 0.1),
+    "clusters further apart": lambda n, seed: clusters(n, seed, 1_000, 0.01),
+    "far from zero": lambda n, seed: normal(n, seed=seed, mean=1e4),
+    "in float64, further": lambda n, seed: 1e7 + normal(n, seed=seed).astype(np.float64),
+    "bits": lambda n, seed: (normal(n, 12, seed) > 0.3).astype(np.float32),
+    "few levels": lambda n, seed: np.round(4 * normal(n, 5, seed)).clip(0, 16).astype(np.float32) / 16,
+    "integers": lambda n, seed: np.round(3 * normal(n, 3, seed)).astype(np.int64),
+    "an outlier": with_an_outlier,
+}
+
+
+def distances_do_not_cancel(name):
+    """Counts are those of float64, ties as well; copies are copies."""
+    real, fake = FEATURES[name](203, 0), FEATURES[name](151, 1)
+    found = [e.value for e in evals.prdc(real, fake, k=3, resamples=0).values()]
+    np.testing.assert_allclose(found, prdc_by_hand(real, fake, 3), rtol=1e-12, err_msg="other neighbours")
+    exact = np.linalg.norm(fake[:, None].astype(np.float64) - real, axis=-1)
+    near, index = evals.nearest(real, fake)
+    np.testing.assert_allclose(near, exact.min(axis=1), rtol=1e-9, err_msg="other distances")
+    np.testing.assert_array_equal(index, exact.argmin(axis=1))
+    np.testing.assert_array_equal(evals.nearest(real, real[:50])[0], 0)
+
+
+@pytest.mark.parametrize("name", FEATURES)
+def test_distances_do_not_cancel(name):
+    distances_do_not_cancel(name)
+
+
+@pytest.mark.parametrize("name", ["clusters far apart", "bits", "an outlier"])
+def test_cancelling_control(monkeypatch, name):
+    """Expanded squares of float32, of which the common mean was taken."""
+
+    def expanded(x, y, at_once):
+        x, y = ((a - y.mean(axis=0)).astype(np.float32) for a in (x, y))
+        squares = np.sum(x**2, axis=1)[:, None] + np.sum(y**2, axis=1) - 2 * x @ y.T
+        yield slice(0, len(x)), np.maximum(squares, 0)
+
+    for module in (distances, neighbours):
+        monkeypatch.setattr(module, "squared_distances", expanded)
+    with pytest.raises(AssertionError, match="other (neighbours|distances)"):
+        distances_do_not_cancel(name)
+
+
+def test_one_outlier_moves_nothing_but_its_own_share():
+    real, fake = normal(200), normal(100, seed=1)
+    before = neighbours.neighbourhoods(real, fake)
+    one = neighbours.neighbourhoods(real, np.append(fake, np.full((1, 6), 1e8), axis=0))
+    np.testing.assert_array_equal(one.density[:-1], before.density)
+    np.testing.assert_array_equal(one.coverage, before.coverage)
+    assert one.density[-1] == 0
+
+
+def test_the_kernel_distance_far_from_zero_is_that_of_more_digits():
+    real, fake = (normal(60, seed=seed, mean=1e4, std=0.1).astype(np.longdouble) for seed in (0, 1))
+    kernels = [(x @ y.T / 6 + 1) ** 3 for x, y in ((real, real), (fake, fake), (real, fake))]
+    a, b = ((k.sum() - np.trace(k)) / (60 * 59) for k in kernels[:2])
+    found = kernel_distance(real.astype(np.float32), fake.astype(np.float32), resamples=3)
+    assert found.value == pytest.approx(float(a + b - 2 * kernels[2].mean()), rel=1e-6)
+
+
+def test_parzen_of_samples_far_from_each_other():
+    fake, x = clusters(80, 0, 1_000, 0.1), clusters(40, 1, 1_000, 0.1)
+    squares = np.sum((x[:, None].astype(np.float64) - fake) ** 2, axis=-1)
+    exact = logsumexp(-0.5 * squares / 0.1**2, axis=1) - math.log(80) - 4 * math.log(0.1 * math.sqrt(2 * math.pi))
+    assert evals.parzen(fake, x, x, sigmas=(0.1, 3.0)).value == pytest.approx(exact.mean(), rel=1e-9)
 
 
 # invariances
@@ -253,6 +334,18 @@ def test_intervals_are_as_wide_as_draws_differ(metric):
     draws = [metric(normal(200, seed=2 * s), normal(200, seed=2 * s + 1, mean=0.3), resamples=50) for s in range(60)]
     values, width = [d.value for d in draws], np.mean([d.high - d.low for d in draws])
     assert width == pytest.approx(2 * 1.96 * np.std(values), rel=0.3)
+
+
+def test_intervals_end_where_the_metric_does():
+    """99 of 100 examples in: the interval's upper end would be above 1."""
+    real = normal(100)
+    fake = np.append(real[:99] + np.float32(1e-3), np.full((1, 6), 50, np.float32), axis=0)
+    found = evals.prdc(real, fake)
+    ends = [(one.low, one.high) for one in (*found.values(), frechet(real, real), evals.memorisation(real, fake, real))]
+    assert all(low >= 0 for low, _ in ends)
+    assert all(found[name].high <= 1 for name in ("precision", "recall", "coverage"))
+    assert evals.class_score(50 * np.eye(4)[[0, 1, 2, 3, 3]]).high <= 4
+    assert evals.class_score(np.zeros((5, 4))).low >= 1
 
 
 # bad input

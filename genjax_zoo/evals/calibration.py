@@ -60,7 +60,7 @@ def calibration(data: Data, *, resamples: int = 100) -> Eval:
             some = _counted(views)(variables, data.at(step), jax.random.fold_in(key, step))
             for total, one in zip(counts, some):
                 total += weights[:, end - mask.sum() : end] @ np.asarray(one)[mask]
-        found, floor = (estimate(ks_distance(total), int(total[0].sum())) for total in counts)
+        found, floor = (estimate(ks_distance(total), int(total[0].sum()), least=0.0, most=1.0) for total in counts)
         return {**report("pit_ks", found, floor), "pit_ks/n": found.n}
 
     return run

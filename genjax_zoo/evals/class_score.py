@@ -23,4 +23,4 @@ def class_score(logits: np.ndarray, *, resamples: int = 100) -> Estimate:
     weights = resampled(len(p), resamples).astype(np.float64) / len(p)
     marginal = weights @ p
     between = weights @ np.sum(p * log_p, axis=1) - np.sum(marginal * np.log(np.maximum(marginal, 1e-300)), axis=1)
-    return estimate(np.exp(between), len(p))
+    return estimate(np.exp(between), len(p), least=1.0, most=p.shape[1])

@@ -24,23 +24,23 @@ def resampled(n: int, resamples: int, seed: int = 0) -> np.ndarray:
     return np.concatenate([np.ones((1, n)), drawn]).astype(np.float32)
 
 
-def estimate(values: np.ndarray, n: int) -> Estimate:
+def estimate(values: np.ndarray, n: int, *, least: float = -np.inf, most: float = np.inf) -> Estimate:
     """An estimate from a metric's value and its values on resamples, float [1 + resamples].
 
     The interval is the spread of the resamples about their own mean, moved to the value: distances between samples grow
-    when examples are drawn twice, and that growth is no uncertainty.
+    when examples are drawn twice, and that growth is no uncertainty. It ends where the metric does: at `least`, `most`.
     """
     value, again = float(values[0]), np.asarray(values[1:], np.float64)
     if len(again) == 0:
         return Estimate(value, value, value, n)
     low, high = np.quantile(again - again.mean(), (0.025, 0.975))
-    return Estimate(value, float(value + low), float(value + high), n)
+    return Estimate(value, max(float(value + low), least), min(float(value + high), most), n)
 
 
-def mean(values: np.ndarray, resamples: int = 100, seed: int = 0) -> Estimate:
-    """The mean of one number per example, [n]."""
+def mean(values: np.ndarray, resamples: int = 100, seed: int = 0, **ends: float) -> Estimate:
+    """The mean of one number per example, [n]; `ends` as in `estimate`."""
     weights = resampled(len(values), resamples, seed)
-    return estimate(weights @ np.asarray(values, np.float64) / len(values), len(values))
+    return estimate(weights @ np.asarray(values, np.float64) / len(values), len(values), **ends)
 
 
 def report(name: str, found: Estimate, floor: Estimate) -> dict[str, float]:
@@ -49,7 +49,7 @@ def report(name: str, found: Estimate, floor: Estimate) -> dict[str, float]:
 
 
 def checked(least: int = 2, **features: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Feature arrays as float32 [n, F], of one F.
+    """Feature arrays [n, F], of one F: float32, or float64 of numbers that have more digits.
 
     Raises:
         ValueError: one of another shape, of fewer than `least` examples, or not finite.
@@ -65,4 +65,4 @@ def checked(least: int = 2, **features: np.ndarray) -> tuple[np.ndarray, ...]:
     widths = {name: array.shape[1] for name, array in arrays.items()}
     if len(set(widths.values())) > 1:
         raise ValueError(f"All features must be of one extractor, but there are {widths} numbers per example.")
-    return tuple(np.asarray(array, np.float32) for array in arrays.values())
+    return tuple(np.asarray(array, np.promote_types(array.dtype, np.float32)) for array in arrays.values())

@@ -20,7 +20,7 @@ FREQUENCIES = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)  # of
 def mode_count(labels: np.ndarray, *, resamples: int = 100) -> Estimate:
     """How many different labels there are."""
     counts, n = _counts(labels, int(np.max(labels, initial=0)) + 1, resamples)
-    return estimate(np.sum(counts > 0, axis=1), n)
+    return estimate(np.sum(counts > 0, axis=1), n, least=1, most=n)
 
 
 def mode_kl(labels: np.ndarray, modes: int = MODES, *, resamples: int = 100) -> Estimate:
@@ -39,7 +39,7 @@ def mode_kl(labels: np.ndarray, modes: int = MODES, *, resamples: int = 100) -> 
     counts, n = _counts(labels, modes, resamples)
     share = counts / n
     terms = np.where(share > 0, share * np.log(np.where(share > 0, share, 1)), 0)
-    return estimate(math.log(modes) + terms.sum(axis=1), n)
+    return estimate(math.log(modes) + terms.sum(axis=1), n, least=0.0, most=math.log(modes))
 
 
 def stacked_labels(classify: Callable[[Array], Array], x: Array) -> Array:
