@@ -15,6 +15,7 @@ import rich.progress
 from genjax_zoo import report, wrap
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Experiment, Key, Model, Variables, changed, replaced, require
 from genjax_zoo.evals.samples import draw
+from genjax_zoo.evals.walk import some_of
 from genjax_zoo.explore import conditions_of
 from genjax_zoo.files import whole
 from genjax_zoo.run import restore
@@ -48,7 +49,7 @@ def draw_run(
             a setting that the model has no use for, or a prefix that does not fit.
     """
     experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
-    given = conditions_of(experiment, n, cond)
+    given = conditions_of(experiment, n, cond, seed)
     model = experiment.model if seconds is None else lasting(experiment.model, seconds)
     variables, key = eval_variables(state), jax.random.key(seed)
     if model.conditionals is None:
@@ -64,7 +65,7 @@ def draw_run(
         x = draw(model, n)(variables, key, given)
     else:
         choose = drawn(key, temperature=temperature, top_k=top_k, top_p=top_p)
-        if (start := beginning(experiment, model, n, prefix, keep)) is not None:
+        if (start := beginning(experiment, model, n, prefix, keep, seed)) is not None:
             choose = completed(choose, *checked_prefix(model.conditionals, start, n))
         with _bar() as tell:
             x = one_by_one(model, variables, n, choose, given, tell=tell)
@@ -121,8 +122,12 @@ def one_by_one(
     return x
 
 
-def beginning(experiment: Experiment, model: Model, n: int, file: Path | None, keep: float | None) -> Array | None:
+def beginning(
+    experiment: Experiment, model: Model, n: int, file: Path | None, keep: float | None, seed: int = 0
+) -> Array | None:
     """The first numbers of what is drawn, x [n or 1, m]: of a file, or a share of the run's own data, or None.
+
+    The run's own data are the examples whose conditions `conditions_of` gives with the same seed.
 
     Raises:
         ValueError: both are given, the share is outside [0, 1], or the file is no .npy and no .wav, or of another rate.
@@ -139,7 +144,7 @@ def beginning(experiment: Experiment, model: Model, n: int, file: Path | None, k
         return None
     if not 0 <= keep <= 1:
         raise ValueError(f"--keep is a share in [0, 1], not {keep:g}.")
-    own = jnp.resize(experiment.data.at(0)["x"], (n, *experiment.model.spec["x"].shape)).reshape(n, -1)
+    own = jnp.asarray(some_of(experiment.data, n, ["x"], seed)["x"]).reshape(n, -1)
     return own[:, : min(round(keep * own.shape[1]), math.prod(model.conditionals.grid))]
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from genjax_zoo import report
 from genjax_zoo.core import Array, Batch, Data, Experiment, Key, Model, Variables, conditions, require
+from genjax_zoo.evals.walk import some_of
 from genjax_zoo.latent import attribute, interpolate, invert, slerp, traverse
 
 MOST_DIMENSIONS = 16  # rows of a traversal sheet, unless dimensions are named
@@ -110,8 +111,8 @@ def examples_of(data: Data, count: int) -> Batch:
     return {name: jnp.concatenate([batch[name] for batch in batches])[:count] for name in batches[0]}
 
 
-def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = ()) -> dict[str, Array]:
-    """The conditions of n samples: as given, "label=3" or "label=0,1,2", else those of the run's own data.
+def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = (), seed: int = 0) -> dict[str, Array]:
+    """The conditions of n samples: as given, "label=3" or "label=0,1,2", else as the run's own data have them.
 
     Raises:
         ValueError: a condition that the model does not have, no numbers, or labels that the data do not have.
@@ -119,7 +120,7 @@ def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = ()) -> 
     spec = conditions(experiment.model.spec)
     if not spec and not given:
         return {}
-    taken = {name: jnp.resize(experiment.data.at(0)[name], (n, *one.shape)) for name, one in spec.items()}
+    taken = {name: jnp.asarray(value) for name, value in some_of(experiment.data, n, spec, seed).items()}
     for text in given:
         name, _, values = text.partition("=")
         if name not in spec:

@@ -42,7 +42,7 @@ ALLOWED = {
     "run": {
         *("build", "core", "data", "errors", "files", "folder", "made", "naming", "report", "train", "trust"),
     },
-    "explore": {"core", "latent", "report"},
+    "explore": {"core", "evals", "latent", "report"},
     "drawing": {"core", "evals", "explore", "files", "report", "run", "sampling", "train", "wrap"},
     "members": {"files", "core", "data", "run", "train"},
     "sweep": {"files", "core", "members", "report", "run", "train"},

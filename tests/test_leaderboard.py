@@ -166,7 +166,9 @@ def test_likelihoods_given_the_label_are_ranked_apart():
 
 def test_only_inception_makes_it_fid():
     assert leaderboard([row()])["columns"]["frechet"]["title"] == "Fréchet"
-    assert leaderboard([row(features=INCEPTION)])["columns"]["frechet"]["title"] == "FID"
+    titles = [leaderboard([row(features=of)])["columns"] for of in (INCEPTION, "mnist-cnn")]
+    assert [one["frechet"]["title"] for one in titles] == ["FID", "Fréchet"]
+    assert [one["kernel_distance"]["title"] for one in titles] == ["KID", "kernel distance"]
 
 
 @pytest.mark.parametrize("width", [60, 100, 200])

@@ -13,6 +13,7 @@ from genjax_zoo import cli, evals, models, run
 from genjax_zoo.conformance import all_bits, probabilities_sum_to_one, randomised, samples_follow_the_likelihood
 from genjax_zoo.core import conditions
 from genjax_zoo.data import Resident, load
+from genjax_zoo.evals.walk import some_of
 from genjax_zoo.sampling import cached, checked_prefix, completed, drawn, levels_of, naive, reporting
 from genjax_zoo.train.checkpoint import Checkpoints
 
@@ -225,7 +226,7 @@ def test_the_command_draws_completes_and_refuses(tmp_path, capsys, monkeypatch):
     np.save(tmp_path / "begin.npy", coldest[0].reshape(-1)[:20])
     begun = draw("--prefix", str(tmp_path / "begin.npy"))
     np.testing.assert_array_equal(begun.reshape(3, -1)[:, :20], np.tile(coldest[0].reshape(-1)[:20], (3, 1)))
-    own = np.asarray(load("digits", "train", batch_size=16).at(0)["x"])[:3].reshape(3, -1)
+    own = some_of(load("digits", "train", batch_size=16), 3, ["x"])["x"].reshape(3, -1)
     kept = draw("--keep", "0.5").reshape(3, -1)
     np.testing.assert_array_equal(kept[:, :32], own[:, :32])
     assert np.any(kept[:, 32:] != own[:, 32:], axis=1).all()

@@ -15,6 +15,7 @@ from genjax_zoo import data, evals
 from genjax_zoo.core import Conditionals, Model
 from genjax_zoo.evals import modes, neighbours
 from genjax_zoo.evals.frechet import frechet
+from genjax_zoo.evals.walk import some_of
 
 KEY = jax.random.key(0)
 
@@ -136,21 +137,21 @@ def test_fidelity_compares_by_its_own_k_and_n():
 
 
 def test_floors_of_classes_and_of_copies_are_those_of_the_real_examples():
-    """What the first n get in place of samples: against the n others, which are not their own floor."""
+    """What the n others get in place of samples, whose conditions samples are given."""
     split, train = points(normal(150, 3), batch_size=20), points(normal(80, 3, seed=9))
     judge = evals.fidelity(split, lambda x: x, name="x", n=60, classify=lambda x: 5 * x, train=train, resamples=0)
     found = judge(gaussian(0.5, 3), {}, KEY)
     order = np.random.Generator(np.random.PCG64(0)).permutation(150)
     real, other = (np.asarray(split.arrays["x"])[order[part]] for part in (slice(60), slice(60, 120)))
     near, known = (
-        np.linalg.norm(one[:, None] - train.arrays["x"], axis=-1).min(axis=1).mean() for one in (real, other)
+        np.linalg.norm(one[:, None] - train.arrays["x"], axis=-1).min(axis=1).mean() for one in (other, real)
     )
     assert found["memorisation[x]/floor"] == pytest.approx(near / known, rel=1e-4) and abs(near / known - 1) > 1e-2
-    assert found["class_score[x]/floor"] == pytest.approx(evals.class_score(5 * real, resamples=0).value, rel=1e-4)
+    assert found["class_score[x]/floor"] == pytest.approx(evals.class_score(5 * other, resamples=0).value, rel=1e-4)
 
 
-def test_fidelity_gives_samples_the_conditions_of_what_they_are_compared_with():
-    """A model that repeats its condition repeats the real examples, though not those of the floor."""
+def test_fidelity_gives_samples_the_conditions_of_the_floor():
+    """A model that repeats its condition is at the floor, to the last digit."""
     x = normal(257, 3)
     split = data.Resident(
         arrays={"x": x, "label": x}, transform=lambda raw, keys: raw, batch_size=50, seed=0, train=False
@@ -162,8 +163,124 @@ def test_fidelity_gives_samples_the_conditions_of_what_they_are_compared_with():
         apply=lambda *args: (None, {}),
         sample=lambda variables, key, n, cond: cond["label"],
     )
-    found = evals.fidelity(split, lambda x: x, name="x", n=128)(echo, {}, KEY)
-    assert found["frechet[x]"] == pytest.approx(0, abs=1e-9) and found["frechet[x]/floor"] > 0.01
+    found = evals.fidelity(split, lambda x: x, name="x", n=128, resamples=0, train=points(normal(70, 3, 5)))(
+        echo, {}, KEY
+    )
+    for what in ("frechet", "kernel_distance", "precision", "recall", "density", "coverage", "memorisation"):
+        assert found[f"{what}[x]"] == pytest.approx(found[f"{what}[x]/floor"], rel=1e-9)
+    assert found["frechet[x]/floor"] > 0.01
+
+
+JUDGED = ("frechet", "kernel_distance", *neighbours.Neighbourhoods._fields, "class_score", "memorisation")
+
+
+def of_labels(n, seed):
+    """Points round the mean of their label, most of them round one."""
+    random = np.random.default_rng(seed)
+    label = random.choice(4, size=n, p=(0.7, 0.1, 0.1, 0.1)).astype(np.int32)
+    x = 4 * np.eye(4)[label] + random.normal(size=(n, 4))
+    return data.Resident(
+        arrays={"x": x.astype(np.float32), "label": label},
+        transform=lambda raw, keys: raw,
+        batch_size=50,
+        seed=0,
+        train=False,
+    )
+
+
+def perfect_samples_are_at_the_floor(n, floor_of=lambda found: found):
+    """The mean of value less floor over draws of everything is 0, for every metric."""
+    spec = {"x": jax.ShapeDtypeStruct((4,), jnp.float32), "label": jax.ShapeDtypeStruct((), jnp.int32)}
+    perfect = Model(
+        spec=spec,
+        init=lambda key, batch: {},
+        apply=lambda *args: (None, {}),
+        sample=lambda v, key, n, cond: 4 * jnp.eye(4)[cond["label"]] + jax.random.normal(key, (n, 4)),
+    )
+    gaps = []
+    for seed in range(24):
+        train = of_labels(60, 1_000 + seed)
+        judge = evals.fidelity(
+            of_labels(2 * n + 7, seed), lambda x: x, name="x", n=n, classify=lambda x: x, train=train, resamples=0
+        )
+        found = floor_of(judge(perfect, {}, jax.random.key(seed)))
+        gaps.append([found[f"{what}[x]"] - found[f"{what}[x]/floor"] for what in JUDGED])
+    error = np.std(gaps, axis=0) / math.sqrt(len(gaps))
+    off = [what for what, gap, e in zip(JUDGED, np.mean(gaps, axis=0), error) if abs(gap) > 4.5 * e]
+    assert not off, f"real against real is not at the floor of {off}"
+
+
+@pytest.mark.parametrize("n", [40, 160])
+def test_perfect_samples_are_at_the_floor(n):
+    perfect_samples_are_at_the_floor(n)
+
+
+def test_the_floor_control():
+    """A floor of more examples than the number is of."""
+
+    def of_more(found):
+        return {**found, "frechet[x]/floor": found["frechet[x]/floor"] / 2}
+
+    with pytest.raises(AssertionError, match="not at the floor of .'frechet'"):
+        perfect_samples_are_at_the_floor(40, of_more)
+
+
+def test_copies_of_any_training_example_are_found():
+    """A split that training reshuffles, flips, and leaves the last 37 examples of."""
+    x = np.random.default_rng(0).uniform(size=(101, 4, 4, 1)).astype(np.float32)
+    train = data.from_arrays(x, batch_size=64, flip=True)
+    test = data.from_arrays(np.random.default_rng(1).uniform(size=(202, 4, 4, 1)), batch_size=64, train=False)
+    copies = Model(
+        spec=test.spec,
+        init=lambda key, batch: {},
+        apply=lambda *args: (None, {}),
+        sample=lambda v, key, n, cond: jnp.asarray(x)[jax.random.permutation(key, 101)[:n]],
+    )
+    judge = evals.fidelity(test, lambda x: x.reshape(len(x), -1), name="x", n=101, train=train, resamples=0)
+    assert judge(copies, {}, KEY)["memorisation[x]"] == 0
+    assert evals.fidelity(train, lambda x: x.reshape(len(x), -1), name="x", n=50, resamples=0)(copies, {}, KEY)
+
+
+def test_evaluations_look_at_every_example_of_a_training_split():
+    """What they give of a split that training leaves a part of is what they give of the same split, walked once."""
+    x = np.random.default_rng(0).normal(size=(101, 2)).astype(np.float32)
+    splits = [data.from_arrays(x, label=np.arange(101) % 2, batch_size=64, train=train) for train in (True, False)]
+    model = Model(
+        spec={name: one for name, one in splits[0].spec.items() if name == "x"},
+        init=lambda key, batch: {},
+        apply=lambda variables, method, x: (x, {}),
+        nll=lambda v, batch, key, train: ({"nll": jnp.sum(batch["x"], axis=1)}, v),
+        log_weights=lambda v, batch, key, k: jnp.tile(jnp.sum(batch["x"], axis=1), (k, 1)),
+        encode=lambda v, batch, key: batch["x"] / 8,
+        decode=lambda v, z, cond: 7 * z,
+        codes=lambda v, batch: (batch["x"] > 1).astype(int),
+    )
+    makers = {
+        "likelihood": evals.likelihood,
+        "iw_bound": lambda split: evals.iw_bound(split, k=1),
+        "nats": lambda split: lambda m, v, k: {"nats": np.sort(evals.nats_per_example(m, v, k, split))},
+        "kl": lambda split: evals.divergence(split, lambda x: np.zeros(len(x))),
+        "error": evals.reconstruction_error,
+        "codes": evals.code_book,
+        "units": lambda split: evals.active_units(split, threshold=float(np.var(x[:, 0] / 8)) - 1e-6),
+        "accuracy": evals.accuracy,
+    }
+    for name, make in makers.items():
+        one, two = (make(split)(model, {}, KEY) for split in splits)
+        for number in one:
+            np.testing.assert_allclose(one[number], two[number], rtol=1e-5, err_msg=name)
+
+
+def test_conditions_are_drawn_as_the_data_have_them():
+    """A split in the order of its labels, of which the first batch has one."""
+    label = np.repeat([0, 1, 2], [60, 30, 10])
+    split = data.from_arrays(np.arange(100)[:, None], label=label, batch_size=16, train=False)
+    some = some_of(split, 200, ["x", "label"], seed=3)
+    np.testing.assert_array_equal(np.bincount(some["label"]), [120, 60, 20])
+    np.testing.assert_array_equal(label[some["x"][:, 0].astype(int)], some["label"])  # of one example
+    assert sorted(some["x"][:100, 0]) == list(range(100))
+    assert not np.array_equal(some_of(split, 20, ["x"], seed=4)["x"], some["x"][:20])
+    assert some_of(split, 20, []) == {}
 
 
 # modes
@@ -224,6 +341,24 @@ def test_stacked_modes():
     assert found["mode_kl"] == pytest.approx(math.log(125), abs=0.02)
     assert found["mode_kl/low"] < found["mode_kl"] < found["mode_kl/high"]
     assert 0.3 < found["mode_kl/floor"] < 0.9
+    with pytest.raises(ValueError, match="1010 samples need a condition each, but there are {'label': 100}"):
+        evals.stacked_modes(1_010, chunk=100, cond={"label": jnp.zeros(100, int)})
+
+
+def test_every_chunk_of_stacked_modes_has_its_own_conditions():
+    """A model that draws the digits it is told."""
+    digits = np.random.default_rng(0).integers(10, size=(230, 3))
+    spec = {"x": jax.ShapeDtypeStruct((28, 28, 3), jnp.float32), "label": jax.ShapeDtypeStruct((3,), jnp.int32)}
+    model = Model(
+        spec=spec,
+        init=lambda key, batch: {},
+        apply=lambda *args: (None, {}),
+        sample=lambda v, key, n, cond: jnp.broadcast_to(cond["label"][:, None, None] / 10, (n, 28, 28, 3)),
+    )
+    found = evals.stacked_modes(230, classify=by_brightness, chunk=100, cond={"label": jnp.asarray(digits)})(
+        model, {}, KEY
+    )
+    assert found["modes"] == len(np.unique(digits @ [100, 10, 1]))
 
 
 def test_every_chunk_of_stacked_modes_is_drawn_anew():

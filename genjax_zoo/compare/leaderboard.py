@@ -26,7 +26,9 @@ COLUMNS: Mapping[str, Column] = {
     "nats": Column("likelihood", "nats", "lower", 5),  # nll or its bound per example; the cell's kind says which
     "bits_per_dim": Column("bits/dim", "", "lower", 4),
     "frechet": Column("Fréchet", "", "lower", 4),
-    "kernel_distance": Column("KID", "", "lower", 3),  # unbiased MMD^2; its features are named in the protocol
+    "kernel_distance": Column(
+        "kernel distance", "", "lower", 3
+    ),  # unbiased MMD^2; its features are named in the protocol
     "precision": Column("precision", "", "higher", 3),
     "recall": Column("recall", "", "higher", 3),
     "density": Column("density", "", None, 3),  # 1 is best: a collapsed model reaches more
@@ -113,8 +115,9 @@ def _order(row: Row) -> tuple[bool, float, str]:
 
 
 def _title(key: str, rows: Sequence[Row]) -> str:
-    """Only Inception's Fréchet distance may be called FID."""
-    return "FID" if key == "frechet" and rows[0]["protocol"]["features"] == INCEPTION else COLUMNS[key].title
+    """Only Inception's distances may be called FID and KID."""
+    own = {"frechet": "FID", "kernel_distance": "KID"} if rows[0]["protocol"]["features"] == INCEPTION else {}
+    return own.get(key, COLUMNS[key].title)
 
 
 def _has(cell: Mapping[str, Any], entry: str) -> bool:

@@ -13,8 +13,10 @@ from genjax_zoo.compare.cells import Cell, Cells, absent, found
 from genjax_zoo.compare.judges import Judge, judge_of, judge_of_file, judge_of_inception
 from genjax_zoo.core import Batch, Experiment, Model, Variables, conditions, likelihood_terms
 from genjax_zoo.evals.estimate import mean
+from genjax_zoo.evals.points import modes_floor
 from genjax_zoo.evals.samples import draw
 from genjax_zoo.evals.support import counted, numbers_of, stranger_said, support_of
+from genjax_zoo.evals.walk import some_of
 
 AT_ONCE = 250  # examples, and samples, in a batch
 OF_SAMPLES = ("frechet", "kernel_distance", "precision", "recall", "density", "coverage", "memorisation", "class_score")
@@ -57,9 +59,9 @@ class Subject:
         return jax.random.key(self.asked.seed)
 
     def given(self, n: int) -> Batch:
-        """The test split's conditions for n samples."""
-        batch = self.test.at(0)
-        return {name: jnp.resize(batch[name], (n, *one.shape)) for name, one in conditions(self.model.spec).items()}
+        """Conditions of n samples, as the test split has them."""
+        taken = some_of(self.test, n, conditions(self.model.spec), self.asked.seed)
+        return {name: jnp.asarray(value) for name, value in taken.items()}
 
 
 def subject_of(experiment: Experiment, variables: Variables, asked: Protocol) -> Subject:
@@ -178,14 +180,13 @@ def modes(s: Subject) -> Cells:
         return {"modes": absent("no sampler"), "mode_kl": absent("no sampler")}
     n = s.asked.mode_samples or PAPERS_MODES[s.origin.name]
     if s.origin.name == "stacked-mnist":
-        numbers = evals.stacked_modes(n, cond=s.given(min(500, n)))(s.model, s.variables, s.key)
+        numbers = evals.stacked_modes(n, cond=s.given(n))(s.model, s.variables, s.key)
         return {
             key: found(numbers[key], n=n, **{end: numbers[f"{key}/{end}"] for end in ("low", "high", "floor")})
             for key in ("modes", "mode_kl")
         }
     mixture = data.mixture(s.origin.name)
-    real = np.concatenate([np.asarray(s.test.at(i)["x"]) for i in range(s.test.batches)])[:n]
-    floor = evals.count_modes(real, *mixture)
+    floor = modes_floor(*mixture, n)
     drawn = evals.count_modes(np.asarray(draw(s.model, n)(s.variables, s.key, s.given(n))), *mixture)
     return {
         "modes": found(drawn["modes"], floor=floor["modes"], n=n),

@@ -22,6 +22,7 @@ from genjax_zoo.data import places
 from genjax_zoo.data.resident import Streamed
 
 MOST = 2**26  # bytes of an array that are looked at: all, or rows evenly spread
+MOST_KEPT = 2**20  # bytes of conditions that a run keeps
 TOLERANCE = 1e-6  # of floats' moments, in standard deviations: machines round otherwise
 
 
@@ -101,13 +102,24 @@ def described(seen: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def examples(seen: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    """Of each data set with conditions, those of its first batch, and which values those that are integers have."""
+    """Of each data set with conditions, those of all examples, and which values those that are integers have.
+
+    Of more than 1 MiB, those of examples by chance; where a transform changes conditions, those of the first batch.
+    """
     found = {}
     for key, data in seen.items():
         arrays = {entry: array for entry, array in getattr(data, "arrays", {}).items() if entry != "x"}
         if isinstance(data, Absent) or not arrays or data.origin is None:
             continue
-        found |= {f"{key}/{entry}": np.asarray(value) for entry, value in data.at(0).items() if entry != "x"}
+        first = {entry: np.asarray(value) for entry, value in data.at(0).items() if entry != "x"}
+        as_they_are = all(
+            entry in arrays and np.array_equal(np.asarray(arrays[entry][data.examples(0)]), value)
+            for entry, value in first.items()
+        )
+        kept = (
+            {entry: _some(arrays[entry], sum(map(_row, arrays.values()))) for entry in first} if as_they_are else first
+        )
+        found |= {f"{key}/{entry}": np.asarray(value, first[entry].dtype) for entry, value in kept.items()}
         found |= {
             f"{key}/{entry}/seen": np.unique(np.asarray(array))
             for entry, array in arrays.items()
@@ -165,15 +177,16 @@ class Gone:
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
 class Absent(Streamed):
-    """Data that are not there: their spec, and the conditions of the first batch. All else raises what was said."""
+    """Data that are not there: their spec, and conditions that were kept. All else raises what was said."""
 
     why: Exception
-    first: Mapping[str, np.ndarray]
+    kept: Mapping[str, np.ndarray]  # of all examples in order, or of some
     seen: Mapping[str, np.ndarray]  # the values of conditions that are integers
 
     def at(self, step: Any, shard: Any = 0, shards: int = 1) -> Any:
-        """The conditions of the first batch, whatever the step."""
-        return _First(self.first, self.why)
+        """The conditions of a batch, of other examples where not all were kept."""
+        index = np.asarray(self._index(step, shard, shards))
+        return _First({entry: value[index % len(value)] for entry, value in self.kept.items()}, self.why)
 
     def stream(self, start: int, stop: int, shard: int = 0, shards: int = 1) -> Iterator[Mapping[str, np.ndarray]]:
         """Nothing to stream."""
@@ -190,9 +203,9 @@ def absent_data(arrays: Mapping[str, Any], split: str, **shared: Any) -> Absent:
         raise ValueError(
             f"{path} cannot be read ({error}), and the data are not there; bring one of them back."
         ) from None
-    first = {name: value for name, value in found.items() if "/" not in name}
+    kept = {name: value for name, value in found.items() if "/" not in name}
     seen = {name.removesuffix("/seen"): value for name, value in found.items() if "/" in name}
-    return Absent(arrays=arrays, why=arrays["x"].why, first=first, seen=seen, **shared)
+    return Absent(arrays=arrays, why=arrays["x"].why, kept=kept, seen=seen, **shared)
 
 
 class _First(Mapping):
@@ -220,9 +233,22 @@ def _refuse(first: _First) -> Any:
 jax.tree_util.register_pytree_node(_First, _refuse, _refuse)  # type: ignore[arg-type]
 
 
+def _some(array: Any, row: int) -> Any:
+    """The rows of an array, or as many by chance as have 1 MiB where an example's conditions have `row` bytes."""
+    most = max(1, MOST_KEPT // row)
+    if len(array) <= most:
+        return np.asarray(array)
+    return np.asarray(array[np.random.Generator(np.random.PCG64(0)).permutation(len(array))[:most]])
+
+
+def _row(array: Any) -> int:
+    """The bytes of one example."""
+    return max(1, math.prod(array.shape[1:]) * np.dtype(array.dtype).itemsize)
+
+
 def _digest(array: Any) -> Any:
     """A checksum of integers; of floats their mean, spread, and mean weighted by position."""
-    row = max(1, math.prod(array.shape[1:]) * np.dtype(array.dtype).itemsize)
+    row = _row(array)
     if row * len(array) <= MOST:
         values = np.asarray(array)
     else:

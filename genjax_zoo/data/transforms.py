@@ -101,6 +101,7 @@ def flipped(transform: Transform) -> Transform:
         turn = uniform(jax.vmap(lambda key: jax.random.fold_in(key, 1))(keys), (1, 1, 1), bits=1) > 0
         return transform({**batch, "x": jnp.where(turn, batch["x"][:, :, ::-1], batch["x"])}, keys)
 
+    flip.plain = transform  # type: ignore[attr-defined]
     return of_support(flip, support_of(transform))
 
 
@@ -126,4 +127,5 @@ def shifted(transform: Transform, by: tuple[int, ...], fill: int = 0) -> Transfo
             wide = jnp.take_along_axis(wide, index, axis=1 + axis)
         return transform({**batch, "x": wide}, keys)
 
+    shift.plain = transform  # type: ignore[attr-defined]
     return of_support(shift, support_of(transform))

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Array, Data, Eval, Key, Model, Variables
+from genjax_zoo.evals.walk import whole
 
 
 def accuracy(data: Data) -> Eval:
@@ -26,6 +27,7 @@ def accuracy(data: Data) -> Eval:
     """
     if "label" not in data.spec:
         raise ValueError("accuracy needs labels: load the data with conditions=('label',).")
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         classify, counts = _classify(model), np.zeros((0, 0))

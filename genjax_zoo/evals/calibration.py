@@ -11,6 +11,7 @@ import numpy as np
 from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, require
 from genjax_zoo.evals.estimate import estimate, report, resampled
 from genjax_zoo.evals.support import numbers_of
+from genjax_zoo.evals.walk import whole
 from genjax_zoo.sampling import levels_of
 
 BINS = 1_024
@@ -49,6 +50,7 @@ def calibration(data: Data, *, resamples: int = 100) -> Eval:
         floor, that of as many uniform numbers; and "pit_ks/n", how many numbers. It raises ValueError for a model
         without `conditionals`.
     """
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         (views,) = require(model, "conditionals")
@@ -61,7 +63,7 @@ def calibration(data: Data, *, resamples: int = 100) -> Eval:
             for total, one in zip(counts, some):
                 total += weights[:, end - mask.sum() : end] @ np.asarray(one)[mask]
         found, floor = (estimate(ks_distance(total), int(total[0].sum()), least=0.0, most=1.0) for total in counts)
-        return {**report("pit_ks", found, floor), "pit_ks/n": found.n}
+        return {**report("pit_ks", found, floor.value), "pit_ks/n": found.n}
 
     return run
 

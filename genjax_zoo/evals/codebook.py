@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Data, Eval, Key, Model, Variables, require
+from genjax_zoo.evals.walk import whole
 
 
 def code_book(data: Data) -> Eval:
@@ -20,6 +21,7 @@ def code_book(data: Data) -> Eval:
         An Eval that gives "perplexity", exp of the entropy of the codes' shares (at most K, all alike), and
         "codes_used". It raises ValueError for a model without `codes`.
     """
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         require(model, "codes")

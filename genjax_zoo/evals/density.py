@@ -11,6 +11,7 @@ import numpy as np
 from genjax_zoo.core import NO_CONDITION, Batch, Data, Eval, Key, Model, Variables, require
 from genjax_zoo.evals.likelihood import likelihood_of
 from genjax_zoo.evals.samples import draw
+from genjax_zoo.evals.walk import whole
 
 LogDensity = Callable[[np.ndarray], np.ndarray]  # points [N, 2] -> nats [N]
 
@@ -27,6 +28,7 @@ def divergence(data: Data, log_density: LogDensity) -> Eval:
     Returns:
         An Eval that gives "kl" in nats. It raises ValueError for a model without `nll`.
     """
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         nll, gap, count = _nll(model), 0.0, 0.0

@@ -43,9 +43,9 @@ def mean(values: np.ndarray, resamples: int = 100, seed: int = 0, **ends: float)
     return estimate(weights @ np.asarray(values, np.float64) / len(values), len(values), **ends)
 
 
-def report(name: str, found: Estimate, floor: Estimate) -> dict[str, float]:
+def report(name: str, found: Estimate, floor: float) -> dict[str, float]:
     """What an Eval gives of a metric: its value, the interval, and the same metric of real examples against real."""
-    return {name: found.value, f"{name}/low": found.low, f"{name}/high": found.high, f"{name}/floor": floor.value}
+    return {name: found.value, f"{name}/low": found.low, f"{name}/high": found.high, f"{name}/floor": floor}
 
 
 def checked(least: int = 2, **features: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -1,5 +1,6 @@
 """How samples compare with real examples in the features of any network, each number beside its floor."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from genjax_zoo.evals.estimate import Estimate, report
 from genjax_zoo.evals.frechet import frechet, kernel_distance
 from genjax_zoo.evals.neighbours import memorisation, prdc
 from genjax_zoo.evals.samples import draw
+from genjax_zoo.evals.walk import size, some_of, walked, whole
 
 FeatureFn = Callable[[Array], Array]  # x [B, ...] -> [B, F]
 
@@ -27,20 +29,21 @@ def fidelity(
     train: Data | None = None,
     resamples: int = 100,
 ) -> Eval:
-    """Compares n samples with n examples of a split, and those with n others: each metric's floor.
+    """Compares n samples with n examples of a split, and n others with those: each metric's floor.
 
     Real against real, at the same n, is what perfect samples would get. Both are drawn from the whole split, because
     its order may matter: MNIST's last 5,000 test images differ from its first. A conditional model is given the
-    conditions of the examples it is compared with. Only features stay in memory.
+    conditions of the n others, so that perfect samples are at the floor. Only features stay in memory.
 
     Args:
-        data: an evaluation split of 2 n examples or more; its batch size is how many samples are drawn at a time.
+        data: a split of 2 n examples or more; its batch size is how many samples are drawn at a time.
         features: such as `classifiers.mnist().features`, or any function of x.
         name: of the extractor, which every number carries. Only Inception's may be called FID.
         n: samples.
         k: neighbours, of precision, recall, density and coverage.
         classify: x -> logits, adds "class_score", which is like the Inception score but of this classifier.
-        train: the training split, adds "memorisation": distances to its nearest examples, over those of the n others.
+        train: the training split, of which all examples are looked at, adds "memorisation": distances to the nearest of
+            them, over those of the n real examples.
         resamples: of the 95 % bootstrap intervals.
 
     Returns:
@@ -51,8 +54,9 @@ def fidelity(
     Raises:
         ValueError: data with fewer than 2 n examples.
     """
-    if _size(data) < 2 * n:
-        raise ValueError(f"{n:,} samples and their floor need {2 * n:,} real examples, not {_size(data):,}; lower n.")
+    data = whole(data)
+    if size(data) < 2 * n:
+        raise ValueError(f"{n:,} samples and their floor need {2 * n:,} real examples, not {size(data):,}; lower n.")
 
     def compare(real: np.ndarray, fake: np.ndarray) -> dict[str, Estimate]:
         distances = {"frechet": frechet, "kernel_distance": kernel_distance}
@@ -70,34 +74,34 @@ def fidelity(
         def real_and_given(batch: Batch) -> tuple[dict[str, Array], dict[str, Array]]:
             return judged(batch["x"]), {entry: batch[entry] for entry in model.spec if entry != "x"}
 
-        split = _walked(data, real_and_given)
-        order = np.random.Generator(np.random.PCG64(0)).permutation(_size(data))
-        real, given = jax.tree.map(lambda x: x[order[:n]], split)
-        other, _ = jax.tree.map(lambda x: x[order[n : 2 * n]], split)
+        split = walked(data, real_and_given)
+        order = np.random.Generator(np.random.PCG64(0)).permutation(size(data))
+        real, _ = jax.tree.map(lambda x: x[order[:n]], split)
+        other, given = jax.tree.map(lambda x: x[order[n : 2 * n]], split)
         fake = _sampled(model, variables, key, n, data.batch_size, given, judged)
         found, floor = (compare(real["features"], one["features"]) for one in (fake, other))
         if classify is not None:
             found["class_score"], floor["class_score"] = (
-                class_score(one["logits"], resamples=resamples) for one in (fake, real)
+                class_score(one["logits"], resamples=resamples) for one in (fake, other)
             )
         if train is not None:
-            known = _walked(train, lambda batch: features(batch["x"]))
+            known = walked(train, lambda batch: features(batch["x"]))
             found["memorisation"], floor["memorisation"] = (
-                memorisation(known, other["features"], one["features"], resamples=resamples) for one in (fake, real)
+                memorisation(known, real["features"], one["features"], resamples=resamples) for one in (fake, other)
             )
         numbers = {}
         for what, one in found.items():
-            numbers |= report(f"{what}[{name}]", one, floor[what])
+            numbers |= report(f"{what}[{name}]", one, floor[what].value)
         return {**numbers, f"n[{name}]": n}
 
     return run
 
 
 def held_out_coverage(data: Data, features: FeatureFn | None = None, *, k: int = 5) -> Eval:
-    """Cheap enough to ask often: how much of one held-out batch as many samples cover, for `train.collapsed`.
+    """Cheap enough to ask often: how much of a batch of held-out examples as many samples cover, for `train.collapsed`.
 
     Args:
-        data: an evaluation split, whose first batch is taken; more than k examples.
+        data: an evaluation split, of which as many examples as a batch has are drawn once; more than k of them.
         features: of x; its own numbers by default.
         k: neighbours; perfect samples cover about 1 - 2^-k (Naeem et al. 2020, arXiv:2002.09797).
 
@@ -109,26 +113,16 @@ def held_out_coverage(data: Data, features: FeatureFn | None = None, *, k: int =
         y = np.asarray(x if features is None else features(x))
         return y.reshape(len(y), -1)
 
+    @functools.cache
+    def drawn(entries: tuple[str, ...]) -> Mapping[str, Any]:
+        return some_of(data, min(data.batch_size, size(whole(data))), entries)
+
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        batch = data.at(0)
-        fake = draw(model, len(batch["x"]))(variables, key, {name: batch[name] for name in conditions(model.spec)})
+        batch = drawn(tuple(model.spec))
+        fake = draw(model, len(batch["x"]))(variables, key, conditions(batch))
         return {"coverage": prdc(flat(batch["x"]), flat(fake), k=k, resamples=0)["coverage"].value}
 
     return run
-
-
-def _size(data: Data) -> int:
-    """How many examples a split has, without those that pad."""
-    return int((data.batches - 1) * data.batch_size + np.sum(data.mask(data.batches - 1)))
-
-
-def _walked(data: Data, function: Callable[[Batch], Any]) -> Any:
-    """What a function gives of every example of a split, on the host: a pytree of [N, ...]."""
-    parts = []
-    for step in range(data.batches):
-        own = np.asarray(data.mask(step)) == 1
-        parts.append(jax.tree.map(lambda x, own=own: np.asarray(x)[own], function(data.at(step))))
-    return jax.tree.map(lambda *some: np.concatenate(some), *parts)
 
 
 def _sampled(

@@ -23,6 +23,7 @@ from genjax_zoo.core import (
     total,
 )
 from genjax_zoo.evals.support import check_padding, counted, numbers_of, stranger_said, support_of
+from genjax_zoo.evals.walk import whole
 from genjax_zoo.files import telling
 
 
@@ -39,6 +40,7 @@ def likelihood(data: Data, *, leave_out: tuple[str, ...] = ()) -> Eval:
         term. A term that is none of the model's own does not enter the total, and is named. It raises ValueError for a
         model without a likelihood, one of another support than the data's, or one that counts padding.
     """
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         name, terms_of = likelihood_terms(model)
@@ -87,7 +89,7 @@ def nats_per_example(model: Model, variables: Variables, key: Key, data: Data) -
     Raises:
         ValueError: a model without a likelihood, or with one that counts padding.
     """
-    nats_of = _totals(likelihood_terms(model)[1])
+    nats_of, data = _totals(likelihood_terms(model)[1]), whole(data)
     parts = []
     for step in range(data.batches):
         own, batch, noise = np.asarray(data.mask(step)) == 1, data.at(step), jax.random.fold_in(key, step)
@@ -111,6 +113,7 @@ def bits_per_sample(data: Data) -> Eval:
     """
     if "length" not in data.spec:
         raise ValueError("bits_per_sample needs each example's length: load the data with conditions=('length', ...).")
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         nats = likelihood(data)(model, variables, key)
@@ -144,6 +147,7 @@ def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
     """
     if k < 1 or chunk < 1:
         raise ValueError(f"An importance-weighted bound needs k and chunk of 1 or more, not {k} and {chunk}.")
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         (log_weights,) = require(model, "log_weights")

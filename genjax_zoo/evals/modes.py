@@ -14,6 +14,7 @@ from genjax_zoo.evals.estimate import Estimate, estimate, report, resampled
 from genjax_zoo.evals.samples import draw
 
 MODES = 1_000
+FLOORS = 10  # draws of real examples that a floor is the mean of
 FREQUENCIES = (5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949)  # of the 60,000 training labels of MNIST
 
 
@@ -70,32 +71,36 @@ def stacked_modes(
         n: samples; 26,000 is what papers take.
         classify: grey images [B, 28, 28, 1] -> logits [B, 10]; `classifiers.mnist().classify` by default.
         chunk: samples at a time.
-        cond: conditions of `chunk` samples, or of n where that is less.
+        cond: the conditions of n samples.
 
     Returns:
         An Eval of "modes" and "mode_kl" in nats, each with "/low", "/high" and "/floor", and "modes/n". It raises
         ValueError for a model without `sample`, or of other images.
 
     Raises:
-        ValueError: n or chunk below 1.
+        ValueError: n or chunk below 1; conditions of another number of samples.
     """
     if n < 1 or chunk < 1:
         raise ValueError(f"Modes are counted in 1 or more samples, in chunks of 1 or more, not {n} and {chunk}.")
+    if wrong := {name: len(value) for name, value in cond.items() if len(value) != n}:
+        raise ValueError(f"{n} samples need a condition each, but there are {wrong}.")
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         require(model, "sample")
         judge = classify or classifiers.mnist().classify
         label = jax.jit(lambda x: stacked_labels(judge, x))
         size = min(chunk, n)
-        sample = draw(model, size)
-        parts = [
-            np.asarray(label(sample(variables, jax.random.fold_in(key, step), cond))) for step in range(-(-n // size))
-        ]
-        labels, real = np.concatenate(parts)[:n], _real_labels(n)
-        found = report("modes", mode_count(labels), mode_count(real)) | report(
-            "mode_kl", mode_kl(labels), mode_kl(real)
-        )
-        return {**found, "modes/n": n}
+        sample, parts = draw(model, size), []
+        for step in range(-(-n // size)):
+            given = {name: value[(step * size + np.arange(size)) % n] for name, value in cond.items()}
+            parts.append(np.asarray(label(sample(variables, jax.random.fold_in(key, step), given))))
+        labels = np.concatenate(parts)[:n]
+        real = [_real_labels(n, seed) for seed in range(FLOORS)]
+        numbers = {"modes/n": n}
+        for what, metric in {"modes": mode_count, "mode_kl": mode_kl}.items():
+            floor = np.mean([metric(one, resamples=0).value for one in real])
+            numbers |= report(what, metric(labels), float(floor))
+        return numbers
 
     return run
 

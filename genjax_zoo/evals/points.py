@@ -28,6 +28,16 @@ def mode_coverage(means: np.ndarray, sigma: float, n: int = 2_500, cond: Batch =
     return run
 
 
+def modes_floor(means: np.ndarray, sigma: float, n: int, draws: int = 10) -> Mapping[str, float]:
+    """What `count_modes` gives of n real points, the mean of some draws."""
+    found = []
+    for seed in range(draws):
+        random = np.random.Generator(np.random.PCG64([seed, n]))
+        noise = sigma * random.standard_normal((n, means.shape[1]))
+        found.append(count_modes(means[random.integers(len(means), size=n)] + noise, means, sigma))
+    return {name: float(np.mean([one[name] for one in found])) for name in found[0]}
+
+
 def count_modes(x: np.ndarray, means: np.ndarray, sigma: float) -> Mapping[str, float]:
     """Samples x [N, D] against the modes of a mixture of K round Gaussians.
 

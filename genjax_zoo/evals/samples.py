@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Data, Eval, Key, Model, Variables, conditions, require
+from genjax_zoo.evals.walk import whole
 from genjax_zoo.math import mu_law_inverse, spectrogram
 
 
@@ -70,6 +71,7 @@ def reconstruction_error(data: Data) -> Eval:
         An Eval, in the units of x squared, a mean over examples and numbers. It raises ValueError for a model without
         `encode` or `decode`.
     """
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, float]:
         error, count = 0.0, 0.0

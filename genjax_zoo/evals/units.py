@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Data, Eval, Key, Model, Variables, require
+from genjax_zoo.evals.walk import whole
 
 
 def active_units(data: Data, *, threshold: float = 0.01) -> Eval:
@@ -22,6 +23,7 @@ def active_units(data: Data, *, threshold: float = 0.01) -> Eval:
         An Eval that gives "active_units", of all numbers of the encoding. It raises ValueError for a model without
         `encode`.
     """
+    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         require(model, "encode")

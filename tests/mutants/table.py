@@ -90,8 +90,8 @@ MUTANTS = (
     ),
     Mutant(
         "evals/parzen.py",
-        "np.mean(_log_densities(fake, valid, sigma, at_once))",
-        "np.mean(_log_densities(fake, test, sigma, at_once))",
+        "_log_densities(fake, valid, sigmas, at_once).mean",
+        "_log_densities(fake, test, sigmas, at_once).mean",
         ("test_scores.py::test_the_width_is_chosen_on_validation",),
     ),
     Mutant(
