@@ -304,7 +304,7 @@ def with_memory(model: Model, network: str = "discriminator") -> Model:
         variables = model.init(key, batch)
         if network not in variables["params"]:
             raise ValueError(f"There is no network '{network}' to remember for; there are {list(variables['params'])}.")
-        empty = {name: jnp.zeros(()) for name in (TURNS, "real_score", "fake_score")}
+        empty = {name: jnp.zeros((), jnp.float32) for name in (TURNS, "real_score", "fake_score")}
         return {**variables, MEMORY: {**variables.get(MEMORY, {}), network: empty}}
 
     return dataclasses.replace(model, init=init)

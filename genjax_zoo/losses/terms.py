@@ -71,13 +71,14 @@ def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> TermFn
 
     def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
         k_posterior, k_prior = jax.random.split(key)
+        keys = iter(jax.random.split(jax.random.fold_in(key, 1), 4))  # of dropout
         x = batch["x"]
         (z, rate), variables = model.apply(variables, "posterior", x, key=k_posterior, train=train)
-        rebuilt, variables = model.apply(variables, "decode", z, NO_CONDITION, train=train)
+        rebuilt, variables = model.apply(variables, "decode", z, NO_CONDITION, key=next(keys), train=train)
         sampled, variables = model.apply(variables, "sample", k_prior, len(x), NO_CONDITION, train=train)
-        (real, real_features), variables = model.apply(variables, "discriminate", x, train=train)
-        (fake, fake_features), variables = model.apply(variables, "discriminate", rebuilt, train=train)
-        (prior, _), variables = model.apply(variables, "discriminate", sampled, train=train)
+        (real, real_features), variables = model.apply(variables, "discriminate", x, key=next(keys), train=train)
+        (fake, fake_features), variables = model.apply(variables, "discriminate", rebuilt, key=next(keys), train=train)
+        (prior, _), variables = model.apply(variables, "discriminate", sampled, key=next(keys), train=train)
         difference = (real_features - fake_features).reshape(len(x), -1)
         terms = {
             "distortion": 0.5 * jnp.sum(difference**2, axis=-1),
@@ -115,11 +116,11 @@ def vector_quantized(model: Model) -> tuple[TermFn, TermFn]:
     check_methods(model, "nelbo")
 
     def autoencoder(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
-        return model.apply(variables, "autoencode", batch, train=train)
+        return model.apply(variables, "autoencode", batch, key=key, train=train)
 
     def prior(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
         codes = codes_of(variables, batch)
-        rate, variables = model.apply(variables, "code_nll", codes, train=train)
+        rate, variables = model.apply(variables, "code_nll", codes, key=key, train=train)
         return {"rate": rate}, variables
 
     written = formulas(model.nelbo)
