@@ -58,6 +58,7 @@ class Model:
     nelbo: TermFn = _MISSING  # terms sum to an upper bound on it, in expectation over the key
     log_weights: Callable[..., Array] = _MISSING  # (variables, batch, key, k) -> log p(x, z) / q(z | x) [k, B], nats
     encode: Callable[..., Array] = _MISSING  # (variables, batch, key) -> z [B, ...]
+    posterior_means: Callable[..., Array] = _MISSING  # (variables, batch, key, k draws) -> E_q[z | x] of all layers
     decode: Callable[..., Array] = _MISSING  # (variables, z, cond={}) -> x [B, ...]
     sample_prior: Callable[..., Array] = _MISSING  # (variables, key, n, cond={}) -> z [n, ...], for `decode`
     codes: Callable[..., Array] = _MISSING  # (variables, batch) -> int [B, ...], indices into a code book

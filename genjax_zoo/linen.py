@@ -5,6 +5,7 @@
     nll, nelbo  (batch, key, train)              terms, each float [B]
     log_weights (batch, k, key, train)           log p(x, z) / q(z | x) of k draws of z, [k, B], nats
     encode      (batch, key, train)              z [B, ...]
+    posterior_means (batch, k, key, train)       E_q[z | x] of all layers of latents, by k draws, [B, ...]
     decode      (z, cond, train)                 x [B, ...]
     sample_prior (key, n, cond, train)           z [n, ...]; also temperature=1.0 where the prior has one, see
                                                  wrap.tempered, which `sample` is given and hands on as well
@@ -153,6 +154,10 @@ def from_linen(
         check_batch(spec, batch)
         return apply(variables, "log_weights", batch, k, key=key)[0]
 
+    def posterior_means(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
+        check_batch(spec, batch)
+        return apply(variables, "posterior_means", batch, k, key=key)[0]
+
     def encode(variables: Variables, batch: Batch, key: Key) -> Array:
         check_batch(spec, batch)
         return apply(variables, "encode", batch, key=key)[0]
@@ -185,6 +190,7 @@ def from_linen(
         "nelbo": terms("nelbo"),
         "log_weights": log_weights,
         "encode": encode,
+        "posterior_means": posterior_means,
         "decode": decode,
         "sample_prior": sample_prior,
         "codes": codes,

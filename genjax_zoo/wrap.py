@@ -91,6 +91,11 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         (inner,) = require(model, "encode")
         return inner(variables, noisy(batch, k_noise), k_model)
 
+    def posterior_means(variables: Variables, batch: Batch, key: Key, k: int) -> Array:
+        (inner,), (tiles, key) = require(model, "posterior_means"), drawn(batch, key, k)
+        means = inner(variables, tiles, key, 1)
+        return jnp.mean(means.reshape(k, -1, *means.shape[1:]), axis=0)
+
     own: dict[str, Apply] = {"nelbo": of_terms(density and explained, "nelbo"), "log_weights": weigh}
     return changed(
         model,
@@ -103,6 +108,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         nelbo=density and explained,
         log_weights=model.log_weights and log_weights,
         encode=model.encode and encode,
+        posterior_means=model.posterior_means and posterior_means,
         codes=model.codes
         and (lambda v, batch: model.codes(v, {**batch, "x": (batch["x"] * (levels - 1) + 0.5) / levels})),
         sample=_then(model.sample, level),
@@ -203,7 +209,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
 
     sample, encode, decode, weigh = model.sample, model.encode, model.decode, model.log_weights
     sample_prior, codes, views, of_length = model.sample_prior, model.codes, model.conditionals, model.of_length
-    colder = model.at_temperature
+    colder, means = model.at_temperature, model.posterior_means
     return changed(
         model,
         apply=of_conditions(model, with_fixed),
@@ -215,6 +221,7 @@ def conditioned(model: Model, **conditions: Any) -> Model:
         sample=sample and (lambda v, key, n, cond=NO_CONDITION: sample(v, key, n, with_fixed(cond, n))),
         log_weights=weigh and (lambda v, batch, key, k: weigh(v, with_fixed(batch, len(batch["x"])), key, k)),
         encode=encode and (lambda v, batch, key: encode(v, with_fixed(batch, len(batch["x"])), key)),
+        posterior_means=means and (lambda v, batch, key, k: means(v, with_fixed(batch, len(batch["x"])), key, k)),
         decode=decode and (lambda v, z, cond=NO_CONDITION: decode(v, z, with_fixed(cond, len(z)))),
         sample_prior=sample_prior
         and (lambda v, key, n, cond=NO_CONDITION: sample_prior(v, key, n, with_fixed(cond, n))),
@@ -262,7 +269,7 @@ def _through(
         weights, variables = model.apply(variables, "log_weights", {**batch, "x": y}, k, **how)
         return weights + jnp.sum(log_det, axis=tuple(range(1, log_det.ndim))), variables
 
-    encode, nll, nelbo = model.encode, terms(model.nll), terms(model.nelbo)
+    encode, means, nll, nelbo = model.encode, model.posterior_means, terms(model.nll), terms(model.nelbo)
     own = {"nll": of_terms(nll, "nll"), "nelbo": of_terms(nelbo, "nelbo"), "log_weights": weigh}
     return changed(
         model,
@@ -275,6 +282,7 @@ def _through(
         conditionals=None,
         of_length=None,
         encode=encode and (lambda variables, batch, key: encode(variables, inner(batch), key)),
+        posterior_means=means and (lambda variables, batch, key, k: means(variables, inner(batch), key, k)),
         codes=model.codes and (lambda variables, batch: model.codes(variables, inner(batch))),
         sample=_then(model.sample, inverse),
         decode=_then(model.decode, inverse),

@@ -273,6 +273,39 @@ def test_active_units():
         assert found == {"active_units": LATENT - dead}
 
 
+@pytest.mark.parametrize("name", ("iwae", "ladder_vae"))
+def test_active_units_of_deeper_layers_are_of_their_own_posterior_means(name):
+    """Burda's statistic against float64 over many draws of `log_weights`'s own posteriors; draws are no activity."""
+    case = CASES[name]()
+    variables, batch = randomised(case.state.variables, scale=0.2), case.batch
+    many = np.asarray(case.model.posterior_means(variables, batch, jax.random.key(5), 2_000), np.float64)
+    variances = np.sort(np.var(many.reshape(len(many), -1), axis=0))
+    gaps = np.diff(np.log(variances + 1e-12))
+    cut = len(gaps) // 4 + np.argmax(gaps[len(gaps) // 4 :])  # where no unit is near
+    threshold = float(np.sqrt(variances[cut] * variances[cut + 1]))
+    split = data.Resident(arrays=batch, transform=lambda raw, keys: raw, batch_size=16, seed=0, train=False)
+    found = evals.active_units(split, threshold=threshold, draws=64)(case.model, variables, KEY)
+    assert found == {"active_units": np.sum(variances > threshold)}
+
+
+def test_draws_are_no_activity():
+    """A second layer that only follows the noise of the first one, whose mean is the same for every x: not active."""
+    split = data.Resident(
+        arrays={"x": jnp.arange(2_000.0)[:, None]},
+        transform=lambda raw, keys: raw,
+        batch_size=2_000,
+        seed=0,
+        train=False,
+    )
+
+    def means(variables, batch, key, k):
+        upper = jnp.mean(jax.random.normal(key, (k, len(batch["x"]), 1)), axis=0)
+        return jnp.concatenate([batch["x"] / 100, upper], axis=1)
+
+    model = Model(**{**vars(ramp()), "encode": lambda v, batch, key: batch["x"], "posterior_means": means})
+    assert evals.active_units(split, draws=8)(model, {}, KEY) == {"active_units": 1}  # 1 / 8 of variance is of draws
+
+
 def test_a_unit_is_active_above_the_threshold():
     """The variance of the codes themselves, over the examples that are there: one just below 0.01, one just above."""
     signs = np.resize([1.0, -1.0], 20)[:, None]  # so that a number's variance is its square

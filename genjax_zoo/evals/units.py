@@ -8,40 +8,51 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Data, Eval, Key, Model, Variables, require
+from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Variables, require
 from genjax_zoo.evals.walk import whole
 
 
-def active_units(data: Data, *, threshold: float = 0.01) -> Eval:
+def active_units(data: Data, *, threshold: float = 0.01, draws: int = 16) -> Eval:
     """Latent dimensions whose posterior mean varies with x: Var_x E_q[z_i] > threshold (Burda et al. 2015, sec. 5).
+
+    A deeper layer's mean is over draws of the layers that it is given. The covariance of two such means, of draws of
+    their own, is the variance of the expectation itself: the variance of the draws is not in it.
 
     Args:
         data: an evaluation split; every example counts once, padding does not.
         threshold: of the variance.
+        draws: for each of the two means, of layered models.
 
     Returns:
-        An Eval that gives "active_units", of all numbers of the encoding. It raises ValueError for a model without
+        An Eval that gives "active_units", of all numbers of the latent. It raises ValueError for a model without
         `encode`.
     """
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         require(model, "encode")
-        encode = _flat_encoding(model)
-        codes = [
-            np.asarray(encode(variables, data.at(step), key))[np.asarray(data.mask(step)) == 1]
-            for step in range(data.batches)
-        ]
-        return {"active_units": float(np.sum(np.var(np.concatenate(codes), axis=0) > threshold))}
+        means, parts = _means(model, draws), []
+        for step in range(data.batches):
+            both = np.asarray(means(variables, data.at(step), jax.random.fold_in(key, step)), np.float64)
+            parts.append(both[:, np.asarray(data.mask(step)) == 1])
+        first, second = np.concatenate(parts, axis=1)
+        covariance = np.mean((first - first.mean(axis=0)) * (second - second.mean(axis=0)), axis=0)
+        return {"active_units": float(np.sum(covariance > threshold))}
 
     return run
 
 
 @functools.cache
-def _flat_encoding(model: Model):
+def _means(model: Model, draws: int):
+    """(variables, batch, key) -> two estimates of E_q[z | x], [2, B, D]; one and the same where it is known."""
+
     @jax.jit
-    def run(variables, batch, key):
-        z = model.encode(variables, batch, key)
-        return jnp.reshape(z, (len(z), -1))
+    def run(variables: Variables, batch: Batch, key: Key) -> Array:
+        if model.posterior_means is None:
+            z = model.encode(variables, batch, key)
+            return jnp.stack([z, z]).reshape(2, len(z), -1)
+        (of,) = require(model, "posterior_means")
+        both = jnp.stack([of(variables, batch, key, draws) for key in jax.random.split(key)])
+        return both.reshape(2, both.shape[1], -1)
 
     return run

@@ -97,6 +97,11 @@ class IWAE(nn.Module):
         """What p(x|z_1) is made of, [B, H, W, C * likelihood.parameters]."""
         return self.decoders[0](z, train).reshape(len(z), *self.shape[:2], -1)
 
+    def posterior_means(self, batch: Batch, k: int, key: Key, train: bool = False) -> Array:
+        """E[z_i|x] under q, of each layer by the means of q(z_i|z_{i-1}) at k draws from below, [B, sum of latent]."""
+        _, posteriors = self.infer(batch["x"], k, key, train)
+        return jnp.concatenate([jnp.mean(mean.reshape(k, -1, mean.shape[-1]), axis=0) for mean, _ in posteriors], -1)
+
     def encode(self, batch: Batch, key: Key, train: bool = False) -> Array:
         """The noise of the posterior means, each given the one below, [B, sum of latent]."""
         zs, below = [], batch["x"]

@@ -140,6 +140,14 @@ class LadderVAE(nn.Module):
             log_w += gaussian_nll(z, *q) - gaussian_nll(z, *p)
         return log_w.reshape(k, -1)
 
+    def posterior_means(self, batch: Batch, k: int, key: Key, train: bool = False) -> Array:
+        """E[z_i|x] under q, of each layer by the means of q(z_i|z_>i, x) at k draws, [B, numbers of all z]."""
+        k_noise, k_drop = jax.random.split(key)
+        below = [tiled(d, k) for d in self.bottom_up(self._padded(batch["x"]), train, k_drop)]
+        _, layers = self._run(self._noise(k_noise, k * len(batch["x"])), below, train, k_drop)
+        means = _flat([mean for _, (mean, _), _ in layers])
+        return jnp.mean(means.reshape(k, -1, means.shape[-1]), axis=0)
+
     def encode(self, batch: Batch, key: Key, train: bool = False) -> Array:
         """The noise of the posterior means, each given those above, [B, numbers of all z]."""
         below = self.bottom_up(self._padded(batch["x"]), train, key)
