@@ -17,7 +17,7 @@ from genjax_zoo.train.checkpoint import Checkpoints
 
 MINE = """
 import jax, jax.numpy as jnp, numpy as np, optax
-from genjax_zoo import Experiment, Model, Player, data
+from genjax_zoo import Experiment, Model, Player, data, math
 
 def experiment():
     '''All that the model does depends on its one parameter, w.'''
@@ -44,6 +44,7 @@ def experiment():
     init = lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}}
     model = Model(
         spec=train.spec, init=init, apply=lambda *a, **k: (None, {}), sample=sample, nelbo=nelbo, encode=encode,
+        check=lambda batch: math.check_levels(17, np.asarray(batch["x"])) if "x" in batch else None,
         decode=decode, sample_prior=lambda variables, key, n, cond={}: jax.random.normal(key, (n, 2)),
     )
     player = Player(terms=nelbo, weights={"distortion": 1.0}, tx=optax.sgd(0.1), ema=0.9)

@@ -167,7 +167,7 @@ def experiment():
 def test_a_members_clocks_are_those_of_a_run(tmp_path):
     """By hand, from the seed's own start: one network moves at every step, one at every second, gone on in the middle.
 
-    A weight's schedule counts steps; a learning rate's, and the warm-up of averages, the turns that were taken.
+    Schedules of weights and of learning rates, and the warm-up of averages, count the turns that were taken.
     """
     file, folder = tmp_path / "clocks.py", tmp_path / "sweep"
     file.write_text(CLOCKS)
@@ -181,8 +181,8 @@ def test_a_members_clocks_are_those_of_a_run(tmp_path):
         start = runs.create_state_of(runs.build(make, {"seed": seed})).variables["params"]["a"]["w"]
         for network, every in (("a", 1), ("b", 2)):
             w = average = float(start)
-            for turn, step in enumerate(range(0, 6, every)):
-                w += (1 + step) / (1 + turn)
+            for turn in range(6 // every):
+                w += (1 + turn) / (1 + turn)  # a weight that rises, and a rate that falls
                 kept = min(0.9, (1 + turn) / (10 + turn))
                 average = kept * average + (1 - kept) * w
             np.testing.assert_allclose(state.variables["params"][network]["w"], w, rtol=1e-5)
