@@ -150,7 +150,7 @@ def experiment(steps, name="vae", **changes):
     )
 
 
-@pytest.mark.parametrize("name, steps_per_call", (("vae", 4), ("dcgan", 1)))
+@pytest.mark.parametrize("name, steps_per_call", (pytest.param("vae", 4, marks=pytest.mark.slow), ("dcgan", 1)))
 def test_resumed_equals_unbroken(tmp_path, name, steps_per_call):
     def run(folder, steps):
         whole = experiment(steps, name, steps_per_call=steps_per_call, save_every=6)

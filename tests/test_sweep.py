@@ -99,7 +99,9 @@ def swept(file, folder, *flags):
     return json.loads((folder / "sweep.json").read_text())
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(  # what a sweep does to a number is said by test_sweep_law, of small programs
+    "family", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("vae", "flow"))) for n in FAMILIES]
+)
 def test_members_are_single_runs(family, file, tmp_path):
     """Two seeds and two learning rates on four devices; weights, averages, and numbers logged."""
     folder = tmp_path / "sweep"

@@ -96,8 +96,8 @@ MUTANTS = (
     ),
     Mutant(
         "evals/units.py",
-        "axis=0) > threshold",
-        "axis=0) >= threshold",
+        "np.sum(covariance > threshold)",
+        "np.sum(covariance >= threshold)",
         ("test_bounds.py::test_a_unit_is_active_above_the_threshold",),
     ),
     Mutant(
