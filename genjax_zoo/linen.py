@@ -267,7 +267,9 @@ def _without_spread(x: np.ndarray, otherwise: str) -> str:
     constant = np.argwhere(np.ptp(x, axis=0) <= 2 * np.finfo(np.float32).eps * np.abs(x).max(axis=0))
     place = constant[0] if constant.size else None
     what = otherwise if place is None else f"x[{', '.join(map(str, place))}] = {x[0, *place]:.4g}"
-    return f"{what} is the same in all {len(x)} examples; leave it out, shuffle the data, or begin with a larger batch"
+    return (
+        f"{what} is the same in all {len(x)} examples, in float32; leave it out, shuffle the data, or begin with more"
+    )
 
 
 def check_drawn(spec: Spec, x: Array) -> None:

@@ -23,7 +23,7 @@ from genjax_zoo.core import (
     conditions,
     require,
 )
-from genjax_zoo.math import level_of, no_levels
+from genjax_zoo.math import check_temperature, level_of, no_levels
 
 Choose = Callable[[Array, Array], Array]  # (index in raster order, logits [n, K]) -> levels [n]
 Sampler = Callable[..., Array]  # (conditionals, variables, n, choose, cond) -> levels int32 [n, *grid]
@@ -70,8 +70,7 @@ def drawn(key: Key, *, temperature: float = 1.0, top_k: int | None = None, top_p
     Raises:
         ValueError: a temperature that is not above 0, a top_k below 1, or a top_p outside (0, 1].
     """
-    if not temperature > 0:
-        raise ValueError(f"A temperature is above 0, not {temperature}.")
+    check_temperature(temperature)
     if top_k is not None and top_k < 1:
         raise ValueError(f"top_k must be at least 1, not {top_k}.")
     if top_p is not None and not 0 < top_p <= 1:

@@ -30,7 +30,7 @@ from genjax_zoo.core import (
     formulas,
     require,
 )
-from genjax_zoo.math import check_levels, logit, logit_inverse, tiled
+from genjax_zoo.math import check_levels, check_temperature, logit, logit_inverse, tiled
 from genjax_zoo.methods import Apply, of_conditions, of_data, of_terms
 
 
@@ -166,8 +166,7 @@ def tempered(model: Model, temperature: float) -> Model:
     Raises:
         ValueError: a temperature that is not above 0, or a prior that has none: uniform, logistic, unknown or replaced.
     """
-    if not temperature > 0:
-        raise ValueError(f"A temperature is above 0, not {temperature}.")
+    check_temperature(temperature)
     if model.at_temperature is None:
         raise ValueError(
             "This model has no prior with a temperature: it must be Gaussian or over codes, and its module's "
@@ -190,9 +189,14 @@ def conditioned(model: Model, **conditions: Any) -> Model:
     Raises:
         ValueError: the model has no such condition.
     """
-    for name in conditions:
+    for name, value in conditions.items():
         if name == "x" or name not in model.spec:
             raise ValueError(f"The model has no condition '{name}'; it has {sorted(set(model.spec) - {'x'})}.")
+        kind = np.asarray(value).dtype.kind
+        if kind not in "biuf" or jnp.issubdtype(model.spec[name].dtype, jnp.integer) and kind not in "iu":
+            raise ValueError(
+                f"The condition '{name}' is of {model.spec[name].dtype}, not {value!r}; give a number of it."
+            )
     fixed = {name: jnp.asarray(value, model.spec[name].dtype) for name, value in conditions.items()}
 
     model.check({name: value[None] for name, value in fixed.items()})

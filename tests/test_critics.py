@@ -100,6 +100,15 @@ def test_whose_memory_it_is_must_be_said():
             terms(variables, BATCH, KEY, True)
 
 
+def test_a_memory_is_of_a_network_that_scores():
+    variables = MODEL.init(KEY, BATCH)
+    terms, _ = losses.adversarial(MODEL, critic="far", lecam=losses.lecam)  # but 'discriminate' is of the near one
+    with pytest.raises(ValueError, match="'far' has the memory, but no part in the score .* takes the network that"):
+        terms(variables, BATCH, KEY, True)
+    other, _ = losses.adversarial(dataclasses.replace(MODEL, apply=by_the_other), critic="far", lecam=losses.lecam)
+    other(variables, BATCH, KEY, True)  # control
+
+
 def test_dropout_draws_by_the_key_of_its_method():
     """In training each key has its masks, for networks of every kind of term; in evaluation there are none."""
     variables = GAME.init(KEY, BATCH)

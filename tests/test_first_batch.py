@@ -81,7 +81,7 @@ BAD = [
         X[:1],
         "'bijection/layers_1' begins with the spread .* one example has none; begin with a larger",
     ),
-    ("spline_coupling", changed(X, (2,), 5), r"x\[2\] = 5 is the same in all 64 examples; leave it out"),
+    ("spline_coupling", changed(X, (2,), 5), r"x\[2\] = 5 is the same in all 64 examples, in float32; leave it out"),
     ("spline_coupling", changed(X, (2,), 5) * np.float32(1e-9), r"x\[2\] = 5e-09 is the same"),
     ("spline_coupling", changed(X, (1,), ROUNDED), r"x\[1\] = 0.1 is the same"),
     ("spline_coupling", changed(X, (1,), np.nan), "not finite; mend the data"),

@@ -104,3 +104,10 @@ def test_a_flow_with_a_gaussian_prior_is_no_other():
     model, variables = built(models.nice(shape=(2,), layers=2, hidden=(4,), prior=normal), (2,))
     z = wrap.tempered(model, 0.5).sample_prior(variables, KEY, 3)
     np.testing.assert_array_equal(z, 0.5 * model.sample_prior(variables, KEY, 3))
+
+
+@pytest.mark.parametrize("value, sentence", ((0, "not 0"), (float("inf"), "and finite, not inf"), ("a", "not a")))
+def test_what_is_no_temperature(value, sentence):
+    model = models.vae(shape=(2, 2, 1), latent=2, hidden=(4,))
+    with pytest.raises(ValueError, match=f"A temperature is above 0.*{sentence}"):
+        wrap.tempered(model, value)

@@ -85,3 +85,9 @@ def test_no_field_is_left_out():
     assert {field.name for field in dataclasses.fields(Model)} == {*ASKED, "spec", "apply", "made"} - {
         "conditionals.start"
     }
+
+
+@pytest.mark.parametrize("label", (1.5, True, "a"))
+def test_a_class_is_a_whole_number(label):
+    with pytest.raises(ValueError, match="The condition 'label' is of int32, not"):
+        wrap.conditioned(telling(), label=label)

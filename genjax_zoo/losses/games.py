@@ -1,5 +1,7 @@
 """The two sides of a GAN as terms: any adversary, penalties, augmentation and packing, for any network."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -72,6 +74,8 @@ def adversarial(
         if any(penalty.local for penalty in penalties.values()):
             _check_no_batch_norm(before, variables)
         remembered = _memory_of(variables, critic)
+        if remembered:
+            _check_scores(remembered, lambda v: discriminate(v, x, cond, jax.random.key(0), train)[0], variables)
         memory = variables[MEMORY][remembered] if remembered else {}
         round = Round(
             lambda x: discriminate(before, x, cond, jax.random.clone(k_real), train)[0],  # as it was scored
@@ -115,6 +119,19 @@ def _memory_of(variables: Variables, critic: str | None) -> str | None:
     if critic is None and len(kept) > 1:
         raise ValueError(f"The critics {kept} have a memory each; say whose it is: adversarial(critic='{kept[0]}').")
     return critic or next(iter(kept), None)
+
+
+def _check_scores(network: str, score: Callable[[Variables], Array], variables: Variables) -> None:
+    """Checks that the score needs a network: traced without it, it cannot be had."""
+    others = {name: params for name, params in variables["params"].items() if name != network}
+    try:
+        jax.eval_shape(score, {**variables, "params": others})
+    except Exception:  # of whatever looks for it: Linen's, a KeyError
+        return
+    raise ValueError(
+        f"'{network}' has the memory, but no part in the score of the method 'discriminate'; "
+        f"wrap.with_memory(model, NAME) takes the network that scores."
+    )
 
 
 def _remember(variables: Variables, critic: str | None, round: Round) -> Variables:

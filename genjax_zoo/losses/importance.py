@@ -54,7 +54,7 @@ def importance_weighted(model: Model, *, k: int, estimator: Estimator = reparame
             estimator or batch norm needs more than the field can give.
     """
     (field,) = require(model, "log_weights")
-    if k < 1:
+    if k < 1 or k != int(k):
         raise ValueError(f"An importance-weighted bound needs k of 1 or more, not {k}.")
 
     def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:

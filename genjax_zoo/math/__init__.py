@@ -36,6 +36,7 @@ from genjax_zoo.math.skew import unskew as unskew
 from genjax_zoo.math.spectrogram import spectrogram as spectrogram
 from genjax_zoo.math.squeeze import squeeze as squeeze
 from genjax_zoo.math.squeeze import unsqueeze as unsqueeze
+from genjax_zoo.math.transforms import check_temperature as check_temperature
 from genjax_zoo.math.transforms import logit as logit
 from genjax_zoo.math.transforms import logit_inverse as logit_inverse
 from genjax_zoo.math.transforms import mu_law as mu_law

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
 AXIS = "data"  # the one name of the axis
 
@@ -25,8 +26,13 @@ def gathered(tree: Any) -> Any:
         scores = jnp.mean(kernel(z[:, None], gathered(z)), axis=1)  # [B / devices], each against all B
 
     Gradients flow back to the device that an example came from. Where the batch is in one piece, this is the identity.
+
+    Raises:
+        ValueError: an array without an axis of examples.
     """
     axis = mapped_axis()
+    if any(jnp.ndim(x) == 0 for x in jax.tree.leaves(tree)):
+        raise ValueError("gathered is of arrays [B, ...], one entry per example; gather before you take the mean.")
     return tree if axis is None else jax.tree.map(lambda x: jax.lax.all_gather(x, axis, tiled=True), tree)
 
 

@@ -1,6 +1,7 @@
 """Fixed maps of single numbers, on NumPy or JAX arrays: the logit of pixels and the mu-law of sound."""
 
 import math
+import numbers
 from typing import Any
 
 import jax
@@ -72,3 +73,13 @@ def _tilted_backward(by: jax.Array, gradient: jax.Array) -> tuple[jax.Array, Non
 
 
 tilted.defvjp(_tilted_forward, _tilted_backward)
+
+
+def check_temperature(temperature: float) -> None:
+    """Checks what draws are made colder or hotter by.
+
+    Raises:
+        ValueError: it is no number above 0, or infinite.
+    """
+    if not isinstance(temperature, numbers.Real) or not 0 < temperature < math.inf:
+        raise ValueError(f"A temperature is above 0{' and finite' * (temperature == math.inf)}, not {temperature}.")
