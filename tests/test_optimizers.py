@@ -68,6 +68,20 @@ def test_lazy_penalties_count_by_the_same_clock(title):
     assert state.variables["memory"]["net"]["turns"] == state.updates["p"] == 6
 
 
+def test_a_memory_of_ones_own_is_kept_as_it_is():
+    """A module's own collection of that name, which has no turns to count."""
+
+    def terms(variables, batch, key, train):
+        seen = variables["memory"]["net"]["seen"] + 1
+        return quadratic(variables, batch, key, train)[0], {**variables, "memory": {"net": {"seen": seen}}}
+
+    init = {"params": {"net": {"w": jnp.zeros(())}}, "memory": {"net": {"seen": jnp.zeros(())}}}
+    model = Model(spec=SPEC, init=lambda key, batch: init, apply=lambda *a, **k: (None, {}))
+    players = {"p": player(terms=terms)}
+    state, _ = jax.jit(make_step(players))(create_state(model, players, jax.random.key(0), BATCH), BATCH)
+    assert state.variables["memory"]["net"]["seen"] == 1
+
+
 def counted(variables, batch, key, train):
     """Both networks see the batch and count that they did; `still` has no gradient."""
     a, b = (variables["params"][name]["w"] for name in ("moves", "still"))

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.math import squeeze, unsqueeze
-from genjax_zoo.nn.norm import check_places, mapped_axis
+from genjax_zoo.math.devices import mean_over_devices
+from genjax_zoo.nn.norm import check_places
 
 Array = jax.Array
 Mapped = tuple[Array, Array]
@@ -212,8 +213,8 @@ class BatchNorm(Bijection):
         if train and not self.is_initializing():
             check_places(x)
             standard = (x - first) * jnp.exp(-log_std)
-            mean = _mean_over_devices(jnp.mean(standard, axis=axes))
-            var = _mean_over_devices(jnp.mean((standard - mean) ** 2, axis=axes))
+            mean = mean_over_devices(jnp.mean(standard, axis=axes))
+            var = mean_over_devices(jnp.mean((standard - mean) ** 2, axis=axes))
             running_mean.value += (1 - self.momentum) * (mean - running_mean.value)
             running_var.value += (1 - self.momentum) * (var - running_var.value)
         log_scale = log_scale - log_std - 0.5 * jnp.log(var + self.epsilon)
@@ -248,11 +249,6 @@ def spread(x: Array) -> tuple[Array, Array]:
     share = apart / jnp.where(unit > 0, unit, 1)
     mean = jnp.mean(share, axis=0)
     return flat[0] + unit * mean, jnp.log(unit) + 0.5 * jnp.log(jnp.mean((share - mean) ** 2, axis=0))
-
-
-def _mean_over_devices(x: Array) -> Array:
-    axis = mapped_axis()
-    return x if axis is None else jax.lax.pmean(x, axis)
 
 
 def no_log_det(x: Array) -> Array:

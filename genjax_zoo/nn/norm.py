@@ -10,7 +10,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
-from genjax_zoo.math.devices import mapped_axis as mapped_axis
+from genjax_zoo.math.devices import mapped_axis
 
 MakeLayer = Callable[..., nn.Module]  # a layer class with everything set but use_bias
 Norm = Callable[[MakeLayer, jax.Array, bool], jax.Array]

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.math import product
-from genjax_zoo.nn.norm import mapped_axis
+from genjax_zoo.math.devices import mapped_axis, mean_over_devices
 
 Array = jax.Array
 STATE = "code_book"
@@ -49,8 +49,8 @@ class Quantizer(nn.Module):
         if train and not self.is_initializing():
             chosen = jax.nn.one_hot(index, self.codes, dtype=flat.dtype)
             keep = self.decay
-            share_now = keep * share.value + (1 - keep) * _mean(jnp.mean(chosen, axis=0))
-            total_now = keep * total.value + (1 - keep) * _mean(product(chosen.T, flat) / len(flat))
+            share_now = keep * share.value + (1 - keep) * mean_over_devices(jnp.mean(chosen, axis=0))
+            total_now = keep * total.value + (1 - keep) * mean_over_devices(product(chosen.T, flat) / len(flat))
             dead = share_now < self.restart_below / self.codes
             fresh = _anywhere(flat, self.codes, updates.value) / self.codes
             share.value = jnp.where(dead, 1 / self.codes, share_now)
@@ -100,8 +100,3 @@ def _anywhere(flat: Array, count: int, updates: Array) -> Array:
     here = place // len(flat) == shard
     picked = jnp.where(here[:, None], flat[place % len(flat)], 0.0)
     return picked if axis is None else jax.lax.psum(picked, axis)
-
-
-def _mean(x: Array) -> Array:
-    axis = mapped_axis()
-    return x if axis is None else jax.lax.pmean(x, axis)

@@ -202,9 +202,10 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         for collection, tree in state.variables.items()
         if collection != "params"
     }
-    for network, memory in committed.get(MEMORY, {}).items():  # lazy penalties count updates
-        was = state.variables[MEMORY][network]
-        committed[MEMORY][network] = {**memory, TURNS: jnp.where(made, memory[TURNS], was[TURNS])}
+    for network, memory in committed.get(MEMORY, {}).items():
+        if isinstance(memory, Mapping) and TURNS in memory:  # of `wrap.with_memory`: lazy penalties count updates
+            turns = jnp.where(made, memory[TURNS], state.variables[MEMORY][network][TURNS])
+            committed[MEMORY][network] = {**memory, TURNS: turns}
     ema = _pick(state.ema, [n for n in mine if n in state.ema])
     written = jnp.stack(
         [
