@@ -89,6 +89,15 @@ def test_two_critics_have_a_memory_each():
     assert state.updates == {"near": 7, "far": 3, "generator": 7}
 
 
+def test_a_critics_turn_leaves_the_others_memory():
+    variables = MODEL.init(KEY, BATCH)
+    terms, _ = losses.adversarial(MODEL, critic="near", lecam=losses.lecam)
+    after = terms(variables, BATCH, KEY, True)[1]["memory"]
+    assert after["near"]["turns"] == 1 and jax.tree.all(
+        jax.tree.map(jnp.array_equal, after["far"], variables["memory"]["far"])
+    )
+
+
 def test_whose_memory_it_is_must_be_said():
     variables = MODEL.init(KEY, BATCH)
     for critic, sentence in (

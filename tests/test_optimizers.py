@@ -136,7 +136,13 @@ def test_a_network_that_is_left_alone_keeps_its_statistics(title, mapped):
     assert state.variables["params"]["still"]["w"] == 1.0 != state.variables["params"]["moves"]["w"]
 
 
+def by_the_function(updates, state, params=None, *, value_fn, grad, **more):
+    """Follows the function's own gradient, as a line search does, and half of the one that is given."""
+    return jax.tree.map(lambda own, given: -0.2 * own - 0.1 * given, jax.grad(value_fn)(params), grad), state
+
+
 NEEDY = {
+    "the function's gradient": optax.GradientTransformationExtraArgs(lambda params: (), by_the_function),  # type: ignore[arg-type]
     "lbfgs": optax.lbfgs(memory_size=3),
     "lbfgs with backtracking": optax.lbfgs(linesearch=optax.scale_by_backtracking_linesearch(20, store_grad=True)),
     "polyak_sgd": optax.polyak_sgd(),
@@ -145,13 +151,15 @@ NEEDY = {
 }
 
 
+@pytest.mark.parametrize("backend", ("shard_map", "pmap"))
 @pytest.mark.parametrize("title", NEEDY)
-def test_optimizers_that_ask_for_more(title):
+def test_optimizers_that_ask_for_more(title, backend):
     """The value, the gradient and the function are those of the whole batch: two devices make one device's steps."""
     players, mesh = {"p": player(tx=NEEDY[title])}, data_mesh(jax.devices()[:2])
     start = create_state(scalar_model("net"), players, jax.random.key(0), BATCH)
     sharded, batch = place(mesh, jax.tree.map(jnp.copy, start), BATCH)
-    one, two = jax.jit(make_step(players)), parallelize(functools.partial(make_step, players), mesh)
+    one, make = jax.jit(make_step(players)), functools.partial(make_step, players)
+    two = parallelize(make, mesh, backend=backend)
     metrics = {}
     for _ in range(4):
         start, metrics = one(start, BATCH)

@@ -235,3 +235,15 @@ def test_what_is_stated_in_formulas_counts_and_nothing_else():
     assert counted(stated, ["mine", "other"]) == (["mine"], ["other"])
     assert counted(stated, ["yours", "other"]) == (["yours", "other"], [])  # of another model
     assert counted(wrap.dequantized(EVEN).nelbo, ["nll", "dequantization", "l2"])[1] == ["l2"]
+
+
+def test_bools_are_two_levels():
+    """Of one's own arrays: 0 and 1 have the bits of two levels, and neither 17 levels nor a density has any."""
+    own = data.from_arrays(BITS.astype(bool), batch_size=4, train=False)
+    assert own.support == data.Support(levels=2)
+    vae = models.vae(shape=(2, 3, 1), latent=2, hidden=(4,))
+    assert "bits/dim" in evals.likelihood(own)(vae, vae.init(KEY, own.at(0)), KEY)
+    grey = models.vae(shape=(2, 3, 1), latent=2, hidden=(4,), likelihood=math.discretized_logistic(17))
+    for model in (grey, models.nice(shape=(2, 3, 1), layers=2, hidden=(4,))):
+        with pytest.raises(ValueError, match="where these data have 2"):
+            evals.likelihood(own)(model, model.init(KEY, own.at(0)), KEY)

@@ -58,7 +58,8 @@ def from_arrays(
         raise ValueError(f"There is no 'x', but {sorted(given) or 'nothing'}; the examples are called x.")
     kept = {name: _numbers(name, value) for name, value in given.items()}
     kept["x"] = _example(kept["x"])
-    own = transform or (transforms.scale(256) if kept["x"].dtype == np.uint8 else transforms.raw)
+    stored = transforms.bits if np.asanyarray(given["x"]).dtype == bool else transforms.raw
+    own = transform or (transforms.scale(256) if kept["x"].dtype == np.uint8 else stored)
     if flip and kept["x"].ndim != 4:
         raise ValueError(f"Only images [H, W, C] can be flipped; x has shape {kept['x'].shape[1:]}.")
     return assembled(

@@ -56,6 +56,14 @@ def continuous(batch: Mapping[str, Array], keys: Array) -> Mapping[str, Array]:
 of_support(continuous, DENSITY)
 
 
+def bits(batch: Mapping[str, Array], keys: Array) -> Mapping[str, Array]:
+    """Leaves x as it is stored: 0 and 1, of which a likelihood is a probability."""
+    return batch
+
+
+of_support(bits, Support(levels=2))
+
+
 def scale(levels: int = 256) -> Transform:
     """Gives x = k / (levels - 1), in [0, 1]."""
 
