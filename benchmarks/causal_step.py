@@ -38,7 +38,7 @@ def ours(codes, skip: int):
 
 def step_of(model, batch):
     """One train step of a model, as a function without arguments."""
-    players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(1e-3))}
+    players = {"model": Player(terms=model.nll, tx=optax.adam(1e-3))}
     state = [create_state(model, players, jax.random.key(0), batch)]
     step = jax.jit(make_step(players), donate_argnums=0)
 

@@ -25,7 +25,7 @@ LAYERS, WIDTH, BATCH, DRAWS = 8, 256, 512, 10_000
 
 def compiled_step(model, x):
     """(compile seconds, a step without arguments, its state in a list)."""
-    players = {"flow": Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=optax.adam(1e-3))}
+    players = {"flow": Player(terms=model.nll, tx=optax.adam(1e-3))}
     batch = {"x": jax.numpy.asarray(x)}
     state = [create_state(model, players, jax.random.key(0), batch)]
     start = time.perf_counter()

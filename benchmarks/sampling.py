@@ -25,7 +25,10 @@ from timing import best
 
 from genjax_zoo import Model, models
 from genjax_zoo.conformance import randomised
-from genjax_zoo.core import conditions
+from genjax_zoo.core import Conditionals, conditions, require
+from genjax_zoo.linen import network
+from genjax_zoo.math import level_of
+from genjax_zoo.models.autoregressive.pixel_cnn_pp import PixelCNNPPNetwork
 from genjax_zoo.sampling import cached, drawn
 
 RATE = 8_000  # samples per second of sound
@@ -44,18 +47,19 @@ def variables_of(model: Model):
 
 def cached_run(model: Model, variables, n: int) -> Callable[[], object]:
     """All numbers of n examples."""
-    cond = conditions(examples(model, n))
-    draw = jax.jit(lambda variables, cond: cached(model.conditionals, variables, n, drawn(KEY), cond))
+    cond, views = conditions(examples(model, n)), require(model, Conditionals)
+    draw = jax.jit(lambda variables, cond: cached(views, variables, n, drawn(KEY), cond))
     return lambda: jax.block_until_ready(draw(variables, cond))
 
 
 def naive_run(model: Model, variables, n: int) -> Callable[[], object]:
     """One number of n examples, as the naive sampler chooses it; the logits of all others are computed for nothing."""
-    views, batch = model.conditionals, examples(model, n)
+    views, batch = require(model, Conditionals), examples(model, n)
 
     @jax.jit
     def one(variables, batch, index):
-        return drawn(KEY)(index, views.logits(variables, batch)[:, *jnp.unravel_index(index, views.grid)])
+        logits, _ = views.logits(variables, batch)
+        return drawn(KEY)(index, logits[:, *jnp.unravel_index(index, views.grid)])
 
     last = jnp.asarray(math.prod(views.grid) - 1)
     return lambda: jax.block_until_ready(one(variables, batch, last))
@@ -63,7 +67,7 @@ def naive_run(model: Model, variables, n: int) -> Callable[[], object]:
 
 def row(model: Model, variables, name: str, n: int, repeats: int, **others: Callable[[], object]) -> dict:
     """Seconds of the cached and the naive sampler and their ratio; `others` take turns and are timed as they are."""
-    count = math.prod(model.conditionals.grid)
+    count = math.prod(require(model, Conditionals).grid)
     runs = {"cached": cached_run(model, variables, n), "naive": naive_run(model, variables, n)} | others
     least = best(runs, repeats)
     naive = least["naive"] * count
@@ -165,7 +169,7 @@ def torch_wavenet(parameters, n: int, samples: int, threads: int) -> Callable[[]
 
 def images(flags: argparse.Namespace) -> list[dict]:
     """16 images of a gated PixelCNN (8 layers of 64), of a transformer (8 blocks of 64) and of PixelCNN++ (2 of 64)."""
-    rows = []
+    rows, mixtures = [], network("network", PixelCNNPPNetwork(256, 3, 64, 2, 3, 10, 0.5), PixelCNNPPNetwork.parameters)
     for name, model in {
         "gated_pixel_cnn 28x28, 8 x 64": models.gated_pixel_cnn(shape=(28, 28, 1)),
         "image_gpt 28x28, 8 x 64": models.image_gpt(shape=(28, 28, 1)),
@@ -173,7 +177,7 @@ def images(flags: argparse.Namespace) -> list[dict]:
     }.items():
         variables, others = variables_of(model), {}
         if name.startswith("pixel_cnn_pp"):  # in the naive one's favour: without the logits of 256 levels everywhere
-            whole = jax.jit(lambda v, batch, model=model: model.apply(v, "parameters", batch, key=KEY)[0])
+            whole = jax.jit(lambda v, batch: mixtures(v, level_of(batch["x"], 256), None)[0])
             others["naive"] = lambda v=variables, m=model, whole=whole: jax.block_until_ready(whole(v, examples(m, 16)))
         if flags.torch and name.startswith("gated"):
             from torch_networks import GatedPixelCNN, evaluation

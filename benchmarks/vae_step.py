@@ -30,7 +30,7 @@ def floor_operations(batch: int) -> int:
 def ours(x):
     """One step of ours, as a function without arguments."""
     model = models.vae(shape=(28, 28, 1), latent=32, hidden=(512, 512))
-    players = {"vae": Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": 1.0}, tx=optax.adam(1e-3))}
+    players = {"vae": Player(terms=model.nelbo, tx=optax.adam(1e-3))}
     batch = {"x": jnp.asarray(x)}
     state = [create_state(model, players, jax.random.key(0), batch)]
     step = jax.jit(make_step(players), donate_argnums=0)

@@ -39,7 +39,7 @@ def experiment(
     valid, test = (data.load("digits", s, batch_size=250, conditions=("label",)) for s in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx, ema=0.99)},
+        players={"model": Player(terms=model.nll, tx=tx, ema=0.99)},
         data=train,
         steps=steps,
         seed=seed,

@@ -34,7 +34,7 @@ def experiment(
     valid, test = (data.load("mnist-static", split, batch_size=100) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(schedule))},
+        players={"model": Player(terms=model.nll, tx=optax.adam(schedule))},
         data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

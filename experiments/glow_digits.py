@@ -34,12 +34,11 @@ def experiment(
     """
     density = models.glow(shape=(8, 8, 1), levels=levels, steps=depth, width=width)
     model = wrap.dequantized(wrap.logit_space(density, alpha=0.01), levels=17)
-    weights = {"prior": 1.0, "log_det": 1.0, "logit": 1.0}
     tx = optax.chain(optax.clip_by_global_norm(100.0), optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
     valid, test = (data.load("digits", split, batch_size=250) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"flow": Player(terms=model.nelbo, weights=weights, tx=tx, ema=0.99)},
+        players={"flow": Player(terms=model.nelbo, tx=tx, ema=0.99)},
         data=data.load("digits", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

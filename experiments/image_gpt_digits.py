@@ -39,7 +39,7 @@ def experiment(
         shape=(8, 8, 1), levels=17, features=features, layers=layers, heads=heads, classes=10, dropout=dropout
     )
     schedule = optax.warmup_cosine_decay_schedule(0.0, learning_rate, steps // 30, steps)
-    player = Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(schedule), ema=0.99)
+    player = Player(terms=model.nll, tx=optax.adam(schedule), ema=0.99)
     train = data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed)
     valid, test = (data.load("digits", s, batch_size=250, conditions=("label",)) for s in ("valid", "test"))
     return Experiment(

@@ -46,7 +46,7 @@ def experiment(
     valid, test = (data.load("mnist-dynamic", split, batch_size=100) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"image_gpt": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx, ema=0.999)},
+        players={"image_gpt": Player(terms=model.nll, tx=tx, ema=0.999)},
         data=data.load("mnist-dynamic", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

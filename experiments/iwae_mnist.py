@@ -44,7 +44,7 @@ def experiment(
     model = models.iwae(shape=(28, 28, 1), latent=latent, hidden=hidden)
     terms = losses.importance_weighted(model, k=k, estimator=getattr(losses, estimator))
     schedule = optax.cosine_decay_schedule(learning_rate, steps, alpha=0.1)
-    player = Player(terms=terms, weights={"iw_nelbo": 1.0}, tx=optax.adam(schedule, eps=1e-4), ema=0.999)
+    player = Player(terms=terms, tx=optax.adam(schedule, eps=1e-4), ema=0.999)
     test = data.load("mnist-dynamic", "test", batch_size=500)
     return Experiment(
         model=model,

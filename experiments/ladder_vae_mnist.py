@@ -39,12 +39,11 @@ def experiment(
         seed: of parameters, noise, and the training data's order.
     """
     model = models.ladder_vae(shape=(28, 28, 1), layers=layers, latent=latent, features=features, blocks=blocks)
-    weights = {"distortion": 1.0, **{f"rate_{i + 1}": 1.0 for i in range(layers)}}
     terms = losses.free_bits(model.nelbo, free_bits)
     valid, test = (data.load("mnist-static", split, batch_size=500) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"vae": Player(terms=terms, weights=weights, tx=optax.adamax(learning_rate), ema=0.999)},
+        players={"vae": Player(terms=terms, tx=optax.adamax(learning_rate), ema=0.999)},
         data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

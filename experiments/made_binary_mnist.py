@@ -36,7 +36,7 @@ def experiment(
     valid, test = (data.load("mnist-static", split, batch_size=500) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"made": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx)},
+        players={"made": Player(terms=model.nll, tx=tx)},
         data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

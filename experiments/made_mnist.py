@@ -35,9 +35,7 @@ def experiment(
         models.made(shape=(28, 28, 1), hidden=(hidden, hidden), likelihood=math.gaussian_mixture(components))
     )
     valid, test = (data.load("mnist-deq", split, batch_size=500) for split in ("valid", "test"))
-    player = Player(
-        terms=model.nll, weights={"nll": 1.0, "logit": 1.0}, tx=optax.adamw(learning_rate, weight_decay=1e-6)
-    )
+    player = Player(terms=model.nll, tx=optax.adamw(learning_rate, weight_decay=1e-6))
     return Experiment(
         model=model,
         players={"flow": player},

@@ -34,12 +34,11 @@ def experiment(
     """
     density = models.multiscale_real_nvp(shape=(28, 28, 1), scales=scales, width=width, blocks=blocks)
     model = wrap.dequantized(wrap.logit_space(density, alpha=1e-6))
-    weights = {"prior": 1.0, "log_det": 1.0, "logit": 1.0}
     tx = optax.chain(optax.clip_by_global_norm(100.0), optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
     valid, test = (data.load("mnist", split, batch_size=250) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"flow": Player(terms=model.nelbo, weights=weights, tx=tx, ema=0.999)},
+        players={"flow": Player(terms=model.nelbo, tx=tx, ema=0.999)},
         data=data.load("mnist", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

@@ -33,7 +33,7 @@ def experiment(
     valid, test = (data.load("mnist-static", split, batch_size=500) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"nade": Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(schedule), ema=0.999)},
+        players={"nade": Player(terms=model.nll, tx=optax.adam(schedule), ema=0.999)},
         data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

@@ -44,7 +44,7 @@ def experiment(
     test = data.load(points, "test", batch_size=1_000)
     return Experiment(
         model=model,
-        players={"flow": Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=tx, ema=0.999)},
+        players={"flow": Player(terms=model.nll, tx=tx, ema=0.999)},
         data=data.load(points, "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

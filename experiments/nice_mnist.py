@@ -38,7 +38,7 @@ def experiment(
     valid, test = (data.load("mnist-deq", split, batch_size=500) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"flow": Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0}, tx=tx)},
+        players={"flow": Player(terms=model.nll, tx=tx)},
         data=data.load("mnist-deq", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

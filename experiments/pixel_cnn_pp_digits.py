@@ -35,13 +35,20 @@ def experiment(
         steps: train up to this step.
         seed: of parameters, noise, and the training data's order.
     """
-    settings = {"features": features, "blocks": blocks, "scales": scales, "components": components}
-    model = models.pixel_cnn_pp(shape=(8, 8, 1), levels=17, dropout=dropout, **settings)
+    model = models.pixel_cnn_pp(
+        shape=(8, 8, 1),
+        levels=17,
+        dropout=dropout,
+        features=features,
+        blocks=blocks,
+        scales=scales,
+        components=components,
+    )
     tx = optax.adam(optax.cosine_decay_schedule(learning_rate, steps), b1=0.95, b2=0.9995)
     valid, test = (data.load("digits", split, batch_size=250) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx, ema=0.995)},
+        players={"model": Player(terms=model.nll, tx=tx, ema=0.995)},
         data=data.load("digits", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

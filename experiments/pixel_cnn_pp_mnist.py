@@ -41,13 +41,19 @@ def experiment(
         steps: train up to this step.
         seed: of parameters, noise, and the training data's order.
     """
-    settings = {"features": features, "blocks": blocks, "scales": scales, "components": components}
-    model = models.pixel_cnn_pp(shape=(28, 28, 1), dropout=dropout, **settings)
+    model = models.pixel_cnn_pp(
+        shape=(28, 28, 1),
+        dropout=dropout,
+        features=features,
+        blocks=blocks,
+        scales=scales,
+        components=components,
+    )
     tx = optax.adam(optax.exponential_decay(learning_rate, 1, decay), b1=0.95, b2=0.9995)
     valid, test = (data.load("mnist", split, batch_size=100) for split in ("valid", "test"))
     return Experiment(
         model=model,
-        players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=tx, ema=ema)},
+        players={"model": Player(terms=model.nll, tx=tx, ema=ema)},
         data=data.load("mnist", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,

@@ -33,7 +33,7 @@ def experiment(
     """
     model = wrap.logit_space(models.real_nvp(shape=(28, 28, 1), layers=layers, hidden=(hidden, hidden)))
     valid, test = (data.load("mnist-deq", split, batch_size=500) for split in ("valid", "test"))
-    player = Player(terms=model.nll, weights={"prior": 1.0, "log_det": 1.0, "logit": 1.0}, tx=optax.adam(learning_rate))
+    player = Player(terms=model.nll, tx=optax.adam(learning_rate))
     return Experiment(
         model=model,
         players={"flow": player},

@@ -5,7 +5,7 @@ genjax-zoo train experiments/vae_gan_digits.py
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, losses, main, models
+from genjax_zoo import Experiment, Player, data, evals, main, models
 
 
 def experiment(
@@ -28,7 +28,7 @@ def experiment(
         seed: of parameters, noise, and the training data's order.
     """
     model = models.vae_gan(shape=(8, 8, 1), latent=latent, widths=(64, 128))
-    terms = losses.vae_gan_terms(model)
+    terms = models.vae_gan_terms(model)
     adam = optax.adam(learning_rate, b1=0.5)
     return Experiment(
         model=model,

@@ -8,7 +8,7 @@ codes still move. nelbo is distortion + rate, an upper bound on -log p(x).
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, losses, main, models
+from genjax_zoo import Experiment, Player, data, evals, main, models
 
 
 def experiment(
@@ -44,7 +44,7 @@ def experiment(
         prior_features=prior_features,
         prior_layers=prior_layers,
     )
-    autoencoder, prior = losses.vector_quantized(model)
+    autoencoder, prior = models.vector_quantized(model)
     adam = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
     own = ("encoder", "quantizer", "decoder")
     weights = {"distortion": 1.0, "commitment": commitment}
@@ -53,7 +53,7 @@ def experiment(
         model=model,
         players={
             "autoencoder": Player(terms=autoencoder, weights=weights, tx=adam, owns=own),
-            "prior": Player(terms=prior, weights={"rate": 1.0}, tx=adam, owns=("prior",), ema=0.999),
+            "prior": Player(terms=prior, tx=adam, owns=("prior",), ema=0.999),
         },
         data=data.load("mnist-dynamic", "train", batch_size=batch_size, conditions=("label",), seed=seed),
         steps=steps,

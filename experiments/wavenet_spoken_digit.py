@@ -47,7 +47,7 @@ def experiment(
     digits = jnp.arange(10)
     return Experiment(
         model=model,
-        players={"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.adam(learning_rate), ema=0.999)},
+        players={"model": Player(terms=model.nll, tx=optax.adam(learning_rate), ema=0.999)},
         data=train,
         steps=steps,
         seed=seed,

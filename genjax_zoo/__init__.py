@@ -2,7 +2,8 @@
 
 Model, Player, TrainState, Experiment    the four values everything is made of
 fit, restore, main                       train an experiment, read a run back, make a file a command
-classifiers, data, evals, latent, losses, math, models, nn, train, wrap, conformance
+from_linen, from_nnx, pure, log_prob    own modules as models and functions; a density for other JAX programs
+classifiers, compose, data, evals, latent, losses, math, models, nn, train, wrap, conformance
 """
 
 import importlib
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from genjax_zoo import classifiers as classifiers
+    from genjax_zoo import compose as compose
     from genjax_zoo import conformance as conformance
     from genjax_zoo import data as data
     from genjax_zoo import evals as evals
@@ -25,7 +27,10 @@ if TYPE_CHECKING:
     from genjax_zoo.core import Model as Model
     from genjax_zoo.core import Player as Player
     from genjax_zoo.core import TrainState as TrainState
+    from genjax_zoo.core import log_prob as log_prob
     from genjax_zoo.linen import from_linen as from_linen
+    from genjax_zoo.linen import pure as pure
+    from genjax_zoo.nnx import from_nnx as from_nnx
     from genjax_zoo.run import fit as fit
     from genjax_zoo.run import restore as restore
 
@@ -36,10 +41,26 @@ _HOME = {
     "TrainState": "core",
     "fit": "run",
     "from_linen": "linen",
+    "from_nnx": "nnx",
+    "log_prob": "core",
     "main": "cli",
+    "pure": "linen",
     "restore": "run",
 }
-_MODULES = ("classifiers", "conformance", "data", "evals", "latent", "losses", "math", "models", "nn", "train", "wrap")
+_MODULES = (
+    "classifiers",
+    "compose",
+    "conformance",
+    "data",
+    "evals",
+    "latent",
+    "losses",
+    "math",
+    "models",
+    "nn",
+    "train",
+    "wrap",
+)
 __all__ = [*_HOME, *_MODULES]  # type: ignore[reportUnsupportedDunderAll]
 
 

@@ -1,12 +1,14 @@
 """An experiment from its file and its flags, and whether its parts fit, before anything is written."""
 
+import contextlib
+import contextvars
 import dataclasses
 import functools
 import inspect
 import numbers
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,13 +19,58 @@ from genjax_zoo.border import check_data
 from genjax_zoo.checks import OF_LOOP, check_number
 from genjax_zoo.core import Eval, Experiment, Key, Model, Variables
 from genjax_zoo.errors import told
-from genjax_zoo.made import shapes_of
+from genjax_zoo.made import batch_of
 from genjax_zoo.precision import half_precision
 from genjax_zoo.source import in_a_sentence, load_module
 from genjax_zoo.train.parallel import check_divides, data_mesh
+from genjax_zoo.train.players import weights_by_player
 
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
+
+
+class Rebuilt(NamedTuple):
+    """A run whose experiment is made again."""
+
+    folder: Path
+    began: Path | None  # the directory where it was started
+
+
+_rebuilt: contextvars.ContextVar[Rebuilt | None] = contextvars.ContextVar("rebuilt", default=None)
+
+
+@contextlib.contextmanager
+def rebuilding(folder: Path, config: Mapping[str, Any]) -> Iterator[None]:
+    """For the time of a `with`, an experiment is made that made the run of this folder and config.json."""
+    began = config.get("directory")
+    token = _rebuilt.set(Rebuilt(folder, Path(began) if isinstance(began, str) else None))
+    try:
+        yield
+    finally:
+        _rebuilt.reset(token)
+
+
+def rebuilt() -> Path | None:
+    """The folder of the run whose experiment is made again just now."""
+    run = _rebuilt.get()
+    return run and run.folder
+
+
+def found(folder: Path, holds: str) -> Path:
+    """A folder that an experiment names: where it is not here, from where the run that is made again was started.
+
+    Raises:
+        FileNotFoundError: it is in neither place.
+    """
+    run = _rebuilt.get()
+    if run is None or run.began is None or (folder / holds).exists():
+        return folder
+    if (run.began / folder / holds).exists():
+        return run.began / folder
+    raise FileNotFoundError(
+        f"{run.folder} is made of {folder}, which is neither here nor in {run.began}, where it was started; bring it "
+        f"back."
+    )
 
 
 def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) -> Experiment:
@@ -84,10 +131,16 @@ def unheard(make: Make, flags: Mapping[str, Any], experiment: Experiment) -> lis
 
 
 def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:
+    made = _rebuilt.get()
+
     @functools.wraps(run)
     def evaluate(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        with data.looking(folder, kept):
-            return run(model, variables, key)
+        token = _rebuilt.set(made)
+        try:
+            with data.looking(folder, kept):
+                return run(model, variables, key)
+        finally:
+            _rebuilt.reset(token)
 
     return evaluate
 
@@ -143,7 +196,8 @@ def in_precision(experiment: Experiment, precision: Precision) -> Experiment:
     """The experiment with its networks computed in bfloat16, or as it is."""
     if precision == "float32":
         return experiment
-    lowered = {n: dataclasses.replace(p, terms=half_precision(p.terms)) for n, p in experiment.players.items()}
+    once = functools.cache(half_precision)  # players that share terms go on to
+    lowered = {n: dataclasses.replace(p, terms=once(p.terms)) for n, p in experiment.players.items()}
     return dataclasses.replace(experiment, players=lowered)
 
 
@@ -171,7 +225,7 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
                 f"The model expects '{name}' as integers, but the data has {given[name].dtype}; give it as int32."
             )
     with told("The model, its players and a batch of its data do not fit"):
-        shapes_of(experiment)
+        weights_by_player(experiment.model, experiment.players, batch_of(experiment))
     check_data(experiment.model, experiment.data)
 
 

@@ -21,7 +21,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from genjax_zoo.checks import check_number, check_place
-from genjax_zoo.commands import OF_EXPERIMENTS, unit
+from genjax_zoo.commands import OF_EXPERIMENTS
 from genjax_zoo.errors import in_words, is_sentence
 from genjax_zoo.files import telling
 from genjax_zoo.flags import PROG, environment_kept, parsed, stop, use_compilation_cache
@@ -170,7 +170,8 @@ def sample(
         run: the run folder.
         n: how many samples.
         seed: of the draw.
-        cond: conditions, such as label=3 or label=0,1,2 to take turns; those of the run's own data where none is given.
+        cond: conditions: label=3, or label=0,1,2 to take turns; code=0.5,-1 for a vector; mask=FILE.npy for any array,
+            for all samples or with one for each. Those of the run's own data where none is given.
         seconds: how long sounds last; as in training where it is not given.
         temperature: of a Gaussian prior, or one over codes, or of an autoregressive model; below 1 the likely becomes
             likelier.
@@ -214,13 +215,14 @@ def evaluate(
         debug: show the traceback of an error.
     """
     use_compilation_cache()
+    from genjax_zoo.evals.support import unit
     from genjax_zoo.run import restore
     from genjax_zoo.train.loop import evaluate as run_evals
 
     experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
     print(f"step {int(state.step):,}")
     for name, value in run_evals(experiment, state).items():
-        print(f"{name:32} {value:.4f}{unit(name)}")
+        print(f"{name:32} {value:.4f}{unit(experiment.model, name)}")
 
 
 def latent(
@@ -320,7 +322,7 @@ def _find_experiment(name: str) -> Path:
 
 
 def _experiments() -> list[Path]:
-    return sorted(p for p in Path("experiments").glob("*.py") if not p.stem.startswith("_"))
+    return sorted(p for p in Path("experiments").rglob("*.py") if not p.stem.startswith("_"))
 
 
 def _docstring(path: Path) -> str | None:

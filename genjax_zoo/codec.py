@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Model, Variables, conditions, require
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Model, Of, Variables, conditions, require
 from genjax_zoo.math import no_levels
 from genjax_zoo.sampling import levels_of, values_of
 
@@ -36,7 +36,7 @@ def compress(model: Model, variables: Variables, batch: Batch, *, size: int = 25
     Raises:
         ValueError: a model without `conditionals`, a size below 1, or an x that is none of the model's levels.
     """
-    (views,) = require(model, "conditionals")
+    views = require(model, Conditionals)
     codes = []
     if no_levels(batch["x"], views.levels).size:
         raise ValueError(
@@ -74,7 +74,7 @@ def decompress(
     """
     from constriction import stream  # type: ignore[reportAttributeAccessIssue]  # a native module
 
-    (views,) = require(model, "conditionals")
+    views = require(model, Conditionals)
     family, found = stream.model.Categorical(perfect=False), []
     if any(len(code) % WORD for code in codes):
         raise ValueError(f"A code has a whole number of words of {WORD} bytes; these bytes are no codes.")
@@ -128,7 +128,7 @@ def _go_through(views: Conditionals, variables: Variables, n: int, cond: Batch, 
     """The cached view, place after place, with every number chosen on the host."""
     rows, columns, channels = views.grid
     begin_row, step, probabilities = _programs(views)
-    cache = views.start(variables, n, cond)
+    cache, _ = views.start(variables, n, cond)
     above = jnp.zeros((n, columns, channels), jnp.int32)
     for row in range(rows):
         cache, previous, places = begin_row(variables, cache, above, row), above[:, -1], []
@@ -146,6 +146,9 @@ def _go_through(views: Conditionals, variables: Variables, n: int, cond: Batch, 
 @functools.cache
 def _programs(views: Conditionals) -> tuple[Any, Any, Any]:
     def probabilities(variables: Variables, h: Any, levels: Array, channel: int) -> Array:
-        return jax.nn.softmax(views.choices(variables, h, levels, channel).astype(jnp.float32))
+        return jax.nn.softmax(views.choices(variables, h, levels, channel)[0].astype(jnp.float32))
 
-    return jax.jit(views.begin_row), jax.jit(views.step), jax.jit(probabilities, static_argnums=3)
+    def value(run: Of[Any]) -> Any:
+        return jax.jit(lambda *args: run(*args)[0])
+
+    return value(views.begin_row), value(views.step), jax.jit(probabilities, static_argnums=3)

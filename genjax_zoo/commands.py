@@ -28,7 +28,7 @@ def train(file: Path, argv: list[str]) -> None:
     for asked, module in ((run.tensorboard, services.tensorboard), (run.wandb, services.wandb)):
         if asked:
             module()
-    with data.recorded() as seen:
+    with data.recorded() as seen, runs.going_on(folder, fresh=run.fresh):
         experiment = runs.build(make, everything)
     read = runs.described(seen, experiment)
     runs.check(experiment)
@@ -46,7 +46,7 @@ def train(file: Path, argv: list[str]) -> None:
     runs.check_run(folder, file, everything, data=read, fresh=run.fresh, **asked)
 
     def sinks(start: int) -> list[log.Sink]:  # called when the run is restored
-        known = {"data": read, "conditions": data.examples(seen)}
+        known = {"data": read, "conditions": data.examples(seen), "card": experiment.model.card}
         longer = _longer(folder, flags)
         runs.write_run(folder, file, everything, command=["train", str(file), *argv], **known)
         for sentence in runs.unheard(make, everything, experiment):
@@ -101,7 +101,7 @@ def sweep(file: Path, argv: list[str]) -> None:
     check_place(folder, "--workdir")
     everything = runs.at_home(folder, _everything(flags, run), fresh=run.fresh)
     own = runs.untouched(make, everything)
-    with data.recorded() as seen:
+    with data.recorded() as seen, runs.going_on(folder, fresh=run.fresh):
         members = sweeps.plan(make, everything, grid, seeds, folder)
     loaded, kept = data.described(seen), data.examples(seen)
     read = {one.folder: {**loaded, **runs.described({}, one.experiment)} for one in members}
@@ -112,7 +112,7 @@ def sweep(file: Path, argv: list[str]) -> None:
         runs.check_run(one.folder, file, one.flags, **known)
 
     def begin(one: sweeps.Member) -> None:
-        known = {"data": read[one.folder], "conditions": kept}
+        known = {"data": read[one.folder], "conditions": kept, "card": one.experiment.model.card}
         runs.write_run(one.folder, file, one.flags, command=["sweep", str(file), *argv], **known)
 
     if not run.fresh:
@@ -174,22 +174,19 @@ def _everything(flags: Mapping[str, Any], run: RunFlags) -> dict[str, Any]:
 
 
 def _print_summary(folder: Path, experiment: Any, result: Any) -> None:
+    from genjax_zoo.evals.support import unit
+
     print(f"\nTrained {folder.name} to step {int(result.state.step):,}.")
     if result.speed.steps:
         rate = result.speed.rate
         print(f"  {rate:,.1f} steps/s, {rate * experiment.data.batch_size:,.0f} examples/s")
     for name, value in result.results.items():
-        print(f"  {name:28} {value:.4f}{unit(name)}")
+        print(f"  {name:28} {value:.4f}{unit(experiment.model, name)}")
     if result.best_step is not None:
         print(f"  smallest {experiment.best} at step {result.best_step:,}: eval {folder} --checkpoint best")
     for path in sorted(folder.iterdir()):
         if path.suffix in (".png", ".jsonl", ".json") or path.name in ("checkpoints", "pictures"):
             print(f"  {path}")
-
-
-def unit(name: str) -> str:
-    """The unit of a number of this name, to print behind it."""
-    return " nats" if name.rpartition("/")[2] in ("nll", "nelbo", "distortion", "rate") else ""
 
 
 OF_EXPERIMENTS = {"train": train, "sweep": sweep, "explain": explain}

@@ -1,26 +1,42 @@
 """What `genjax-zoo sample RUN` draws and writes: images, points, sounds."""
 
 import contextlib
-import functools
+import dataclasses
 import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import rich.progress
 
-from genjax_zoo import report, wrap
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Experiment, Key, Model, Variables, changed, replaced, require
-from genjax_zoo.evals.samples import draw
+from genjax_zoo import report
+from genjax_zoo.core import (
+    NO_CONDITION,
+    Array,
+    Batch,
+    Conditionals,
+    Experiment,
+    Key,
+    Latent,
+    Model,
+    Sampler,
+    Variables,
+    part,
+    require,
+)
 from genjax_zoo.evals.walk import some_of
-from genjax_zoo.explore import conditions_of
 from genjax_zoo.files import whole
+from genjax_zoo.given import conditions_of, read_numbers
+from genjax_zoo.math import check_temperature
 from genjax_zoo.run import restore
-from genjax_zoo.sampling import Choose, cached, checked_prefix, completed, drawn, reporting, values_of
+from genjax_zoo.sampling import SETTINGS
 from genjax_zoo.train import eval_variables
+
+FLAGS = {"temperature": "temperature", "top_k": "top_k", "top_p": "top_p", "prefix": "prefix", "keep": "prefix"}
 
 
 def draw_run(
@@ -46,80 +62,58 @@ def draw_run(
 
     Raises:
         ValueError: an unknown condition or checkpoint, `seconds` of what is no sound, a temperature not above 0,
-            a setting that the model has no use for, or a prefix that does not fit.
+            a setting that the model's sampler does not take, or a prefix that does not fit.
     """
     experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
     given = conditions_of(experiment, n, cond, seed)
     model = experiment.model if seconds is None else lasting(experiment.model, seconds)
-    variables, key = eval_variables(state), jax.random.key(seed)
-    if model.conditionals is None:
-        if not (top_k is top_p is prefix is keep is None):
-            raise ValueError("--top-k, --top-p, --prefix and --keep are for autoregressive models; this run's is none.")
-        model = model if temperature == 1 else wrap.tempered(model, temperature)
-        x = draw(decoded(model) if mean else model, n)(variables, key, given)
-    elif mean:
-        raise ValueError("--mean is for models with a decoder; this run's draws one number after another.")
-    elif replaced(model, "sample"):
-        if temperature != 1 or not (top_k is top_p is prefix is keep is None):
-            raise ValueError("This run's model has a `sample` of its own, which takes no --temperature, --top-k, ...")
-        x = draw(model, n)(variables, key, given)
-    else:
-        choose = drawn(key, temperature=temperature, top_k=top_k, top_p=top_p)
-        if (start := beginning(experiment, model, n, prefix, keep, seed)) is not None:
-            choose = completed(choose, *checked_prefix(model.conditionals, start, n))
-        with _bar() as tell:
-            x = one_by_one(model, variables, n, choose, given, tell=tell)
+    model = decoded(model) if mean else model
+    sampler = require(model, Sampler)
+    check_temperature(temperature)
+    settings: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    settings = {name: value for name, value in settings.items() if value != SETTINGS[name]}
+    begins = {name: value for name, value in (("prefix", prefix), ("keep", keep)) if value is not None}
+    _check_taken(sampler, [*settings, *begins])
+    if begins:
+        settings["prefix"] = beginning(experiment, model, n, prefix, keep, seed)
+    with _bar() as tell:
+        settings |= {"tell": tell} if "tell" in sampler.settings else {}
+        draw = jax.jit(lambda v, key, cond: sampler.draw(v, key, n, cond, **settings)[0])
+        x = draw(eval_variables(state), jax.random.key(seed), given)
+        jax.effects_barrier()  # all has been told
     return int(state.step), save(path, x)
+
+
+def _check_taken(sampler: Sampler, flags: Sequence[str]) -> None:
+    """Whether a sampler has a setting for each of these flags."""
+    takes = [flag for flag, setting in FLAGS.items() if setting in sampler.settings]
+    for flag in flags:
+        if flag not in takes:
+            known = ", ".join(map(_dashed, takes)) or "no setting"
+            raise ValueError(f"This run's sampler takes no {_dashed(flag)}; it takes {known}.")
+
+
+def _dashed(flag: str) -> str:
+    return f"--{flag.replace('_', '-')}"
 
 
 def decoded(model: Model) -> Model:
     """The model whose samples are decoded draws from its prior, E[x | z], without the noise of p(x | z).
 
     Raises:
-        ValueError: the model has no `decode` or no `sample_prior`.
+        ValueError: the model has no `latent.decode` or no `latent.prior`.
     """
-    decode, sample_prior = require(model, "decode", "sample_prior")
+    part(model, Latent, "decode")
+    prior = require(model, Latent).prior
 
-    def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
-        return decode(variables, sample_prior(variables, key, n, cond), cond)
+    def draw(
+        variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION, *, train: bool = False, **settings: Any
+    ) -> tuple[Array, Variables]:
+        z = model.sample_prior(variables, key, n, cond, **settings)
+        return model.decode(variables, z, cond), variables
 
-    return changed(model, sample=sample)
-
-
-def one_by_one(
-    model: Model,
-    variables: Variables,
-    n: int,
-    choose: Choose,
-    cond: Batch = NO_CONDITION,
-    *,
-    tell: Callable[[int, int], None] | None = None,
-) -> Array:
-    """Draws from an autoregressive model, x [n, ...], each number as `choose` says (see sampling.drawn).
-
-    Args:
-        model: has `conditionals`.
-        variables: its own.
-        n: how many.
-        choose: chooses a level of one number of all draws.
-        cond: the conditions of the n draws.
-        tell: is called with (numbers in all, drawn so far) about a hundred times, from inside the compiled loop.
-
-    Raises:
-        ValueError: a model without `conditionals`.
-    """
-    (views,) = require(model, "conditionals")
-    count = math.prod(views.grid)
-    if tell is not None:
-        choose = reporting(choose, functools.partial(tell, count), max(1, count // 100))
-
-    @jax.jit
-    def draw(variables: Variables, cond: Batch) -> Array:
-        return values_of(model, cached(views, variables, n, choose, cond))
-
-    x = draw(variables, cond)
-    jax.effects_barrier()  # all has been told
-    return x
+    settings = prior.sampler.settings if prior is not None and prior.sampler is not None else {}
+    return dataclasses.replace(model, sampler=Sampler(draw=draw, settings=settings))
 
 
 def beginning(
@@ -145,20 +139,16 @@ def beginning(
     if not 0 <= keep <= 1:
         raise ValueError(f"--keep is a share in [0, 1], not {keep:g}.")
     own = jnp.asarray(some_of(experiment.data, n, ["x"], seed)["x"]).reshape(n, -1)
-    return own[:, : min(round(keep * own.shape[1]), math.prod(model.conditionals.grid))]
+    return own[:, : min(round(keep * own.shape[1]), math.prod(require(model, Conditionals).grid))]
 
 
 def _numbers_of(file: Path, n: int) -> np.ndarray:
     """A .npy file as the first numbers of n examples, [n or 1, m]."""
     if file.suffix != ".npy":
         raise ValueError(f"Cannot read '{file}': --prefix takes a .npy file of x in raster order, or a .wav file.")
-    try:
-        with file.open("rb") as opened:
-            given = np.lib.format.read_array(opened, allow_pickle=False)
-    except (ValueError, EOFError, TypeError) as error:  # NumPy's, of a file that is damaged
-        raise ValueError(f"{file} is no whole .npy file of numbers: {str(error).splitlines()[0]}.") from None
-    if given.dtype.kind not in "biuf" or given.ndim == 0:
-        raise ValueError(f"{file} holds {given.dtype} {given.shape}, and not numbers in raster order.")
+    given = read_numbers(file)
+    if given.ndim == 0:
+        raise ValueError(f"{file} holds one number, and not numbers in raster order.")
     return given.reshape(len(given) if given.ndim > 1 and len(given) == n else 1, -1)
 
 
@@ -171,11 +161,10 @@ def lasting(model: Model, seconds: float) -> Model:
     shape = model.spec["x"].shape
     if not report.is_sound(shape) or model.of_length is None:
         raise ValueError(f"--seconds is for models of sound, but x of this run has the shape {shape}.")
-    (of_length,) = require(model, "of_length")
     length = round(seconds * report.RATE)
     if length < 1:
         raise ValueError(f"--seconds must be above 0, not {seconds:g}.")
-    return of_length(length)
+    return model.of_length(length)
 
 
 def save(path: Path, x: Array) -> list[Path]:

@@ -19,6 +19,7 @@ import filelock
 import jax
 import numpy as np
 
+from genjax_zoo.core import Card
 from genjax_zoo.data import changes
 from genjax_zoo.files import whole
 from genjax_zoo.naming import members_of, told
@@ -134,6 +135,7 @@ def write_run(
     command: Sequence[str] = (),
     data: Mapping[str, Any] | None = None,
     conditions: Mapping[str, np.ndarray] | None = None,
+    card: Card | None = None,
 ) -> None:
     """Writes config.json, with one start more in its history, and then copies of the experiment's file and modules.
 
@@ -144,8 +146,10 @@ def write_run(
         command: the words of the command line behind the program's name.
         data: what was read, as `data.described` says it.
         conditions: what draws need when the data are gone, from `data.examples`.
+        card: the model's.
     """
     config = read_config(folder) if (folder / CONFIG).exists() else {"experiment": source.name, "history": []}
+    config = {**config, **origins(config, card)}
     begun = {name: value for name, value in config.get("flags", {}).items() if name in BEGINNING}
     config = {**config, "flags": as_read(flags) | begun, "data": dict(data or {})}
     config["history"] = [*config["history"], {**provenance(source), "command": list(command)}]
@@ -160,6 +164,19 @@ def write_run(
             unfinished.write_bytes(code)
     for left in set((folder / MODULES).rglob("*.py")) - files.keys():
         left.unlink()
+
+
+def origins(config: Mapping[str, Any], card: Card | None) -> dict[str, Any]:
+    """What config.json says of where a run is from: the directory of its first start, and its model's card.
+
+    What is frozen in a model is what the first start found: it is in the checkpoints since.
+    """
+    said: dict[str, Any] = {"directory": config.get("directory") or str(Path.cwd())}
+    if card is None:
+        return said
+    known = config.get("card") or {}
+    frozen = known.get("frozen") or list(card.frozen)
+    return {**said, "card": {"name": card.name, "family": card.family, "paper": card.paper, "frozen": frozen}}
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> None:

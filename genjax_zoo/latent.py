@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Model, Variables, require
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Latent, Model, Variables, part
 
 Path = Callable[[Array, Array, Array], Array]
 
@@ -179,7 +179,7 @@ def invert(
     Raises:
         ValueError: the model has no `decode`, or the starts are not of n examples.
     """
-    require(model, "decode")
+    part(model, Latent, "decode")
     if start.shape[1] != len(x):
         raise ValueError(f"There are {len(x)} examples, but starts of shape {start.shape}: [restarts, n, *latent].")
     z, error = _inversion(model, steps, learning_rate, prior)(variables, x, start, cond)
@@ -215,8 +215,7 @@ def _inversion(model: Model, steps: int, learning_rate: float, prior: float):
 
 def _decode_each(model: Model, variables: Variables, z: Array, cond: Batch) -> Array:
     """Decodes z [n, steps, *latent], with the conditions of n, to x [n, steps, ...]."""
-    (decode,) = require(model, "decode")
     n, steps = z.shape[:2]
     given = {name: jnp.repeat(value, steps, axis=0) for name, value in cond.items()}
-    x = decode(variables, z.reshape(n * steps, *z.shape[2:]), given)
+    x = model.decode(variables, z.reshape(n * steps, *z.shape[2:]), given)
     return x.reshape(n, steps, *x.shape[1:])

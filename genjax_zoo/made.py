@@ -7,10 +7,11 @@ from typing import Any
 import jax
 
 from genjax_zoo import data
-from genjax_zoo.core import Experiment, TrainState
+from genjax_zoo.core import Batch, Experiment, Spec, TrainState
 from genjax_zoo.files import telling
-from genjax_zoo.folder import CONFIG, provenance, read_config, write_config
-from genjax_zoo.train.step import create_state
+from genjax_zoo.folder import CONFIG, origins, provenance, read_config, write_config
+from genjax_zoo.train.players import weights_by_player
+from genjax_zoo.train.step import create_state, first_state
 
 
 def create_state_of(experiment: Experiment) -> TrainState:
@@ -20,12 +21,19 @@ def create_state_of(experiment: Experiment) -> TrainState:
 
 def shapes_of(experiment: Experiment) -> TrainState:
     """The shapes of its state, also where its data are gone."""
-    size, spec = experiment.data.batch_size, experiment.data.spec
-    batch = {name: jax.ShapeDtypeStruct((size, *one.shape), one.dtype) for name, one in spec.items()}
-    key = jax.random.key(experiment.seed)
-    if isinstance(experiment.data, data.Absent):
-        return jax.eval_shape(lambda batch: create_state(experiment.model, experiment.players, key, batch), batch)
-    return jax.eval_shape(lambda: create_state_of(experiment))
+
+    def first(batch: Batch) -> TrainState:
+        return first_state(experiment.model, experiment.players, jax.random.key(experiment.seed), batch)
+
+    return jax.eval_shape(first, batch_of(experiment))
+
+
+def batch_of(experiment: Experiment) -> Spec:
+    """The shapes of a batch, with what its data have besides their spec."""
+    size, source = experiment.data.batch_size, experiment.data
+    if isinstance(source, data.Absent):
+        return {name: jax.ShapeDtypeStruct((size, *one.shape), one.dtype) for name, one in source.spec.items()}
+    return jax.eval_shape(lambda: source.at(0))
 
 
 def check_made(folder: Path, experiment: Experiment) -> None:
@@ -59,18 +67,20 @@ def write_made(folder: Path, experiment: Experiment, flags: Mapping[str, Any]) -
     if changed := data.changes(config.get("data", {}), read):
         telling.get()(f"The data of the run {folder} have changed since it began: {changed}.")
     history = [*config["history"], provenance(Path.cwd() / "a script")]
-    write_config(folder, {**config, "flags": flags, "history": history, "made": made(experiment), "data": read})
+    known = {**config, **origins(config, experiment.model.card)}
+    write_config(folder, {**known, "flags": flags, "history": history, "made": made(experiment), "data": read})
 
 
 def made(experiment: Experiment) -> dict[str, str]:
     """What tells an experiment from another, as text: its numbers, and the shape of each parameter."""
     told = {"seed": experiment.seed, "batch size": experiment.data.batch_size}
     told |= {f"'{name}'": f"{one.dtype} {one.shape}" for name, one in experiment.model.spec.items()}
+    weights = weights_by_player(experiment.model, experiment.players, batch_of(experiment))
     for name, player in experiment.players.items():
         told |= {f"{field} of player '{name}'": getattr(player, field) for field in ("owns", "every", "ema")}
         told |= {
             f"the weight of '{term}' of player '{name}'": "a schedule" if callable(weight) else float(weight)
-            for term, weight in player.weights.items()
+            for term, weight in weights[name].items()
         }
     shapes = jax.tree_util.tree_leaves_with_path(shapes_of(experiment).variables["params"])
     told |= {f"the shape of {jax.tree_util.keystr(path, simple=True, separator='/')}": x.shape for path, x in shapes}

@@ -1,5 +1,6 @@
 """In which precision the parts of a model compute: networks may be rough, what is exact is not."""
 
+import dataclasses
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
@@ -8,31 +9,46 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Explained, Key, TermFn, Terms, Variables, formulas
+from genjax_zoo.compose import over_variables
+from genjax_zoo.core import Array, Explained, Model, Of, TermFn, Variables
 
 
-def half_precision(terms: TermFn) -> TermFn:
+def half_precision(terms: TermFn) -> Explained:
     """Runs a TermFn's Linen networks in bfloat16, with float32 parameters, noise, densities and terms.
 
     Parameters and the inputs of every network (a direct child of the root module, or of bijections, which are exact)
     are cast to bfloat16, and what a network returns is cast back, so that only the inside of a network is computed in
     half precision. Gradients arrive in the parameters' own type.
     """
+    run = _lowered(terms, jnp.bfloat16)
+    return dataclasses.replace(terms, terms=run) if isinstance(terms, Explained) else Explained(terms=run)
+
+
+def in_precision(model: Model, dtype: Any = jnp.bfloat16) -> Model:
+    """The model whose networks compute in `dtype`, whatever is asked of it, and whoever added them.
+
+    Parameters stay what they are, and so does what is no network: noise, densities, bijections; see `half_precision`.
+    """
+    return over_variables(model, lambda run: _lowered(run, dtype), lambda init: init)
+
+
+def _lowered(run: Callable[..., tuple[Any, Variables]], dtype: Any) -> Of[Any]:
+    """A function of variables with its networks in `dtype`."""
 
     def lowered(module: nn.Module, method: str, args: Any, kwargs: Any) -> Any:
         def network(module: nn.Module, args: Any, kwargs: Any) -> Any:
             return getattr(module, method)(*args, **kwargs)
 
-        half = nn.map_variables(network, "params", lambda params: _cast(params, jnp.bfloat16))
-        return _cast(half(module, *_cast((args, kwargs), jnp.bfloat16)), jnp.float32)
+        rough = nn.map_variables(network, "params", lambda params: _cast(params, dtype))
+        return _cast(rough(module, *_cast((args, kwargs), dtype)), jnp.float32)
 
-    def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+    def call(variables: Variables, *args: Any, **how: Any) -> tuple[Any, Variables]:
         with each_network(lowered):
-            named, changed = terms(variables, batch, key, train)
+            value, changed = run(variables, *args, **how)
         state = {name: jax.tree.map(_like, changed[name], variables[name]) for name in variables if name != "params"}
-        return _cast(named, jnp.float32), {**state, "params": variables["params"]}
+        return _cast(value, jnp.float32), {**state, "params": variables["params"]}
 
-    return Explained(terms=run, formulas=formulas(terms))
+    return call
 
 
 def each_network(run: Callable[[nn.Module, str, Any, Any], Any]) -> AbstractContextManager[None]:

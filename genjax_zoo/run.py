@@ -7,20 +7,22 @@ metrics.jsonl    curves.png   samples.png   reconstructions.png   pictures/
 report.html      the page about it, which `genjax-zoo report` writes; page/ holds what was drawn for it
 """
 
+import contextlib
 import dataclasses
 import itertools
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, get_args
 
 import jax
 import numpy as np
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from rich.console import Console
 
-from genjax_zoo import data, errors
-from genjax_zoo.build import Make, Precision
+from genjax_zoo import data
+from genjax_zoo.build import Make as Make
+from genjax_zoo.build import Precision, rebuilding
 from genjax_zoo.build import build as build
 from genjax_zoo.build import check as check
 from genjax_zoo.build import in_precision as in_precision
@@ -29,8 +31,7 @@ from genjax_zoo.build import parameters as parameters
 from genjax_zoo.build import unheard as unheard
 from genjax_zoo.build import untouched as untouched
 from genjax_zoo.core import Experiment, TrainState
-from genjax_zoo.files import read_log, telling
-from genjax_zoo.folder import CONDITIONS, SOURCE
+from genjax_zoo.files import read_log
 from genjax_zoo.folder import CONFIG as CONFIG
 from genjax_zoo.folder import check_run as check_run
 from genjax_zoo.folder import only_trainer as only_trainer
@@ -38,20 +39,22 @@ from genjax_zoo.folder import open_run as open_run
 from genjax_zoo.folder import provenance as provenance
 from genjax_zoo.folder import read_config as read_config
 from genjax_zoo.folder import write_run as write_run
-from genjax_zoo.made import check_made, shapes_of, write_made
+from genjax_zoo.made import check_made, write_made
 from genjax_zoo.made import create_state_of as create_state_of
 from genjax_zoo.naming import name_of as name_of
 from genjax_zoo.report import Pictures
+from genjax_zoo.restored import Restored as Restored
+from genjax_zoo.restored import described as described
+from genjax_zoo.restored import experiment_of as experiment_of
+from genjax_zoo.restored import restore as restore
+from genjax_zoo.restored import target_of
 from genjax_zoo.train.begin import begun_from
-from genjax_zoo.train.checkpoint import Checkpoints, Damaged, open_checkpoints
+from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
 from genjax_zoo.train.evaluating import try_evaluations
 from genjax_zoo.train.log import History, JsonLines, Progress, Sink, closed, evaluated, is_watched
 from genjax_zoo.train.loop import Speed, run_steps
 from genjax_zoo.train.parallel import Backend, data_mesh, replicate
 from genjax_zoo.trust import check_trusted as check_trusted
-from genjax_zoo.trust import trust as trust_run
-
-TRIES = 5  # of a reader, while training removes what it has chosen
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -139,7 +142,7 @@ def fit(
         fallen: list[str] = []  # what is to be said of damaged checkpoints
         if checkpoints.steps:
             last = checkpoints.choose(str(checkpoint))
-            state, fallen = checkpoints.newest(_target(state, mesh), last)
+            state, fallen = checkpoints.newest(target_of(state, mesh), last)
         elif str(checkpoint) != "latest":
             raise ValueError(f"The run {folder} has no checkpoint '{checkpoint}', nor any other.")
         elif any(name.startswith("eval/") for row in read_log(log)[0] for name in row):
@@ -209,82 +212,6 @@ def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> Train
         raise ValueError(f"Cannot begin from {source}: {error}") from None
 
 
-def restore(
-    workdir: str | Path,
-    *,
-    checkpoint: str = "latest",
-    experiment: Experiment | Make | None = None,
-    trust: bool = False,
-) -> tuple[Experiment, TrainState]:
-    """Reads a run back: the experiment that made it, and its state on this machine's devices.
-
-    Args:
-        workdir: the run folder.
-        checkpoint: "latest", "best", or a step.
-        experiment: what made it, or a function that gives it from the run's flags; the run's own file by default.
-        trust: runs its code although another user made the folder; remembered.
-
-    Raises:
-        FileNotFoundError: no such run, it has no checkpoint yet, or `fit` made it and no experiment is given.
-        ValueError: no such checkpoint, a damaged one, or one of another experiment; or another user made the folder,
-            and nobody said to trust it.
-    """
-    folder = Path(workdir)
-    if trust:
-        trust_run(folder)
-    if experiment is None:
-        experiment = experiment_of(folder)
-    else:
-        given = isinstance(experiment, Experiment)
-        experiment = experiment if given else build(experiment, read_config(folder)["flags"])
-        check_made(folder, experiment)
-    with errors.told(f"The flags in {folder / CONFIG} make no model"):
-        target = _target(shapes_of(experiment), data_mesh())
-    for _ in range(TRIES):
-        with open_checkpoints(folder, best=experiment.best) as checkpoints:
-            step = checkpoints.choose(str(checkpoint))
-            try:
-                return experiment, checkpoints.restore(step, target)
-            except Damaged:
-                if (folder / "checkpoints" / str(step)).is_dir():
-                    raise  # else its trainer has gone on, and removed it
-    raise ValueError(f"The checkpoints of {folder} are removed faster than they are read; raise its --save-every.")
-
-
-def experiment_of(folder: Path) -> Experiment:
-    """The experiment that made a run, on its own data; where they are gone, on what the folder keeps of them.
-
-    Warns of data that have changed since.
-
-    Raises:
-        FileNotFoundError: the folder holds no run, or the experiment reads what is not there.
-        ValueError: its file cannot be loaded.
-    """
-    config = read_config(folder)
-    if config["experiment"] is None:
-        raise FileNotFoundError(
-            f"The run {folder} was made by fit from Python: it has no {SOURCE}; read it with "
-            f"restore('{folder}', experiment=...)."
-        )
-    check_trusted(folder)
-    make = load_experiment(folder / SOURCE)
-    kept = data.Kept(config.get("data", {}), folder / CONDITIONS)
-    with data.recorded() as seen:
-        try:
-            experiment = build(make, config["flags"], kept)
-        except ValueError as error:
-            raise ValueError(f"The flags in {folder / CONFIG} do not make an experiment: {error}") from error
-    if changed := data.changes(kept.entries, described(seen, experiment)):
-        telling.get()(f"The data of the run {folder} have changed since it was trained: {changed}.")
-    return experiment
-
-
-def described(seen: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
-    """What a run keeps of the data that were loaded for an experiment, and of those that it trains on."""
-    by_hand = {} if getattr(experiment.data, "origin", None) else {"data": experiment.data}
-    return data.described({**seen, **by_hand})
-
-
 def at_home(folder: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> dict[str, Any]:
     """Flags with the folder of the data, absolute: the one that was given, else the run's own, else the environment's.
 
@@ -296,13 +223,28 @@ def at_home(folder: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> d
     Raises:
         ValueError: the folder's config.json is not of a run.
     """
-    configs = [path for path in (folder / CONFIG, *sorted(folder.glob(f"*/{CONFIG}"))) if path.exists() and not fresh]
-    own = read_config(configs[0].parent)["flags"].get("data_dir") if configs else None
+    config = _config(folder, fresh)
+    own = config["flags"].get("data_dir") if config else None
     if flags.get("data_dir"):
         return {**flags, "data_dir": str(Path(flags["data_dir"]).expanduser().absolute())}
     return {**flags, "data_dir": own if own and Path(own).is_dir() else data.folder()}
 
 
-def _target(state: TrainState, mesh: Mesh) -> TrainState:
-    sharding = NamedSharding(mesh, PartitionSpec())
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=sharding), state)
+def going_on(folder: Path, *, fresh: bool = False) -> AbstractContextManager[None]:
+    """For the time of a `with`, the experiment of the run in a folder is made again, if there is one.
+
+    Args:
+        folder: of the run, or of the runs of a sweep.
+        fresh: forgets the run.
+
+    Raises:
+        ValueError: the folder's config.json is not of a run.
+    """
+    config = _config(folder, fresh)
+    return rebuilding(folder, config) if config else contextlib.nullcontext()
+
+
+def _config(folder: Path, fresh: bool) -> Mapping[str, Any] | None:
+    """Of the run, or of the first of a sweep's."""
+    configs = [path for path in (folder / CONFIG, *sorted(folder.glob(f"*/{CONFIG}"))) if path.exists() and not fresh]
+    return read_config(configs[0].parent) if configs else None

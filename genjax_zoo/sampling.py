@@ -4,12 +4,15 @@
 ask the same `choose` with the same numbers, so that with equal logits they give equal samples.
 """
 
-from collections.abc import Callable
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+from jax.core import Tracer
 
 from genjax_zoo.core import (
     NO_CONDITION,
@@ -18,15 +21,15 @@ from genjax_zoo.core import (
     Conditionals,
     Key,
     Model,
+    Sampler,
     Variables,
-    changed,
     conditions,
     require,
 )
 from genjax_zoo.math import check_temperature, level_of, no_levels
 
 Choose = Callable[[Array, Array], Array]  # (index in raster order, logits [n, K]) -> levels [n]
-Sampler = Callable[..., Array]  # (conditionals, variables, n, choose, cond) -> levels int32 [n, *grid]
+SETTINGS: Mapping[str, Any] = {"temperature": 1.0, "top_k": None, "top_p": None, "prefix": None, "tell": None}
 
 
 def cached(views: Conditionals, variables: Variables, n: int, choose: Choose, cond: Batch = NO_CONDITION) -> Array:
@@ -39,7 +42,7 @@ def cached(views: Conditionals, variables: Variables, n: int, choose: Choose, co
     def visit(place: Array, h: Any) -> tuple[Array, Array]:
         levels = jnp.zeros((n, views.grid[2]), jnp.int32)
         for channel in range(views.grid[2]):
-            logits = views.choices(variables, h, levels, channel)
+            logits, _ = views.choices(variables, h, levels, channel)
             levels = levels.at[:, channel].set(choose(place * views.grid[2] + channel, logits))
         return levels, levels
 
@@ -52,10 +55,10 @@ def naive(views: Conditionals, variables: Variables, n: int, choose: Choose, con
 
     def one(index: Array, levels: Array) -> Array:
         place = jnp.unravel_index(index, shape)
-        logits = views.logits(variables, {**cond, "x": levels / (views.levels - 1)})[:, *place]
-        return levels.at[:, *place].set(choose(index, logits))
+        logits, _ = views.logits(variables, {**cond, "x": levels / (views.levels - 1)})
+        return levels.at[:, *place].set(choose(index, logits[:, *place]))
 
-    return jax.lax.fori_loop(0, int(np.prod(shape)), one, jnp.zeros((n, *shape), jnp.int32))
+    return jax.lax.fori_loop(0, math.prod(shape), one, jnp.zeros((n, *shape), jnp.int32))
 
 
 def drawn(key: Key, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Choose:
@@ -147,15 +150,14 @@ def checked_prefix(views: Conditionals, prefix: Array, n: int) -> tuple[Array, A
     Raises:
         ValueError: a prefix longer than an example, or values that are no levels.
     """
-    count, top = int(np.prod(views.grid)), views.levels - 1
+    count, top = math.prod(views.grid), views.levels - 1
     if prefix.shape[1] > count:
         raise ValueError(f"The prefix has {prefix.shape[1]} numbers, but an example only {count}; give fewer.")
-    if no_levels(prefix, views.levels).size:
+    if not isinstance(prefix, Tracer) and no_levels(prefix, views.levels).size:
         raise ValueError(f"The prefix has values that are none of the {top + 1} levels k / {top}; round it to them.")
-    filled = np.zeros((n, count), np.int32)
-    filled[:, : prefix.shape[1]] = level_of(prefix, views.levels)
-    known = np.arange(count) < prefix.shape[1]
-    return jnp.asarray(filled).reshape(n, *views.grid), jnp.asarray(known).reshape(views.grid)
+    filled = jnp.zeros((n, count), jnp.int32).at[:, : prefix.shape[1]].set(level_of(prefix, views.levels))
+    known = jnp.arange(count) < prefix.shape[1]
+    return filled.reshape(n, *views.grid), known.reshape(views.grid)
 
 
 def stepped_logits(views: Conditionals, variables: Variables, batch: Batch) -> Array:
@@ -165,7 +167,7 @@ def stepped_logits(views: Conditionals, variables: Variables, batch: Batch) -> A
 
     def visit(place: Array, h: Any) -> tuple[Array, Array]:
         now = places[:, place]
-        logits = [views.choices(variables, h, now, channel) for channel in range(views.grid[2])]
+        logits = [views.choices(variables, h, now, channel)[0] for channel in range(views.grid[2])]
         return now, jnp.stack(logits, axis=1)
 
     return _walk(views, variables, len(levels), visit, conditions(batch))
@@ -178,24 +180,44 @@ def levels_of(views: Conditionals, x: Array) -> Array:
 
 def log_probabilities(views: Conditionals, variables: Variables, batch: Batch) -> Array:
     """Log p(x_i | those before) of every number of a batch, nats [B, *grid]."""
-    log_p = jax.nn.log_softmax(views.logits(variables, batch))
+    log_p = jax.nn.log_softmax(views.logits(variables, batch)[0])
     return jnp.take_along_axis(log_p, levels_of(views, batch["x"])[..., None], axis=-1)[..., 0]
 
 
 def sampled(model: Model) -> Model:
-    """The model with `sample` by the cached view."""
-    (views,) = require(model, "conditionals")
+    """The model with a sampler by the cached view.
 
-    def sample(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION) -> Array:
-        return values_of(model, cached(views, variables, n, drawn(key), cond))
+    Its settings are those of `drawn`; `prefix`, x [n or 1, m] in raster order, with which draws begin; and `tell`,
+    which is called with (numbers in all, drawn so far) about a hundred times, from inside the compiled loop.
+    """
+    views = require(model, Conditionals)
+    count = math.prod(views.grid)
 
-    return changed(model, sample=sample)
+    def draw(
+        variables: Variables,
+        key: Key,
+        n: int,
+        cond: Batch = NO_CONDITION,
+        *,
+        train: bool = False,
+        prefix: Array | None = None,
+        tell: Callable[[int, int], None] | None = None,
+        **how: Any,
+    ) -> tuple[Array, Variables]:
+        choose = drawn(key, **how)
+        if prefix is not None:
+            choose = completed(choose, *checked_prefix(views, prefix, n))
+        if tell is not None:
+            choose = reporting(choose, functools.partial(tell, count), max(1, count // 100))
+        return values_of(model, cached(views, variables, n, choose, cond)), variables
+
+    return dataclasses.replace(model, sampler=Sampler(draw=draw, settings=SETTINGS))
 
 
 def values_of(model: Model, levels: Array) -> Array:
     """Levels [n, *grid] as x [n, ...] in [0, 1], of the model's shape."""
     x = model.spec["x"]
-    return (levels / (model.conditionals.levels - 1)).astype(x.dtype).reshape(len(levels), *x.shape)
+    return (levels / (require(model, Conditionals).levels - 1)).astype(x.dtype).reshape(len(levels), *x.shape)
 
 
 def _walk(
@@ -210,10 +232,10 @@ def _walk(
 
     def one_row(carry: tuple[Any, Array], row: Array):
         cache, above = carry
-        cache = views.begin_row(variables, cache, above, row)
+        cache, _ = views.begin_row(variables, cache, above, row)
 
         def one(carry: tuple[Any, Array], column: Array):
-            h, cache = views.step(variables, *carry, row, column)
+            (h, cache), _ = views.step(variables, *carry, row, column)
             levels, out = visit(row * columns + column, h)
             return (cache, levels), (levels, out)
 
@@ -221,5 +243,6 @@ def _walk(
         return (cache, levels.swapaxes(0, 1)), out
 
     nothing = jnp.zeros((n, columns, channels), jnp.int32)
-    _, out = jax.lax.scan(one_row, (views.start(variables, n, cond), nothing), jnp.arange(rows))
+    cache, _ = views.start(variables, n, cond)
+    _, out = jax.lax.scan(one_row, (cache, nothing), jnp.arange(rows))
     return jnp.moveaxis(out, 2, 0)

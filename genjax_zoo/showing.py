@@ -55,7 +55,7 @@ def compare(
     use_compilation_cache()
     from genjax_zoo.compare.measures import Protocol
     from genjax_zoo.compare.table import compare_runs
-    from genjax_zoo.run import trust_run
+    from genjax_zoo.trust import trust as trust_run
 
     for folder in [*runs, *(all.iterdir() if all and all.is_dir() else ())] if trust else ():
         trust_run(folder)
@@ -91,7 +91,8 @@ def report(
     from genjax_zoo.naming import expanded
     from genjax_zoo.pages import gather as pages
     from genjax_zoo.report.page import render
-    from genjax_zoo.run import check_trusted, read_config, trust_run
+    from genjax_zoo.run import check_trusted, read_config
+    from genjax_zoo.trust import trust as trust_run
 
     own, runs = out is None and len(runs) == 1, tuple(expanded(runs))
     for run in runs:

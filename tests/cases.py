@@ -1,6 +1,7 @@
 """The table of all models: a tiny one of each, with its players. `test_laws` holds every one to every law."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,8 +11,9 @@ import numpy as np
 import optax
 
 from genjax_zoo import losses, models, nn, wrap
+from genjax_zoo.compose import over_variables
 from genjax_zoo.conformance import Case
-from genjax_zoo.core import Model, Player, changed
+from genjax_zoo.core import Conditionals, Density, Explained, FromBatch, Model, Of, Player, Terms, require
 from genjax_zoo.math import discretized_logistic, gaussian_mixture
 
 SHAPE = (8, 8, 1)
@@ -88,7 +90,7 @@ def r3gan() -> Case:
 
 def vae_gan() -> Case:
     model = models.vae_gan(shape=SHAPE, latent=3, widths=(4, 8))
-    terms = losses.vae_gan_terms(model)
+    terms = models.vae_gan_terms(model)
     players = {
         "encoder": Player(terms=terms, weights={"distortion": 1.0, "rate": 1.0}, tx=ADAM, owns=("encoder",)),
         "decoder": Player(terms=terms, weights={"distortion": 0.1, "fool": 1.0}, tx=ADAM, owns=("decoder",)),
@@ -115,7 +117,7 @@ def vamp_prior() -> Case:
 
 def vq_vae() -> Case:
     model = models.vq_vae(shape=SHAPE, codes=8, features=4, widths=(4, 8), prior_features=4, prior_layers=2)
-    autoencoder, prior = losses.vector_quantized(model)
+    autoencoder, prior = models.vector_quantized(model)
     weights = {"distortion": 1.0, "commitment": 0.25}
     players = {
         "vq": Player(terms=autoencoder, weights=weights, tx=ADAM, owns=("encoder", "quantizer", "decoder")),
@@ -159,9 +161,10 @@ def glow() -> Case:
 def _levels(model: Model, **conditions: jax.Array) -> Case:
     """An autoregressive model's case: levels of blobs that depend on their neighbours, in the model's own shape."""
     shape = model.spec["x"].shape
-    height, width, channels = shape if len(shape) == 3 else model.conditionals.grid
+    views = require(model, Conditionals)
+    height, width, channels = shape if len(shape) == 3 else views.grid
     blobs = np.asarray(images()["x"])[:, 1 : 1 + height, :width]
-    top = model.conditionals.levels - 1
+    top = views.levels - 1
     x = np.round(top * np.concatenate([blobs, 1 - blobs, blobs**2], axis=-1)[..., :channels]) / top
     players = {"model": Player(terms=model.nll, weights={"nll": 1.0}, tx=ADAM)}
     return Case(model=model, players=players, batch={"x": jnp.asarray(x.reshape(-1, *shape)), **conditions})
@@ -192,8 +195,7 @@ def nade() -> Case:
 
 
 def pixel_cnn_pp() -> Case:
-    settings = {"features": 4, "blocks": 1, "scales": 2, "components": 2}
-    model = models.pixel_cnn_pp(shape=(4, 6, 3), levels=5, classes=3, **settings)
+    model = models.pixel_cnn_pp(shape=(4, 6, 3), levels=5, classes=3, features=4, blocks=1, scales=2, components=2)
     return _levels(model, label=labels(3))
 
 
@@ -268,11 +270,23 @@ CASES: Mapping[str, Callable[[], Case]] = {
 
 def compiled(model: Model) -> Model:
     """The model with its functions as programs, one each, where a test would run a network operation by operation."""
-    static = {"sample": 2, "nll": 3, "nelbo": 3, "log_weights": 3, "sample_prior": 2, "encode": (), "decode": ()}
-    functions = {name: getattr(model, name) for name in static}
-    length = model.of_length
-    return changed(
-        model,
-        **{name: f and jax.jit(f, static_argnums=static[name]) for name, f in functions.items()},
-        of_length=length and (lambda n: compiled(length(n))),
-    )
+
+    def lift(run: Of[Any]) -> Of[Any]:
+        @functools.partial(jax.jit, static_argnums=(2, 3))
+        def program(variables: Any, arrays: list[Any], counts: tuple[tuple[int, int], ...], train: bool, how: Any):
+            given, count = iter(arrays), dict(counts)
+            args = [count[i] if i in count else next(given) for i in range(len(arrays) + len(counts))]
+            return run(variables, *args, train=train, **how)
+
+        def call(variables: Any, *args: Any, train: bool = False, **how: Any):
+            counts = tuple((i, arg) for i, arg in enumerate(args) if isinstance(arg, int))
+            return program(variables, [arg for arg in args if not isinstance(arg, int)], counts, train, how)
+
+        return call
+
+    return over_variables(model, lift, lambda init: init)
+
+
+def of_terms(model: Model, terms: FromBatch[Terms], *, exact: bool = True) -> Model:
+    """The model with another density, and so with none of its importance weights."""
+    return dataclasses.replace(model, density=Density(terms=Explained(terms=terms, rest="nats"), exact=exact))

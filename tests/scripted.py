@@ -46,7 +46,7 @@ def scripted(way, *, ema: Any = 0.75, **changes):
     init = lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}}  # noqa: E731
     player = Player(terms=terms, weights={"away": lambda step: moves[step]}, tx=optax.sgd(1.0), ema=ema)
     return Experiment(
-        model=Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {})),
+        model=Model(spec=source.spec, init=init),
         players={"p": player},
         data=source,
         evals={"test": lambda model, variables, key: {"w": variables["params"]["net"]["w"]}},

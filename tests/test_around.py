@@ -1,4 +1,4 @@
-"""No loss goes around a wrapper or a replaced field: every pair has the value by hand, or a sentence."""
+"""No loss goes around a wrapper or a part of a model: every pair has the value by hand, or a sentence."""
 
 import dataclasses
 import functools
@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax_zoo import data, evals, losses, models, nn, wrap
+from genjax_zoo import compose, data, evals, losses, models, nn, wrap
 from genjax_zoo.conformance import randomised
-from genjax_zoo.core import total
-from genjax_zoo.math import gaussian, gaussian_nll, logit
-from genjax_zoo.models.vae.vae import VAE
+from genjax_zoo.core import Critic, Density, Latent, Sampler, conditions, part, require, total
+from genjax_zoo.linen import reader
+from genjax_zoo.math import Prior, gaussian, gaussian_nll, logit
 
 KEY, SHAPE, LEVELS = jax.random.key(0), (2, 2, 1), 5
 X = jnp.asarray(np.random.default_rng(0).integers(0, LEVELS, (4, *SHAPE)) / (LEVELS - 1), jnp.float32)
@@ -25,17 +25,26 @@ ESTIMATORS = (losses.reparameterized, losses.sticking_the_landing, losses.doubly
 def built(name):
     model = {
         "vae": lambda: models.vae(shape=SHAPE, latent=3, hidden=(), likelihood=gaussian(0.5)),
+        "iwae": lambda: models.iwae(shape=SHAPE, latent=(3, 2), hidden=((4,), (4,)), likelihood=gaussian(0.1)),
         "cvae": lambda: models.cvae(shape=SHAPE, classes=3, latent=3, hidden=(), likelihood=gaussian(0.5)),
         "gan": lambda: models.gan(shape=SHAPE, latent=3, hidden=(), critic_hidden=(4,), prior=jax.random.normal),
         "conditional_gan": lambda: models.projection_gan(shape=(8, 8, 1), classes=3, latent=3, features=2),
         "vae_gan": lambda: models.vae_gan(shape=(8, 8, 1), latent=3, widths=(2,)),
         "vq_vae": lambda: models.vq_vae(shape=(4, 4, 1), codes=4, widths=(2,), prior_layers=1, prior_features=2),
+        "flow_gan": flow_gan,
     }[name]()
     batch = {
         "x": jnp.resize(jnp.round(X), (4, *model.spec["x"].shape)),
         **({} if "label" not in model.spec else LABELS),
     }
     return model, randomised(model.init(KEY, batch))
+
+
+def flow_gan():
+    """A generator that is a flow, and another model's critic (Grover et al. 2017)."""
+    flow = models.real_nvp(shape=SHAPE, layers=1, hidden=(4,), norm=None)
+    both = compose.merge(flow=flow, gan=models.gan(shape=SHAPE, latent=3, hidden=(), critic_hidden=(4,)))
+    return both.model(both["flow"], critic=both["gan"].critic)
 
 
 WRAPPERS = {  # name -> (the wrapper, what the inner model sees, log |dy/dx|)
@@ -58,7 +67,7 @@ def both(terms, variables, batch):
     """The terms in training, and the gradient of their sum."""
 
     def objective(params):
-        named = terms({**variables, "params": params}, batch, KEY, True)[0]
+        named = terms({**variables, "params": params}, batch, KEY, train=True)[0]
         return jnp.sum(total(named)), named
 
     return jax.jit(jax.grad(objective, has_aux=True))(variables["params"])[::-1]
@@ -81,11 +90,24 @@ def test_importance_weights_are_of_the_data_that_a_wrapper_shows(name, estimator
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_importance_weights_of_pixels_are_of_their_scale(estimator):
+    """Of 0 ... 255, where the weights of x itself were taken for those of x / 255: hundreds of thousands of nats."""
+    model, variables = built("iwae")
+    pixels = wrap.scaled(model, shift=0.0, scale=1 / 255)
+    found = losses.importance_weighted(pixels, k=3, estimator=estimator)(variables, {"x": 255 * X}, KEY, train=True)[0]
+    inner = losses.importance_weighted(model, k=3, estimator=estimator)
+    by_hand = inner(variables, {"x": X}, KEY, train=True)[0]["iw_nelbo"] + X[0].size * math.log(255)
+    np.testing.assert_allclose(found["iw_nelbo"], by_hand, rtol=1e-5)
+    around = inner(variables, {"x": 255 * X}, KEY, train=True)[0]["iw_nelbo"]
+    assert np.all(around > 100 * by_hand)  # control: what goes around the wrapper
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
 def test_importance_weights_are_of_the_levels_that_dequantisation_shows(estimator):
     """By hand: noise for every draw, and D log K."""
     model, variables = built("vae")
     grey = wrap.dequantized(model, LEVELS)
-    found, _ = losses.importance_weighted(grey, k=3, estimator=estimator)(variables, {"x": X}, KEY, True)
+    found, _ = losses.importance_weighted(grey, k=3, estimator=estimator)(variables, {"x": X}, KEY, train=True)
     k_noise, k_model = jax.random.split(KEY)
     tripled = jnp.tile(X, (3, 1, 1, 1))
     y = ((LEVELS - 1) * tripled + jax.random.uniform(k_noise, tripled.shape)) / LEVELS
@@ -93,14 +115,14 @@ def test_importance_weights_are_of_the_levels_that_dequantisation_shows(estimato
     by_hand = math.log(3) - jax.nn.logsumexp(log_w, axis=0) + X[0].size * math.log(LEVELS)
     np.testing.assert_allclose(found["iw_nelbo"], by_hand, rtol=1e-5)
     np.testing.assert_allclose(
-        jax.nn.logsumexp(grey.log_weights(variables, {"x": X}, KEY, 3), 0), math.log(3) - by_hand
+        jax.nn.logsumexp(grey.log_weights(variables, {"x": X}, KEY, 3), 0), math.log(3) - by_hand, rtol=1e-6
     )
 
 
 def test_importance_weights_are_told_a_fixed_condition():
     model, variables = built("cvae")
-    found = losses.importance_weighted(wrap.conditioned(model, label=2), k=3)(variables, {"x": X}, KEY, True)[0]
-    wanted = losses.importance_weighted(model, k=3)(variables, {"x": X, **LABELS}, KEY, True)[0]
+    found = losses.importance_weighted(wrap.conditioned(model, label=2), k=3)(variables, {"x": X}, KEY, train=True)[0]
+    wanted = losses.importance_weighted(model, k=3)(variables, {"x": X, **LABELS}, KEY, train=True)[0]
     assert_same(found, wanted)
 
 
@@ -119,150 +141,189 @@ def test_a_critic_and_a_generator_are_told_a_fixed_condition():
     model, variables = built("conditional_gan")
     batch = {"x": jnp.resize(X, (4, 8, 8, 1))}
     for side, inner in zip(losses.adversarial(wrap.conditioned(model, label=2)), losses.adversarial(model)):
-        side, inner = (jax.jit(terms, static_argnums=3) for terms in (side, inner))
-        assert_same(side(variables, batch, KEY, True)[0], inner(variables, {**batch, **LABELS}, KEY, True)[0])
-        other = inner(variables, {**batch, "label": jnp.zeros(4, int)}, KEY, True)[0]
+        side, inner = (jax.jit(terms, static_argnames="train") for terms in (side, inner))
+        wanted = inner(variables, {**batch, **LABELS}, KEY, train=True)[0]
+        assert_same(side(variables, batch, KEY, train=True)[0], wanted)
+        other = inner(variables, {**batch, "label": jnp.zeros(4, int)}, KEY, train=True)[0]
         with pytest.raises(AssertionError, match="Not equal to tolerance"):  # control
-            assert_same(side(variables, batch, KEY, True)[0], other)
+            assert_same(side(variables, batch, KEY, train=True)[0], other)
+
+
+def fooled(score):
+    return jax.nn.softplus(-score)
 
 
 def test_a_critic_sees_tempered_fakes():
     model, variables = built("gan")
     _, generator = losses.adversarial(wrap.tempered(model, 0.5))
-    found, _ = generator(variables, {"x": X}, KEY, False)
+    found, _ = generator(variables, {"x": X}, KEY)
     z = 0.5 * jax.random.normal(jax.random.split(KEY, 3)[0], (4, 3))
-    score, _ = model.apply(variables, "discriminate", model.decode(variables, z), {})
-    np.testing.assert_allclose(found["adversarial"], jax.nn.softplus(-score), rtol=1e-5)
+    score, _ = require(model, Critic).score(variables, model.decode(variables, z))
+    np.testing.assert_allclose(found["adversarial"], fooled(score), rtol=1e-5)
 
 
 def test_a_vae_gan_is_trained_in_the_space_that_it_sees():
     (model, variables), (wrapped, into, _) = built("vae_gan"), WRAPPERS["scaled"]
     x = jnp.resize(X, (4, 8, 8, 1))
-    found = losses.vae_gan_terms(wrapped(model))(variables, {"x": x}, KEY, True)[0]
-    assert_same(found, losses.vae_gan_terms(model)(variables, {"x": into(x)}, KEY, True)[0])
+    found = models.vae_gan_terms(wrapped(model))(variables, {"x": x}, KEY, train=True)[0]
+    assert_same(found, models.vae_gan_terms(model)(variables, {"x": into(x)}, KEY, train=True)[0])
 
 
-SQUARES = jnp.resize(jnp.round(X), (4, 4, 4, 1))
 REFUSED = {
-    "levels have no gradient": ("gan", lambda m: losses.adversarial(wrap.dequantized(m))[1], X, "'discriminate'"),
-    "of a VAE-GAN as well": ("vae_gan", lambda m: losses.vae_gan_terms(wrap.dequantized(m)), X, "'posterior'"),
-    "a distortion of y": ("vq_vae", lambda m: losses.vector_quantized(WRAPPERS["scaled"][0](m))[0], X, "'autoencode'"),
-    "bits of noise": ("vq_vae", lambda m: losses.vector_quantized(wrap.dequantized(m, 2))[0], X, "'autoencode'"),
+    "levels have no gradient": ("gan", lambda m: losses.adversarial(wrap.dequantized(m)), "no 'density'; it has sampl"),
+    "nor a critic": ("flow_gan", lambda m: losses.adversarial(wrap.dequantized(m)), "'critic'.*by wrap.dequantized"),
+    "of a VAE-GAN as well": ("vae_gan", lambda m: models.vae_gan_terms(wrap.dequantized(m)), "no 'density'"),
+    "a distortion of y": (
+        "vq_vae",
+        lambda m: models.vector_quantized(WRAPPERS["scaled"][0](m)),
+        "probability of 2 levels",
+    ),
+    "bits of noise": (
+        "vq_vae",
+        lambda m: models.vector_quantized(wrap.dequantized(m, 2)),
+        "wrap.dequantized is for a density",
+    ),
+    "weights of a flow": ("flow_gan", lambda m: losses.importance_weighted(m, k=2), "no 'density.weigh'; it has dens"),
+    "a critic that is not there": ("vae", losses.adversarial, "no 'critic'; it has density, sampler, latent"),
 }
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_a_wrapper_cannot_answer_is_refused(case):
-    name, loss, x, method = REFUSED[case]
-    model, variables = built(name)
-    batch = {"x": jnp.resize(x, (4, *model.spec["x"].shape))}
-    with pytest.raises(ValueError, match=f"cannot tell what that does to the method {method}; make the loss of"):
-        loss(model)(variables, batch, KEY, True)
+    name, loss, sentence = REFUSED[case]
+    with pytest.raises(ValueError, match=sentence):
+        loss(built(name)[0])
 
 
-class FlowPrior(VAE):
-    """p(z) = N(2, I)."""
-
-    def log_prior(self, z, train=False):
-        return -gaussian_nll(z, jnp.asarray(2.0), jnp.zeros(()))
+# ---- relatives come from one place ----
 
 
-def test_a_replaced_prior_enters_importance_weights():
-    """Against the same model as a module, whose method is its own; apply would give the weights of N(0, I)."""
-    model, variables = built("vae")
-    module = FlowPrior(SHAPE, 3, gaussian(0.5), nn.MLP((), 6), nn.MLP((), 4))
+def shifted(key, shape):
+    return 2.0 + jax.random.normal(key, shape)
 
-    def log_weights(variables, batch, key, k):
-        return jnp.asarray(module.apply(variables, batch, k, key, method="log_weights"))
 
-    own = dataclasses.replace(model, log_weights=log_weights, nelbo=lambda *args: model.nelbo(*args))
-    found = losses.importance_weighted(own, k=3)(variables, {"x": X}, KEY, True)[0]["iw_nelbo"]
-    wanted = math.log(3) - jax.nn.logsumexp(log_weights(variables, {"x": X}, KEY, 3), axis=0)
-    np.testing.assert_allclose(found, wanted, rtol=1e-5)
-    old = losses.importance_weighted(model, k=3)(variables, {"x": X}, KEY, True)[0]["iw_nelbo"]
-    assert np.all(np.abs(found - old) > 0.1)  # control
-    scaled = losses.importance_weighted(WRAPPERS["scaled"][0](own), k=3)(variables, {"x": X}, KEY, True)[0]
-    inner = losses.importance_weighted(own, k=3)(variables, {"x": (X - 0.25) * -3}, KEY, True)[0]
-    np.testing.assert_allclose(scaled["iw_nelbo"], inner["iw_nelbo"] - 4 * math.log(3), rtol=1e-5)
-    for estimator in ESTIMATORS[1:]:
-        with pytest.raises(ValueError, match="use estimator=losses.reparameterized"):
-            losses.importance_weighted(own, k=3, estimator=estimator)(variables, {"x": X}, KEY, True)
-    with pytest.raises(ValueError, match="not told when to gather batch statistics"):
-        losses.importance_weighted(own, k=3)({**variables, "batch_stats": {}}, {"x": X}, KEY, True)
+FAR = Prior(nll=lambda z: gaussian_nll(z, jnp.asarray(2.0), jnp.zeros(())), sample=shifted)  # N(2, I)
+
+
+def with_prior(prior):
+    return compose.variational(
+        prior=prior,
+        posterior=compose.gaussian(reader("encoder", nn.MLP((), 6), "given"), (3,)),
+        observation=compose.observed(reader("decoder", nn.MLP((), 4), "z"), gaussian(0.5), SHAPE),
+    )
+
+
+@functools.cache
+def with_far_prior():
+    model = with_prior(compose.distribution((3,), FAR))
+    return model, randomised(model.init(KEY, {"x": X}))
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS)
+def test_another_prior_enters_importance_weights(estimator):
+    """Against weights by hand, under a scale as well; those of N(0, I) are others."""
+    model, variables = with_far_prior()
+    found = losses.importance_weighted(model, k=3, estimator=estimator)(variables, {"x": X}, KEY, train=True)[0]
+    mean, log_std = moments = posterior_of(model, variables, X)
+    z = jnp.tile(mean, (3, 1)) + jnp.exp(jnp.tile(log_std, (3, 1))) * jax.random.normal(KEY, (12, 3))
+    log_w = -FAR.nll(z) - distortion(model, variables, z, jnp.tile(X, (3, 1, 1, 1)))
+    log_w += gaussian_nll(z, *(jnp.tile(one, (3, 1)) for one in moments))
+    by_hand = math.log(3) - jax.nn.logsumexp(log_w.reshape(3, 4), axis=0)
+    np.testing.assert_allclose(found["iw_nelbo"], by_hand, rtol=1e-5)
+    usual = losses.importance_weighted(with_prior(compose.distribution((3,))), k=3, estimator=estimator)
+    old = usual(variables, {"x": X}, KEY, train=True)[0]["iw_nelbo"]
+    assert np.all(np.abs(found["iw_nelbo"] - old) > 0.1)  # control
+    scaled = losses.importance_weighted(WRAPPERS["scaled"][0](model), k=3, estimator=estimator)
+    inner = losses.importance_weighted(model, k=3, estimator=estimator)(
+        variables, {"x": (X - 0.25) * -3}, KEY, train=True
+    )
+    np.testing.assert_allclose(
+        scaled(variables, {"x": X}, KEY, train=True)[0]["iw_nelbo"], inner[0]["iw_nelbo"] - 4 * math.log(3), rtol=1e-5
+    )
+
+
+def posterior_of(model, variables, x):
+    posterior = require(model, Latent).posterior
+    assert posterior
+    return part(posterior, Density, "gaussian")(variables, {"given": x})[0]
+
+
+def distortion(model, variables, z, x):
+    observation = require(model, Latent).observation
+    assert observation
+    return total(observation.nll(variables, {"x": x, "z": z}, KEY)[0])
+
+
+def test_another_prior_enters_the_bound_and_what_is_drawn():
+    """The bound is that of one weight, up to the noise of an estimate; samples and pictures are of p(z) = N(2, I)."""
+    model, variables = with_far_prior()
+    bound = total(model.nelbo(variables, {"x": X}, KEY)[0])
+    np.testing.assert_allclose(bound, -model.log_weights(variables, {"x": X}, KEY, 1)[0], rtol=1e-5)
+    k_z, k_x = jax.random.split(KEY)
+    z = shifted(k_z, (5, 3))
+    np.testing.assert_array_equal(model.sample_prior(variables, k_z, 5), z)
+    noise = 0.5 * jax.random.normal(k_x, (5, *SHAPE))
+    by_hand = model.decode(variables, z) + noise
+    np.testing.assert_allclose(model.sample(variables, KEY, 5), by_hand, rtol=1e-5)
+    np.testing.assert_allclose(evals.sample_grid(5)(model, variables, KEY)["samples"], by_hand, rtol=1e-5)
+    usual = with_prior(compose.distribution((3,)))
+    assert np.abs(usual.sample(variables, KEY, 5) - by_hand).max() > 0.1  # control
+    with pytest.raises(ValueError, match="no prior with a temperature"):
+        wrap.tempered(model, 0.5)
 
 
 DIGITS = data.load("digits", "test", batch_size=4)
 
 
-def weighed(model):
-    return evals.iw_bound(DIGITS, k=3)(model, {}, KEY)
+def test_a_density_alone_takes_its_relatives_along():
+    """Terms and weights are one value: whoever replaces the density has no weights of the other left."""
+    model = built("vae")[0]
+    alone = dataclasses.replace(model, density=dataclasses.replace(model.density, weigh=None))
+    for use in (
+        lambda m: losses.importance_weighted(m, k=3),
+        lambda m: evals.iw_bound(DIGITS, k=3)(m, {}, KEY),
+        lambda m: losses.importance_weighted(WRAPPERS["scaled"][0](m), k=3),
+        lambda m: losses.importance_weighted(wrap.dequantized(m), k=3),
+    ):
+        with pytest.raises(ValueError, match="no 'density.weigh'; it has density, sampler, latent"):
+            use(alone)
 
 
-def shown(model):
-    return evals.sample_grid(2)(model, {}, KEY)
+def test_a_game_is_about_the_samples_of_the_model_that_it_is_given():
+    """Another sampler enters the game, under a scale as well."""
+    model, variables = built("gan")
+    draw = require(model, Sampler).draw
 
+    def twice(variables, *args, **how):
+        x, variables = draw(variables, *args, **how)
+        return 2 * x, variables
 
-STALE = {
-    "weights of another bound": (("nelbo",), lambda m: losses.importance_weighted(m, k=3), "'nelbo'.*'log_weights'"),
-    "in an evaluation": (("nelbo",), weighed, "'nelbo'.*'log_weights'"),
-    "under a scale": (("nelbo",), lambda m: weighed(WRAPPERS["scaled"][0](m)), "'nelbo'.*'log_weights'"),
-    "under levels": (("nelbo",), lambda m: weighed(wrap.dequantized(m)), "'nelbo'.*'log_weights'"),
-    "samples of another prior": (("sample_prior",), shown, "'sample_prior'.*'sample'"),
-    "samples of another decoder": (("decode",), shown, "'decode'.*'sample'"),
-    "a game of other samples": (("sample",), losses.adversarial, "'sample' was replaced, but this loss"),
-    "a game of another decoder": (("decode",), losses.adversarial, "'decode' was replaced, but its 'sample'"),
-    "a game under a scale": (("sample",), lambda m: losses.adversarial(WRAPPERS["scaled"][0](m)), "but this loss"),
-    "another prior's temperature": (("sample_prior", "sample"), lambda m: wrap.tempered(m, 0.5), "'at_temperature'"),
-}
-
-
-def with_own(model, names):
-    """The model with other functions of these names, which give the same."""
-
-    def other(function):
-        return lambda *args: function(*args)
-
-    return dataclasses.replace(model, **{name: other(getattr(model, name)) for name in names})
-
-
-@pytest.mark.parametrize("case", STALE)
-def test_what_was_left_behind_when_a_part_was_replaced_is_refused(case):
-    fields, use, sentence = STALE[case]
-    model, _ = built("vae")
-    own = with_own(model, fields)
-    with pytest.raises(ValueError, match=sentence):
-        use(own)
-
-
-def test_what_is_replaced_together_is_used():
-    model, variables = built("vae")
-    names = ("nelbo", "log_weights", "sample", "sample_prior", "decode")
-    own = with_own(model, names)
-    assert_same(
-        losses.importance_weighted(own, k=2)(variables, {"x": X}, KEY, True)[0],
-        losses.importance_weighted(model, k=2)(variables, {"x": X}, KEY, True)[0],
-    )
-    np.testing.assert_array_equal(own.sample(variables, KEY, 2), model.sample(variables, KEY, 2))
+    own = dataclasses.replace(model, sampler=Sampler(draw=twice))
+    score = require(model, Critic).score
+    fake = model.sample(variables, jax.random.split(KEY, 3)[0], 4)
+    for outer, seen in ((own, lambda x: x), (WRAPPERS["scaled"][0](own), WRAPPERS["scaled"][1])):
+        _, generator = losses.adversarial(outer)
+        found, _ = generator(variables, {"x": X}, KEY)
+        np.testing.assert_allclose(found["adversarial"], fooled(score(variables, 2 * fake)[0]), rtol=1e-5)
+        critic, _ = losses.adversarial(outer)
+        real = score(variables, seen(X))[0]
+        np.testing.assert_allclose(critic(variables, {"x": X}, KEY)[0]["real_score"], real, rtol=1e-5)
 
 
 def test_a_generator_that_is_a_flow_is_judged_in_the_space_of_the_data():
-    """A Flow-GAN (Grover et al. 2017): `apply` is the user's, and a change of scale around it is of fakes as well."""
-    gan, theirs = built("gan")
-    flow = models.real_nvp(shape=SHAPE, layers=1, hidden=(4,), norm=None)
-    own = randomised(flow.init(KEY, {"x": X}))
-    variables = {"params": {**own["params"], "discriminator": theirs["params"]["discriminator"]}}
-
-    def judged(flow):
-        def apply(variables, method, *args, **how):
-            return (gan if method == "discriminate" else flow).apply(variables, method, *args, **how)
-
-        return dataclasses.replace(flow, apply=apply)
-
-    wrapped, into, _ = WRAPPERS["scaled"]
-    for side, inner in zip(losses.adversarial(wrapped(judged(flow))), losses.adversarial(judged(flow))):
-        assert_same(side(variables, {"x": X}, KEY, True)[0], inner(variables, {"x": into(X)}, KEY, True)[0])
-    _, generator = losses.adversarial(judged(wrapped(flow)))  # the critic sees x here
-    found, _ = generator(variables, {"x": X}, KEY, False)
-    fake = wrapped(flow).sample(own, jax.random.split(KEY, 3)[0], 4)
-    score, _ = gan.apply(variables, "discriminate", fake, {})
-    np.testing.assert_allclose(found["adversarial"], jax.nn.softplus(-score), rtol=1e-5)
+    """A Flow-GAN: a change of scale around it is of fakes and of real examples, as well as of its likelihood."""
+    (model, variables), (wrapped, into, log_det) = built("flow_gan"), WRAPPERS["scaled"]
+    for side, inner in zip(losses.adversarial(wrapped(model)), losses.adversarial(model)):
+        found = side(variables, {"x": X}, KEY, train=True)[0]
+        assert_same(found, inner(variables, {"x": into(X)}, KEY, train=True)[0])
+        if "real_score" in found:  # control: a critic of x itself, as it was played
+            around = inner(variables, {"x": X}, KEY, train=True)[0]
+            assert np.abs(np.mean(found["adversarial"] - around["adversarial"])) > 0.05
+    density = total(wrapped(model).nll(variables, {"x": X}, KEY)[0])
+    np.testing.assert_allclose(density, total(model.nll(variables, {"x": into(X)}, KEY)[0]) - log_det(X), rtol=1e-5)
+    seen = dataclasses.replace(wrapped(model), critic=model.critic)  # the critic sees x here
+    _, generator = losses.adversarial(seen)
+    found, _ = generator(variables, {"x": X}, KEY)
+    fake = wrapped(model).sample(variables, jax.random.split(KEY, 3)[0], 4)
+    score, _ = part(model, Critic, "score")(variables, fake, conditions({"x": X}))
+    np.testing.assert_allclose(found["adversarial"], fooled(score), rtol=1e-5)

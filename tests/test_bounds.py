@@ -1,5 +1,6 @@
 """Bounds are bounds: against the closed form of a linear-Gaussian VAE, and their gradients against each other."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,7 +12,7 @@ from scipy.special import logsumexp
 
 from genjax_zoo import data, evals, losses, math, models, wrap
 from genjax_zoo.conformance import randomised
-from genjax_zoo.core import Model
+from genjax_zoo.core import Density, Explained, Latent, Model, part, require
 
 KEY = jax.random.key(0)
 FLOAT = jnp.float32
@@ -43,7 +44,7 @@ def mean_bound(model, variables, batch, keys=4_000, weights=(1.0, 1.0)):
     @jax.jit
     def run(keys):
         def one(key):
-            terms, _ = model.nelbo(variables, batch, key, False)
+            terms, _ = model.nelbo(variables, batch, key)
             return weights[0] * terms["distortion"] + weights[1] * terms["rate"]
 
         return jnp.mean(jax.lax.map(one, keys, batch_size=100), axis=0)
@@ -106,15 +107,14 @@ def test_importance_weighted_bounds_fall_to_the_exact_value():
 def ramp():
     """The density prod 2 x_i on [0, 1)^3: its mass over a level's cell is (2 k + 1) / levels^2."""
 
-    def log_weights(variables, batch, key, k):
-        return jnp.broadcast_to(jnp.sum(jnp.log(2 * batch["x"]), axis=1), (k, len(batch["x"])))
+    def weigh(variables, batch, key, k, *, train=False):
+        return jnp.broadcast_to(jnp.sum(jnp.log(2 * batch["x"]), axis=1), (k, len(batch["x"]))), variables
 
-    def nll(variables, batch, key, train):
-        return {"ramp": -log_weights(variables, batch, key, 1)[0]}, variables
+    def terms(variables, batch, key, *, train=False):
+        return {"ramp": -weigh(variables, batch, key, 1)[0][0]}, variables
 
-    spec = {"x": jax.ShapeDtypeStruct((3,), FLOAT)}
-    nothing = {"init": lambda key, batch: {}, "apply": lambda *args: (None, {})}
-    return Model(spec=spec, log_weights=log_weights, nll=nll, **nothing)
+    density = Density(terms=Explained(terms=terms), exact=True, weigh=weigh)
+    return Model(spec={"x": jax.ShapeDtypeStruct((3,), FLOAT)}, init=lambda key, batch: {}, density=density)
 
 
 def test_weights_of_levels_have_the_mean_of_their_mass():
@@ -124,7 +124,7 @@ def test_weights_of_levels_have_the_mean_of_their_mass():
     log_w, nelbo = jax.jit(
         lambda key: (
             model.log_weights({}, batch, key, draws),
-            jax.vmap(lambda key: sum(model.nelbo({}, batch, key, False)[0].values()))(jax.random.split(key, draws)),
+            jax.vmap(lambda key: sum(model.nelbo({}, batch, key)[0].values()))(jax.random.split(key, draws)),
         )
     )(KEY)
     share = np.exp(np.asarray(log_w, np.float64)) / np.prod((2 * level + 1) / 25, axis=1)  # [draws, 5], 1 on average
@@ -145,7 +145,7 @@ def draws_differ(log_w):
         assert abs(np.corrcoef(one, other)[0, 1]) < chance, "draws are not independent"
 
 
-@pytest.mark.parametrize("name", [name for name, make in CASES.items() if make().model.log_weights])
+@pytest.mark.parametrize("name", [name for name, make in CASES.items() if (d := make().model.density) and d.weigh])
 def test_every_draw_of_a_bound_has_noise_of_its_own(name):
     case = CASES[name]()
     twice = {entry: jnp.repeat(value[:1], 2, axis=0) for entry, value in case.batch.items()}
@@ -167,13 +167,14 @@ def test_draws_control():
 def test_chunks_of_a_bound_have_draws_of_their_own():
     """Weights that are uniform in [0, 1): -log of their mean is log 2, and of one alone 1 on average."""
 
-    def log_weights(variables, batch, key, k):
-        return jnp.log(jax.random.uniform(key, (k, len(batch["x"]))))
+    def weigh(variables, batch, key, k, *, train=False):
+        return jnp.log(jax.random.uniform(key, (k, len(batch["x"])))), variables
 
     split = data.Resident(
         arrays={"x": jnp.zeros((600, 1))}, transform=lambda raw, keys: raw, batch_size=400, seed=0, train=False
     )
-    model = Model(**{**vars(ramp()), "spec": split.spec, "log_weights": log_weights})
+    density = dataclasses.replace(require(ramp(), Density), weigh=weigh)
+    model = dataclasses.replace(ramp(), spec=split.spec, density=density)
     one, many = (evals.iw_bound(split, k=k, chunk=1)(model, {}, KEY)[f"iw-{k}"] for k in (1, 100))
     assert abs(one - 1) < 5 / np.sqrt(600)  # -log of a uniform number has the standard deviation 1
     error = 1 / np.sqrt(3 * 100)  # of the mean of 100 uniform numbers, relative; half its square is the bound's bias
@@ -190,7 +191,7 @@ def test_rates_of_a_ladder_are_the_formula():
     top_down = zeros["params"]["top_down"]
     top_down["q_0"]["bias"][...], top_down["q_1"]["bias"][...] = q
     top_down["p_0"]["bias"][...], top_down["prior"][...] = p
-    terms = jax.jit(lambda v: model.nelbo(v, batch, KEY, False)[0])(zeros)
+    terms = jax.jit(lambda v: model.nelbo(v, batch, KEY)[0])(zeros)
     for layer, places in enumerate((2 * 2, 1)):
         (m, log_t), (n, log_s) = np.split(q[layer], 2), np.split(p[layer], 2)
         exact = places * np.sum(log_s - log_t + (np.exp(2 * log_t) + (m - n) ** 2) / (2 * np.exp(2 * log_s)) - 0.5)
@@ -207,7 +208,7 @@ def test_the_term_is_minus_the_log_of_the_mean_weight():
     log_w, values = jax.jit(
         lambda key: (
             model.log_weights(variables, batch, key, 3),
-            [term(variables, batch, key, True)[0]["iw_nelbo"] for term in terms],
+            [term(variables, batch, key, train=True)[0]["iw_nelbo"] for term in terms],
         )
     )(KEY)
     for value in values:
@@ -219,7 +220,7 @@ def gradients(model, variables, batch, estimator, k, keys=3_000):
     term = losses.importance_weighted(model, k=k, estimator=estimator)
 
     def objective(params, key):
-        return term({"params": params}, batch, key, True)[0]["iw_nelbo"].mean()
+        return term({"params": params}, batch, key, train=True)[0]["iw_nelbo"].mean()
 
     step = jax.jit(
         lambda keys: jax.lax.map(
@@ -278,7 +279,7 @@ def test_active_units_of_deeper_layers_are_of_their_own_posterior_means(name):
     """Burda's statistic against float64 over many draws of `log_weights`'s own posteriors; draws are no activity."""
     case = CASES[name]()
     variables, batch = randomised(case.state.variables, scale=0.2), case.batch
-    many = np.asarray(case.model.posterior_means(variables, batch, jax.random.key(5), 2_000), np.float64)
+    many = np.asarray(part(case.model, Latent, "means")(variables, batch, jax.random.key(5), 2_000)[0], np.float64)
     variances = np.sort(np.var(many.reshape(len(many), -1), axis=0))
     gaps = np.diff(np.log(variances + 1e-12))
     cut = len(gaps) // 4 + np.argmax(gaps[len(gaps) // 4 :])  # where no unit is near
@@ -286,6 +287,10 @@ def test_active_units_of_deeper_layers_are_of_their_own_posterior_means(name):
     split = data.Resident(arrays=batch, transform=lambda raw, keys: raw, batch_size=16, seed=0, train=False)
     found = evals.active_units(split, threshold=threshold, draws=64)(case.model, variables, KEY)
     assert found == {"active_units": np.sum(variances > threshold)}
+
+
+def itself(variables, batch, key, *, train=False):
+    return batch["x"], variables
 
 
 def test_draws_are_no_activity():
@@ -298,11 +303,11 @@ def test_draws_are_no_activity():
         train=False,
     )
 
-    def means(variables, batch, key, k):
+    def means(variables, batch, key, k, *, train=False):
         upper = jnp.mean(jax.random.normal(key, (k, len(batch["x"]), 1)), axis=0)
-        return jnp.concatenate([batch["x"] / 100, upper], axis=1)
+        return jnp.concatenate([batch["x"] / 100, upper], axis=1), variables
 
-    model = Model(**{**vars(ramp()), "encode": lambda v, batch, key: batch["x"], "posterior_means": means})
+    model = dataclasses.replace(ramp(), latent=Latent(encode=itself, means=means))
     assert evals.active_units(split, draws=8)(model, {}, KEY) == {"active_units": 1}  # 1 / 8 of variance is of draws
 
 
@@ -316,7 +321,7 @@ def test_a_unit_is_active_above_the_threshold():
         seed=0,
         train=False,
     )
-    model = Model(**{**vars(ramp()), "encode": lambda variables, batch, key: batch["x"]})
+    model = dataclasses.replace(ramp(), latent=Latent(encode=itself))
     assert evals.active_units(split)(model, {}, KEY) == {"active_units": 3}
     assert evals.active_units(split, threshold=0.015625)(model, {}, KEY) == {"active_units": 1}  # 0.125^2 is not above
 
@@ -328,7 +333,7 @@ def test_bad_input():
         with pytest.raises(ValueError, match="1 or more, not 0"):
             make()
     gan = models.dcgan(shape=(8, 8, 1), latent=2, widths=(4,))
-    with pytest.raises(ValueError, match="no 'log_weights'"):
+    with pytest.raises(ValueError, match="no 'density'; it has sampler, latent, critic"):
         losses.importance_weighted(gan, k=2)
-    with pytest.raises(ValueError, match="no 'log_weights'"):
+    with pytest.raises(ValueError, match="no 'density'; it has sampler, latent, critic"):
         evals.iw_bound(split)(gan, variables, KEY)

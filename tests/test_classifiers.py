@@ -11,6 +11,7 @@ from scipy.signal import get_window
 from genjax_zoo import classifiers, data, evals, models
 from genjax_zoo.classifiers import trained
 from genjax_zoo.conformance import randomised
+from genjax_zoo.core import Judge, part, require, unit_of
 
 KEY = jax.random.key(0)
 NEEDS_DATA = pytest.mark.skipif(
@@ -60,7 +61,8 @@ def test_classifiers_are_their_layers_by_hand(kind):
     params = jax.tree.map(lambda leaf: random.normal(0, 0.6, leaf.shape), shapes["params"])
     stats = jax.tree.map(lambda leaf: random.uniform(0.5, 1.5, leaf.shape), shapes["batch_stats"])
     variables = jax.tree.map(lambda leaf: leaf.astype(np.float32), {"params": params, "batch_stats": stats})
-    run = jax.jit(lambda variables, x: [model.apply(variables, name, x)[0] for name in ("features", "classify")])
+    judge = part(model, Judge, "features"), require(model, Judge).classify
+    run = jax.jit(lambda variables, x: [one(variables, x)[0] for one in judge])
     expected = layers_by_hand(variables, x if kind == "image" else loudness(x), (2, 1))
     for found, wanted in zip(run(variables, batch["x"]), expected):
         assert np.ptp(wanted, axis=0).max() > 0.05
@@ -69,23 +71,46 @@ def test_classifiers_are_their_layers_by_hand(kind):
 
 def test_cross_entropy_is_that_of_the_logits():
     model, variables, batch = tiny()
-    logits, _ = model.apply(variables, "classify", batch["x"])
-    features, _ = model.apply(variables, "features", batch["x"])
-    terms, same = classifiers.cross_entropy(model)(variables, batch, KEY, False)
+    logits, _ = require(model, Judge).classify(variables, batch["x"])
+    features, _ = part(model, Judge, "features")(variables, batch["x"])
+    cross_entropy = classifiers.cross_entropy(model)
+    terms, same = cross_entropy(variables, batch, KEY)
     log_p = np.log(np.exp(logits) / np.exp(logits).sum(1, keepdims=True))
     np.testing.assert_allclose(terms["cross_entropy"], -log_p[np.arange(6), batch["label"]], rtol=1e-5, atol=1e-6)
-    assert features.shape == (6, 5) and model.sample is None
+    assert features.shape == (6, 5) and model.sampler is None
+    assert unit_of(cross_entropy, "cross_entropy") == "loss"
     head = variables["params"]["classifier"]["logits"]
     np.testing.assert_allclose(features @ head["kernel"] + head["bias"], logits, rtol=1e-5, atol=1e-5)
-    trained_on, changed = classifiers.cross_entropy(model)(variables, batch, KEY, True)
+    trained_on, changed = cross_entropy(variables, batch, KEY, train=True)
     assert not jnp.array_equal(trained_on["cross_entropy"], terms["cross_entropy"])  # by the batch's own statistics
     assert jax.tree.all(jax.tree.map(jnp.array_equal, same["batch_stats"], variables["batch_stats"]))
     assert not jax.tree.all(jax.tree.map(jnp.array_equal, changed["batch_stats"], variables["batch_stats"]))
 
 
+def test_what_a_classifier_learns_from_is_a_sentence():
+    model, variables, batch = tiny()
+    with pytest.raises(ValueError, match="load the data with conditions=\\('label',\\)"):
+        classifiers.cross_entropy(model)(variables, {"x": batch["x"]}, KEY)
+    with pytest.raises(ValueError, match="no 'judge'"):
+        classifiers.cross_entropy(models.gan(shape=(2,), hidden=(4,), critic_hidden=(4,)))
+
+
+def test_dropout_is_of_training_alone_and_draws_by_the_key():
+    model = classifiers.image_classifier(shape=(8, 8, 1), classes=3, widths=(4,), strides=(2,), features=5, dropout=0.5)
+    _, _, batch = tiny()
+    variables, terms = randomised(model.init(KEY, batch)), classifiers.cross_entropy(model)
+
+    def at(seed, train):
+        return terms(variables, batch, jax.random.key(seed), train=train)[0]["cross_entropy"]
+
+    np.testing.assert_array_equal(at(1, False), at(2, False))
+    np.testing.assert_array_equal(at(1, True), at(1, True))
+    assert not np.array_equal(at(1, True), at(2, True))
+
+
 def test_accuracy_counts_every_example_once():
     model, variables, batch = tiny()
-    right = jnp.argmax(model.apply(variables, "classify", batch["x"])[0], axis=1)
+    right = jnp.argmax(require(model, Judge).classify(variables, batch["x"])[0], axis=1)
     label = np.where(np.arange(6) < 4, right, (right + 1) % 3)
     arrays = {"x": batch["x"], "label": jnp.asarray(label)}
     split = data.Resident(arrays=arrays, transform=lambda raw, keys: raw, batch_size=4, seed=0, train=False)
@@ -96,7 +121,7 @@ def test_accuracy_counts_every_example_once():
     with pytest.raises(ValueError, match="load the data with conditions"):
         evals.accuracy(unlabelled)
     vae = models.vae(shape=(8, 8, 1), latent=2, hidden=(4,))
-    with pytest.raises(ValueError, match="no method 'classify'"):
+    with pytest.raises(ValueError, match="no 'judge'; it has density"):
         evals.accuracy(split)(vae, vae.init(KEY, {"x": jnp.round(batch["x"])}), KEY)
 
 

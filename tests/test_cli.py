@@ -240,7 +240,7 @@ def test_fresh_starts_anew(tmp_path):
 
 def test_not_finite_stops_and_keeps_the_last_good_checkpoint(capsys, tmp_path):
     body = """    def terms(variables, batch, key, train):
-        terms, variables = model.nelbo(variables, batch, key, train)
+        terms, variables = model.nelbo(variables, batch, key, train=train)
         bad = jnp.where(batch["step"] >= 5, jnp.nan, 1.0)
         return {**terms, "rate": terms["rate"] * bad}, variables
     class Counted(type(digits)):

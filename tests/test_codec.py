@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from capable import of
 from cases import CASES
 
 from genjax_zoo import data, models
@@ -22,7 +23,7 @@ AUTOREGRESSIVE.remove("made")  # of the table: a density, which has no levels to
 
 
 def nats_of(case, variables, batch):
-    return np.asarray(jax.jit(lambda: total(case.model.nll(variables, batch, KEY, False)[0]))())
+    return np.asarray(jax.jit(lambda: total(case.model.nll(variables, batch, KEY)[0]))())
 
 
 def holds(codes, nats):
@@ -65,14 +66,14 @@ def test_bytes_are_as_many_as_a_likelihood_known_by_hand_says():
     views = Conditionals(
         grid=(2, columns, 1),
         levels=8,
-        logits=lambda *_: jnp.zeros(0),
-        start=lambda v, n, cond: jnp.zeros((n, columns, 1), int),
-        begin_row=lambda v, cache, above, row: above,
-        step=lambda v, cache, previous, row, column: (cache[:, column, 0], cache),
-        choices=lambda v, h, levels, channel: jnp.asarray(scores)[h],
+        logits=of(lambda *_: jnp.zeros(0)),
+        start=of(lambda v, n, cond: jnp.zeros((n, columns, 1), int)),
+        begin_row=of(lambda v, cache, above, row: above),
+        step=of(lambda v, cache, previous, row, column: (cache[:, column, 0], cache)),
+        choices=of(lambda v, h, levels, channel: jnp.asarray(scores)[h]),
     )
     spec = {"x": jax.ShapeDtypeStruct((2, columns, 1), jnp.float32)}
-    model = Model(spec=spec, init=lambda *_: {}, apply=lambda *_: (None, {}), conditionals=views)
+    model = Model(spec=spec, init=lambda *_: {}, conditionals=views)
     p = np.exp(scores) / np.exp(scores).sum(axis=1, keepdims=True)
     random, above, rows, nats = np.random.Generator(np.random.PCG64(0)), np.zeros((3, columns), int), [], np.zeros(3)
     for _ in range(2):
@@ -98,7 +99,7 @@ def test_a_thousand_real_images():
     variables = model.init(KEY, batch)
     codes = compress(model, variables, batch, size=500)
     np.testing.assert_array_equal(decompress(model, variables, codes, size=500), batch["x"])
-    nats = np.asarray(jax.jit(lambda: total(model.nll(variables, batch, KEY, False)[0]))())
+    nats = np.asarray(jax.jit(lambda: total(model.nll(variables, batch, KEY)[0]))())
     assert holds(codes, nats)
 
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from capable import density, sampler
 from rich.console import Console
 from test_leaderboard import row as leaderboard_row
 
@@ -78,20 +79,22 @@ def copied(folder, to):
 MINE = """
 import jax, jax.numpy as jnp, numpy as np, optax
 from genjax_zoo import Experiment, Model, Player, data
+from genjax_zoo.core import Density, Explained, Sampler
 
 def experiment(*, noise: float = 0.0, name: str = "digits"):
     train, test = data.load("digits", "train", batch_size=16), data.load("digits", "test", batch_size=250)
     real = np.random.Generator(np.random.PCG64(0)).permutation(250)[125:]
 
-    def sample(variables, key, n, cond={}):
+    def sample(variables, key, n, cond={}, *, train=False):
         x = jnp.resize(test.at(0)["x"][real], (n, 8, 8, 1))
-        return x + noise * jax.random.normal(key, x.shape)
+        return x + noise * jax.random.normal(key, x.shape), variables
 
     def nll(variables, batch, key, train):
         return {"nll": jnp.sum(batch["x"] ** 2, axis=(1, 2, 3)) + variables["params"]["net"]["w"]}, variables
 
     init = lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}}
-    model = Model(spec=train.spec, init=init, apply=lambda *a, **k: (None, {}), sample=sample, nll=nll)
+    density = Density(terms=Explained(terms=nll, rest="nats"), exact=True)
+    model = Model(spec=train.spec, init=init, sampler=Sampler(draw=sample), density=density)
     player = Player(terms=nll, weights={"nll": 1.0}, tx=optax.sgd(0.1))
     return Experiment(model=model, players={"one": player}, data=train, steps=2)
 """
@@ -189,9 +192,9 @@ def test_a_density_is_no_probability_of_levels(tmp_path):
     nll = subject.model.nll
 
     def below_zero(variables, batch, key, train):
-        return {"nll": nll(variables, batch, key, train)[0]["nll"] - 1_000}, variables
+        return {"nll": nll(variables, batch, key, train=train)[0]["nll"] - 1_000}, variables
 
-    model = dataclasses.replace(subject.model, nll=below_zero)
+    model = dataclasses.replace(subject.model, density=density(below_zero))
     lower = dataclasses.replace(subject, experiment=dataclasses.replace(subject.experiment, model=model))
     assert "below 0 nats" in measures.likelihood(lower)[0]["nats"]["reason"]
 
@@ -204,9 +207,7 @@ def test_modes_of_points_have_the_floor_of_as_many_real_ones(n):
     random = np.random.default_rng(0)
     x = means[random.integers(8, size=n)] + sigma * random.normal(size=(n, 2))
     x = jnp.asarray(x, jnp.float32)
-    model = Model(
-        spec=real.spec, init=lambda *a: {}, apply=lambda *a: (None, {}), sample=lambda v, key, n, cond={}: x[:n]
-    )
+    model = Model(spec=real.spec, init=lambda *a: {}, sampler=sampler(lambda v, key, n, cond: x[:n]))
     judge = judges_.judge_of("ring8", (2,))
     asked = Protocol(mode_samples=n)
     experiment = run.build(run.load_experiment(EXPERIMENTS / "gan_points.py"), {"points": "ring8"})
@@ -215,7 +216,7 @@ def test_modes_of_points_have_the_floor_of_as_many_real_ones(n):
     assert cells["modes"]["value"] == cells["modes"]["floor"] == 8 and cells["modes"]["n"] == n
     assert cells["mode_kl"]["floor"] == pytest.approx(7 / 2 / n, rel=0.6)  # the mean of 10 draws: its error is 17 %
     assert cells["mode_kl"]["value"] == pytest.approx(7 / 2 / n, rel=2.5)
-    one = dataclasses.replace(model, sample=lambda v, key, n, cond={}: jnp.tile(x[:1], (n, 1)))
+    one = dataclasses.replace(model, sampler=sampler(lambda v, key, n, cond: jnp.tile(x[:1], (n, 1))))
     lost = dataclasses.replace(subject, experiment=dataclasses.replace(experiment, model=one))
     np.testing.assert_allclose(measures.modes(lost)["mode_kl"]["value"], np.log(8))
 

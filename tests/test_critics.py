@@ -1,6 +1,5 @@
 """Several critics of one model, and what a critic's own layers draw."""
 
-import dataclasses
 from typing import Any
 
 import jax
@@ -11,8 +10,8 @@ import pytest
 from flax import linen as nn
 
 from genjax_zoo import losses, wrap
-from genjax_zoo.core import Player
-from genjax_zoo.linen import from_linen
+from genjax_zoo.core import Critic, Player, require
+from genjax_zoo.linen import from_linen, pure
 from genjax_zoo.train import create_state, make_step
 
 KEY = jax.random.key(0)
@@ -56,16 +55,15 @@ GAME = from_linen(Game(), SPEC)
 MODEL = wrap.with_memory(wrap.with_memory(GAME, "near"), "far")
 
 
-def by_the_other(variables, method, *args, **more):
-    return GAME.apply(variables, {"discriminate": "judge"}.get(method, method), *args, **more)
+NEAR, FAR = require(GAME, Critic), Critic(score=pure(Game(), Game.judge))
+FAKES = losses.drawn_from(MODEL)
 
 
 def players(every=1):
-    other = dataclasses.replace(MODEL, apply=by_the_other)
     penalties: dict[str, Any] = {"lecam": losses.lecam, "r1": losses.lazy(losses.r1, 2)}
     weights, sgd = {"adversarial": 1.0, "lecam": 0.1, "r1": 0.1}, optax.sgd(1e-3)
-    near, generator = losses.adversarial(MODEL, critic="near", **penalties)
-    far, _ = losses.adversarial(other, critic="far", **penalties)
+    near, generator = losses.adversarial(MODEL, memory="near", **penalties)
+    far, _ = losses.game(FAR, FAKES, memory="far", **penalties)
     return {
         "near": Player(terms=near, weights=weights, tx=sgd, owns=("near",)),
         "far": Player(terms=far, weights=weights, tx=sgd, owns=("far",), every=every),
@@ -91,8 +89,8 @@ def test_two_critics_have_a_memory_each():
 
 def test_a_critics_turn_leaves_the_others_memory():
     variables = MODEL.init(KEY, BATCH)
-    terms, _ = losses.adversarial(MODEL, critic="near", lecam=losses.lecam)
-    after = terms(variables, BATCH, KEY, True)[1]["memory"]
+    terms, _ = losses.adversarial(MODEL, memory="near", lecam=losses.lecam)
+    after = terms(variables, BATCH, KEY, train=True)[1]["memory"]
     assert after["near"]["turns"] == 1 and jax.tree.all(
         jax.tree.map(jnp.array_equal, after["far"], variables["memory"]["far"])
     )
@@ -100,22 +98,22 @@ def test_a_critics_turn_leaves_the_others_memory():
 
 def test_whose_memory_it_is_must_be_said():
     variables = MODEL.init(KEY, BATCH)
-    for critic, sentence in (
+    for memory, sentence in (
         (None, r"\['near', 'far'\] have a memory each; say whose"),
         ("low", "'low' has no memory"),
     ):
-        terms, _ = losses.adversarial(MODEL, critic=critic, lecam=losses.lecam)
+        terms, _ = losses.adversarial(MODEL, memory=memory, lecam=losses.lecam)
         with pytest.raises(ValueError, match=sentence):
-            terms(variables, BATCH, KEY, True)
+            terms(variables, BATCH, KEY, train=True)
 
 
 def test_a_memory_is_of_a_network_that_scores():
     variables = MODEL.init(KEY, BATCH)
-    terms, _ = losses.adversarial(MODEL, critic="far", lecam=losses.lecam)  # but 'discriminate' is of the near one
+    terms, _ = losses.adversarial(MODEL, memory="far", lecam=losses.lecam)  # but the model's critic is the near one
     with pytest.raises(ValueError, match="'far' has the memory, but no part in the score .* takes the network that"):
-        terms(variables, BATCH, KEY, True)
-    other, _ = losses.adversarial(dataclasses.replace(MODEL, apply=by_the_other), critic="far", lecam=losses.lecam)
-    other(variables, BATCH, KEY, True)  # control
+        terms(variables, BATCH, KEY, train=True)
+    other, _ = losses.game(FAR, FAKES, memory="far", lecam=losses.lecam)
+    other(variables, BATCH, KEY, train=True)  # control
 
 
 def test_dropout_draws_by_the_key_of_its_method():
@@ -125,18 +123,18 @@ def test_dropout_draws_by_the_key_of_its_method():
     for terms in (critic, generator, GAME.nll):
         for train, alike in ((True, False), (False, True)):
             one, again, other = (
-                {n: np.asarray(x) for n, x in terms(variables, BATCH, jax.random.key(seed), train)[0].items()}
+                {n: np.asarray(x) for n, x in terms(variables, BATCH, jax.random.key(seed), train=train)[0].items()}
                 for seed in (1, 1, 2)
             )
             last = next(reversed(one)) if terms is GAME.nll else "adversarial"
             np.testing.assert_array_equal(one[last], again[last])
             if terms is GAME.nll:
                 assert np.array_equal(one[last], other[last]) == alike
-    clean = GAME.apply(variables, "discriminate", BATCH["x"], {})[0]
-    np.testing.assert_array_equal(critic(variables, BATCH, KEY, False)[0]["real_score"], clean)
-    assert np.ptp(np.asarray(critic(variables, BATCH, KEY, True)[0]["real_score"]) - clean) > 1e-3
+    clean = NEAR.score(variables, BATCH["x"])[0]
+    np.testing.assert_array_equal(critic(variables, BATCH, KEY, train=False)[0]["real_score"], clean)
+    assert np.ptp(np.asarray(critic(variables, BATCH, KEY, train=True)[0]["real_score"]) - clean) > 1e-3
     with jax.debug_key_reuse(True):
-        jax.jit(critic, static_argnums=3).trace(variables, BATCH, KEY, True)
+        jax.jit(critic, static_argnames="train").trace(variables, BATCH, KEY, train=True)
 
 
 def test_a_penalty_sees_the_mask_that_its_example_was_scored_with():
@@ -147,10 +145,10 @@ def test_a_penalty_sees_the_mask_that_its_example_was_scored_with():
         return jnp.zeros_like(round.real_score)
 
     critic, _ = losses.adversarial(GAME, look=losses.Penalty(of=of, formula="0"))
-    critic(variables, BATCH, KEY, True)
+    critic(variables, BATCH, KEY, train=True)
     np.testing.assert_array_equal(*seen[0])
 
 
 def test_dropout_without_a_key_is_a_sentence():
     with pytest.raises(ValueError, match="'discriminate' draws without a key .*call it with key=, by which nn.Dropout"):
-        GAME.apply(GAME.init(KEY, BATCH), "discriminate", BATCH["x"], {}, train=True)
+        NEAR.score(GAME.init(KEY, BATCH), BATCH["x"], train=True)

@@ -36,6 +36,30 @@ def test_pictures(name, labelled, drawn):
     assert bool(notes) == (not labelled or name == "dcgan")
 
 
+@pytest.mark.parametrize("given, drawn", [
+    ({"label": 3, "code": (2,), "mask": (2, 3, 1)}, {"traversal", "interpolation", "map", "labels", "classes"}),
+    ({"code": (2,)}, {"traversal", "interpolation", "map", "labels"}),
+    ({"label": (3,)}, {"traversal", "interpolation", "map"}),
+])  # fmt: skip
+def test_pictures_of_a_model_that_is_given_vectors_and_images(given, drawn):
+    """Every picture is under the examples' own conditions but for the label that it changes."""
+    model, x = models.cvae(shape=(8, 8, 1), latent=3, hidden=(16,), conditions=given), images(levels=2)["x"]
+    random, shapes = np.random.default_rng(0), {name: () if kind == 3 else kind for name, kind in given.items()}
+    cond = {name: jnp.asarray(random.normal(size=(16, *s)), jnp.float32) for name, s in shapes.items()}
+    if given.get("label", 3) == 3:
+        cond["label"] = jnp.arange(16) % 3
+    variables = randomised(model.init(KEY, {"x": x, **cond}), scale=0.5)
+    pictures, _ = explore.explore(model, variables, {"x": x, **cond}, KEY, n=4, steps=3)
+    assert pictures.keys() == drawn
+    if "classes" in pictures:
+        found = pictures["labels"][0].reshape(4, 4, 8, 8, 1)
+        z, own = model.encode(variables, {"x": x, **cond}, KEY)[:4], {name: value[:4] for name, value in cond.items()}
+        for label in range(3):
+            wanted = model.decode(variables, z, {**own, "label": jnp.full(4, label)})
+            np.testing.assert_allclose(found[:, 1 + label], wanted, rtol=1e-5)
+        assert np.any(found[:, 1] != found[:, 2])
+
+
 def test_labels_move_latents_by_the_difference_of_their_means():
     """On a linear decoder: the picture of example i under label c is decode(z_i + mean_c - mean_own)."""
     model = models.vae(shape=(2, 3, 1), latent=4, hidden=(), likelihood=math.gaussian(1.0))

@@ -36,7 +36,7 @@ def data_of(name):
 
 
 def nats(model, variables, x, train=False):
-    return total(model.nll(variables, {"x": jnp.asarray(x)}, KEY, train)[0])
+    return total(model.nll(variables, {"x": jnp.asarray(x)}, KEY, train=train)[0])
 
 
 @pytest.mark.parametrize("name", FLOWS)

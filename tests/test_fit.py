@@ -23,7 +23,7 @@ def tiny(steps=6, evals=None, **settings):
     def init(key, batch):
         return {"params": {"net": {"w": jnp.zeros(())}}}
 
-    model = Model(spec=digits.spec, init=init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=digits.spec, init=init)
     player = Player(terms=terms, weights={"w": 1.0}, tx=optax.sgd(0.1))
     evals = evals or {"test": lambda model, variables, key: {"w": variables["params"]["net"]["w"]}}
     made = {"model": model, "players": {"p": player}, "data": digits, "steps": steps, "evals": evals}

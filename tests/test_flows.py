@@ -1,6 +1,5 @@
 """Flows of two numbers: densities that integrate to one, samples that follow them, and what bad input is told."""
 
-import dataclasses
 import functools
 import inspect
 import re
@@ -9,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from cases import of_terms
 
 from genjax_zoo import conformance, data, evals, models, wrap
-from genjax_zoo.core import Model
+from genjax_zoo.core import Latent, Model, Sampler
 from genjax_zoo.math import gaussian_mixture, rational_quadratic
 from genjax_zoo.nn import Chain
 from genjax_zoo.precision import half_precision
@@ -58,13 +58,13 @@ def test_given_a_label(name):
 def test_a_lost_log_determinant_is_noticed(law):
     model, variables = built("maf")
 
-    def nll(v, batch, key, train):
-        terms, v = model.nll(v, batch, key, train)
+    def nll(v, batch, key, *, train=False):
+        terms, v = model.nll(v, batch, key, train=train)
         return {"prior": terms["prior"], "log_det": 0.8 * terms["log_det"] + 0.05}, v
 
     said = "density integrates to" if law is conformance.density_integrates_to_one else "from the likelihood"
     with pytest.raises(AssertionError, match=said):
-        law(dataclasses.replace(model, nll=nll), variables, bound=20.0)
+        law(of_terms(model, nll), variables, bound=20.0)
 
 
 def layer_by_layer(model):
@@ -181,7 +181,7 @@ def test_every_density_depends_on_its_label(name):
 
     @jax.jit
     def nll(label):
-        terms, _ = model.nll(variables, {"x": x, "label": label}, jax.random.key(0), False)
+        terms, _ = model.nll(variables, {"x": x, "label": label}, jax.random.key(0))
         return sum(terms.values())
 
     found = np.stack([nll(jnp.full(5, label)) for label in range(3)])
@@ -205,17 +205,15 @@ def test_temperature_scales_the_latent():
 
 
 def test_rows_of_temperatures_are_the_same_draws_colder_and_colder():
-    def at(temperature):
-        return Model(
-            spec={},
-            init=lambda key, batch: {},
-            apply=lambda *args: (None, {}),
-            decode=lambda variables, z, cond: z,
-            sample_prior=lambda variables, key, n, cond: temperature * jax.random.normal(key, (n, 2, 4, 1)),
-            at_temperature=at,
-        )
+    def draw(variables, key, n, cond, *, train=False, temperature=1.0):
+        return temperature * jax.random.normal(key, (n, 2, 4, 1)), variables
 
-    model = at(1.0)
+    spec, prior = {}, Sampler(draw=draw, settings={"temperature": 1.0})
+    latent = Latent(
+        prior=Model(spec=spec, init=lambda key, batch: {}, sampler=prior),
+        decode=lambda variables, z, cond, *, train=False: (z, variables),
+    )
+    model = Model(spec=spec, init=lambda key, batch: {}, latent=latent)
     (shown,) = evals.temperatures((1.0, 0.5), n=3)(model, {}, jax.random.key(0))["temperatures"]
     assert shown.shape == (2 * 2, 3 * 4, 1)
     np.testing.assert_allclose(shown[2:], 0.5 * shown[:2], rtol=1e-6)
@@ -226,9 +224,11 @@ def test_half_precision_is_of_networks_only():
     """The bijections stay in float32: log-determinants agree far better than bfloat16 would allow."""
     model, variables = built("real_nvp")
     batch = {"x": jax.random.normal(jax.random.key(2), (64, 2))}
-    plain, _ = model.nll(variables, batch, jax.random.key(0), False)
-    low, _ = half_precision(model.nll)(variables, batch, jax.random.key(0), False)
-    gradient = jax.grad(lambda v: jnp.mean(half_precision(model.nll)(v, batch, jax.random.key(0), True)[0]["prior"]))
+    plain, _ = model.nll(variables, batch, jax.random.key(0))
+    low, _ = half_precision(model.nll)(variables, batch, jax.random.key(0))
+    gradient = jax.grad(
+        lambda v: jnp.mean(half_precision(model.nll)(v, batch, jax.random.key(0), train=True)[0]["prior"])
+    )
     assert low["prior"].dtype == jnp.float32
     np.testing.assert_allclose(low["log_det"], plain["log_det"], atol=0.05)
     assert not np.array_equal(low["log_det"], plain["log_det"]), "nothing was computed in half precision"
@@ -245,7 +245,7 @@ def test_half_precision_leaves_a_flow_whose_networks_give_zeros_as_it_is(name):
     variables = model.init(jax.random.key(1), batch)
 
     def compare(terms):
-        plain, low = (jax.jit(t, static_argnums=3)(variables, batch, KEY, False)[0] for t in (model.nll, terms))
+        plain, low = (jax.jit(t)(variables, batch, KEY)[0] for t in (model.nll, terms))
         for term, value in plain.items():
             np.testing.assert_array_equal(low[term], value, err_msg=term)
 
@@ -253,14 +253,14 @@ def test_half_precision_leaves_a_flow_whose_networks_give_zeros_as_it_is(name):
     if name != "maf":  # which starts with nothing but zeros
         rounded = jax.tree.map(lambda p: p.astype(jnp.bfloat16).astype(p.dtype), variables["params"])
         with pytest.raises(AssertionError, match="Arrays are not equal\nlog_det"):
-            compare(lambda v, *args: model.nll({**v, "params": rounded}, *args))
+            compare(lambda v, *args, **how: model.nll({**v, "params": rounded}, *args, **how))
 
 
 def test_half_precision_reaches_networks_in_a_stack():
     """Layers under one scan, too: each product of theirs is of bfloat16."""
     model, variables = built("real_nvp")
     batch = {"x": jax.random.normal(jax.random.key(2), (64, 2))}
-    text = str(jax.make_jaxpr(lambda v: half_precision(model.nll)(v, batch, KEY, True)[0])(variables))
+    text = str(jax.make_jaxpr(lambda v: half_precision(model.nll)(v, batch, KEY, train=True)[0])(variables))
     results = re.findall(r"(\w+)\[\d+,\d+\] = dot_general", text)  # sums over an example are products of one axis
     assert results and set(results) == {"bf16"}
 
@@ -281,7 +281,7 @@ def test_divergence_of_the_truth_is_zero():
     test = data.load("two-moons", "test", batch_size=1_000)
     model, variables = built("maf")
 
-    def nll(v, batch, key, train):
+    def nll(v, batch, key, *, train=False):
         found = jax.pure_callback(
             lambda x: data.log_density("two-moons", x).astype(np.float32),
             jax.ShapeDtypeStruct((1_000,), jnp.float32),
@@ -291,7 +291,7 @@ def test_divergence_of_the_truth_is_zero():
 
     truth = functools.partial(data.log_density, "two-moons")
     for shift in (0.0, 0.25):
-        own = dataclasses.replace(model, nll=lambda *args: nll(*args))
+        own = of_terms(model, functools.partial(nll))
         assert abs(evals.divergence(test, truth)(own, variables, jax.random.key(0))["kl"] - shift) < 1e-3
 
 

@@ -13,7 +13,7 @@ from cases import CASES, images
 
 from genjax_zoo import data, evals, losses, models, wrap
 from genjax_zoo.conformance import randomised
-from genjax_zoo.core import Player
+from genjax_zoo.core import Critic, Player, require
 from genjax_zoo.linen import from_linen
 from genjax_zoo.models.gan.gan import packed
 from genjax_zoo.train import create_state, make_step
@@ -71,7 +71,7 @@ def test_penalties_go_through_the_augmentation():
     """Of the critic w x behind x -> 3 x the slope is 3 w; R1's is that of the very scores of the turn."""
     critic, generator = losses.adversarial(DIRAC, augment=lambda key, x: 3 * x, **PENALTIES)
     batch, variables = {"x": jnp.array([1.0, -2.0])}, dirac_at(5.0, 7.0)
-    terms = jax.jit(critic, static_argnums=3)(variables, batch, KEY, True)[0]
+    terms = jax.jit(functools.partial(critic, train=True))(variables, batch, KEY)[0]
     np.testing.assert_allclose(terms["real_score"], [21, -42])
     np.testing.assert_allclose(terms["fake_score"], 105)
     for name in ("r1", "r2"):
@@ -80,13 +80,13 @@ def test_penalties_go_through_the_augmentation():
         np.testing.assert_allclose(terms[name], 20**2, rtol=1e-5)
 
     def fooled(variables):
-        return generator(variables, batch, KEY, True)[0]["adversarial"].mean()
+        return generator(variables, batch, KEY, train=True)[0]["adversarial"].mean()
 
     slope = jax.jit(jax.grad(fooled))(dirac_at(0.0, 7.0))["params"]["generator"]["value"]
     np.testing.assert_allclose(slope, -0.5 * 21, rtol=1e-5)  # of softplus(-3 w x) at x = 0
 
     random, _ = losses.adversarial(DIRAC, augment=lambda key, x: jax.random.uniform(key) * x, r1=losses.r1)
-    terms = jax.jit(random, static_argnums=3)(variables, batch, KEY, True)[0]
+    terms = jax.jit(functools.partial(random, train=True))(variables, batch, KEY)[0]
     np.testing.assert_allclose(terms["r1"], (terms["real_score"] / batch["x"]) ** 2, rtol=1e-5)
     assert jnp.abs(terms["fake_score"] / 5 - terms["real_score"][0]).min() > 1e-3  # each side draws its own
 
@@ -156,7 +156,7 @@ def test_the_critics_terms_do_not_reach_the_generator(name):
 
     @functools.partial(jax.jit, static_argnums=0)
     def slopes(player, params):
-        terms = case.players[player].terms({**variables, "params": params}, case.batch, KEY, True)[0]
+        terms = case.players[player].terms({**variables, "params": params}, case.batch, KEY, train=True)[0]
         return sum(jnp.sum(value) for value in terms.values())
 
     of_critic = jax.grad(slopes, 1)("critic", variables["params"])["generator"]
@@ -167,7 +167,8 @@ def test_the_critics_terms_do_not_reach_the_generator(name):
 
 def test_spectrally_normalised_weights_have_a_largest_singular_value_of_one():
     case, variables = played("dcgan")
-    one = jax.jit(lambda v: case.model.apply(v, "discriminate", case.batch["x"], {}, train=True)[1])
+    critic = require(case.model, Critic)
+    one = jax.jit(lambda v: critic.score(v, case.batch["x"], train=True)[1])
     for _ in range(100):
         variables = one(variables)
     params, stats = variables["params"]["discriminator"], variables["batch_stats"]["discriminator"]
@@ -188,7 +189,8 @@ def test_an_image_is_not_rectified_before_the_first_block():
         return 0 * leaf if {"down_0", "straight"} <= {str(entry.key) for entry in path} else leaf
 
     params = jax.tree_util.tree_map_with_path(without_shortcut, variables["params"])
-    of = jax.jit(lambda x: case.model.apply({**variables, "params": params}, "discriminate", x, {})[0])
+    critic = require(case.model, Critic)
+    of = jax.jit(lambda x: critic.score({**variables, "params": params}, x)[0])
     assert jnp.abs(of(0.4 * case.batch["x"]) - of(0.2 * case.batch["x"])).min() > 1e-4
 
 
@@ -196,11 +198,12 @@ def test_a_projection_gan_sees_its_labels():
     """The generator's image changes with its label; a pack's score with the label of each of its examples."""
     case, variables = played("projection_gan")
     z = case.model.sample_prior(variables, KEY, 16, {"label": jnp.zeros(16, int)})
+    critic = require(case.model, Critic)
 
     @jax.jit
     def both(label, others):
         x = case.model.decode(variables, z, {"label": label})
-        return x, case.model.apply(variables, "discriminate", case.batch["x"], {"label": others})[0]
+        return x, critic.score(variables, case.batch["x"], {"label": others})[0]
 
     same = jnp.zeros(16, int)
     (x, scores), (x_other, scores_other) = both(same, same), both(same + 1, same.at[3].set(2))
@@ -212,10 +215,10 @@ def test_lazy_penalties_and_lecam_remember():
     case, variables = played("r3gan")
     model = case.model
     lazily, _ = losses.adversarial(model, r1=losses.lazy(losses.r1, 3), always=losses.r1, lecam=losses.lecam)
-    run = jax.jit(lazily, static_argnums=3)
+    run = jax.jit(lazily, static_argnames="train")
     seen, means = [], []
     for turn in range(4):
-        terms, variables = run(variables, case.batch, KEY, True)
+        terms, variables = run(variables, case.batch, KEY, train=True)
         factor = 3.0 if turn % 3 == 0 else 0.0
         np.testing.assert_allclose(terms["r1"], factor * terms["always"], rtol=1e-4, atol=1e-6)
         if turn:
@@ -229,7 +232,52 @@ def test_lazy_penalties_and_lecam_remember():
         average = 0.99 * average + 0.01 * value
     np.testing.assert_allclose(means[-1]["real_score"], average, rtol=1e-5)
     assert means[-1]["turns"] == 4
-    assert run(variables, case.batch, KEY, False)[1]["memory"]["discriminator"]["turns"] == 4  # no turn, no count
+    assert run(variables, case.batch, KEY, train=False)[1]["memory"]["discriminator"]["turns"] == 4  # no turn, no count
+
+
+@pytest.mark.parametrize("make", [models.gan, models.dcgan, models.sngan, models.r3gan])
+def test_both_sides_of_a_gan_see_its_conditions(make):
+    """An image changes with each condition of its own; a pack's score with those of each of its examples."""
+    small = {models.gan: {"hidden": (8,)}, models.dcgan: {"widths": (4, 8)}, models.sngan: {"features": 4}}
+    conditions = {"label": 3, "place": (2,), "mask": (2, 2, 1)}
+    settings = small.get(make, {"widths": (4, 4), "blocks": 1, "groups": 2})
+    model = make(shape=(8, 8, 1), latent=3, conditions=conditions, pack=2, **settings)
+    assert {name: one.shape for name, one in model.spec.items()} == {
+        "x": (8, 8, 1),
+        "label": (),
+        "place": (2,),
+        "mask": (2, 2, 1),
+    }
+    given = {"label": jnp.arange(4) % 3, "place": jnp.ones((4, 2)), "mask": jnp.zeros((4, 2, 2, 1))}
+    batch = {**images(4), **given}
+    variables = randomised(model.init(KEY, batch))
+    z, critic = model.sample_prior(variables, KEY, 4, given), require(model, Critic)
+
+    @jax.jit
+    def both(given):
+        return model.decode(variables, z, given), critic.score(variables, batch["x"], given)[0]
+
+    x, scores = both(given)
+    assert scores.shape == (2,)
+    for name, value in given.items():
+        other_x, other_scores = both({**given, name: value.at[3].add(1 if name != "label" else 2)})
+        moved = np.abs(np.asarray(x - other_x)).max(axis=(1, 2, 3))
+        assert moved[3] > 1e-5 and moved[:3].max() < 1e-6, name
+        moved = np.abs(np.asarray(scores - other_scores))
+        assert moved[1] > 1e-6 and moved[0] < 1e-7, name
+    with pytest.raises(ValueError, match="needs the condition 'place'"):
+        model.sample(variables, KEY, 4, {"label": given["label"]})
+    with pytest.raises(ValueError, match="'label' is one of 0 ... 2"):
+        model.sample(variables, KEY, 4, {**given, "label": given["label"] + 1})
+
+
+def test_a_points_critic_sees_conditions_beside_it():
+    model = models.r3gan(shape=(2,), latent=2, hidden=(8,), conditions={"place": (3,)})
+    batch = {"x": jnp.ones((4, 2)), "place": jnp.ones((4, 3))}
+    variables = model.init(KEY, batch)
+    shapes = {net: leaves["mlp"] for net, leaves in variables["params"].items()}
+    first = {net: next(iter(leaves.values()))["kernel"].shape for net, leaves in shapes.items()}
+    assert first == {"generator": (5, 8), "discriminator": (5, 8)}
 
 
 def test_packs():
@@ -239,15 +287,16 @@ def test_packs():
     np.testing.assert_array_equal(packs[1, ..., :3], x[2])
     np.testing.assert_array_equal(packs[1, ..., 3:], x[3])
     case, variables = played("gan")
-    scores = case.model.apply(variables, "discriminate", case.batch["x"], {})[0]
-    other = case.model.apply(variables, "discriminate", case.batch["x"].at[3].mul(0.5), {})[0]
+    critic = require(case.model, Critic)
+    scores = critic.score(variables, case.batch["x"])[0]
+    other = critic.score(variables, case.batch["x"].at[3].mul(0.5))[0]
     assert scores.shape == (8,)
     assert list(np.flatnonzero(scores != other)) == [1]
-    terms, _ = case.players["critic"].terms(variables, case.batch, KEY, True)
+    terms, _ = case.players["critic"].terms(variables, case.batch, KEY, train=True)
     np.testing.assert_array_equal(terms["real_score"], jnp.repeat(scores, 2))
     np.testing.assert_array_equal(terms["accuracy"], terms["margin"] > 0)
     with pytest.raises(ValueError, match="Packs of 2 do not divide a batch of 15"):
-        case.players["critic"].terms(variables, {"x": case.batch["x"][:15]}, KEY, True)
+        case.players["critic"].terms(variables, {"x": case.batch["x"][:15]}, KEY, train=True)
 
 
 @pytest.mark.parametrize("one", [losses.color, losses.translation, losses.cutout, losses.diff_augment()])
@@ -278,8 +327,8 @@ def test_real_and_fake_are_augmented_alike():
     plain = losses.adversarial(case.model)
     dark = losses.adversarial(case.model, augment=lambda key, x: 0 * x)
     for side, dark_side in zip(plain, dark):
-        assert jnp.ptp(side(variables, case.batch, KEY, True)[0]["adversarial"]) > 0
-        assert jnp.ptp(dark_side(variables, case.batch, KEY, True)[0]["adversarial"]) == 0  # all look the same
+        assert jnp.ptp(side(variables, case.batch, KEY, train=True)[0]["adversarial"]) > 0
+        assert jnp.ptp(dark_side(variables, case.batch, KEY, train=True)[0]["adversarial"]) == 0  # all look the same
 
 
 def test_modes():
@@ -304,12 +353,12 @@ def test_what_is_refused():
     for penalty in PENALTIES.values():
         critic, _ = losses.adversarial(batch_normed, penalty=penalty)
         with pytest.raises(ValueError, match="has batch norm .*gradient of one example's score is not its own"):
-            critic(variables, images(), KEY, True)
-    losses.adversarial(batch_normed)[0](variables, images(), KEY, True)  # control: without one it plays
+            critic(variables, images(), KEY, train=True)
+    losses.adversarial(batch_normed)[0](variables, images(), KEY, train=True)  # control: without one it plays
     case, variables = played("dcgan")
     for penalty, reason in ((losses.lecam, "LeCam compares"), (losses.lazy(losses.r1, 2), "counts turns")):
         with pytest.raises(ValueError, match=f"{reason}.*wrap.with_memory"):
-            losses.adversarial(case.model, penalty=penalty)[0](variables, case.batch, KEY, True)
+            losses.adversarial(case.model, penalty=penalty)[0](variables, case.batch, KEY, train=True)
     with pytest.raises(ValueError, match="every 1 turns or more, not 0"):
         losses.lazy(losses.r1, 0)
     with pytest.raises(ValueError, match="no network 'critic'.*generator"):

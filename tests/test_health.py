@@ -3,16 +3,19 @@
 import dataclasses
 import io
 import json
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from capable import density, sampler
 from cases import CASES
 from rich.console import Console
 
 from genjax_zoo import Experiment, Model, Player, data, evals, fit, losses, models, train
+from genjax_zoo.core import Card
 from genjax_zoo.explain import explain
 from genjax_zoo.train.log import Progress
 from genjax_zoo.train.loop import Diverged
@@ -39,7 +42,7 @@ def test_a_collapse_is_told_in_the_log_and_in_the_progress_line(tmp_path):
 
     def of(sample):
         init = {"params": {"net": {"w": jnp.zeros(())}}}
-        return Model(spec=spec, init=lambda key, batch: init, apply=lambda *a, **k: (None, {}), sample=sample)
+        return Model(spec=spec, init=lambda key, batch: init, sampler=sampler(sample))
 
     def terms(variables, batch, key, train):
         return {"w": (variables["params"]["net"]["w"] - 1) ** 2 * jnp.ones(len(batch["x"]))}, variables
@@ -79,7 +82,7 @@ def test_the_first_leaf_that_is_not_finite_is_named():
     source = data.load("grid25", "train", batch_size=8)
     start = {"params": {"net": {"a": jnp.ones(()), "b": jnp.zeros(()), "c": jnp.zeros(())}}}
     init = lambda key, batch: jax.tree.map(jnp.copy, start)  # noqa: E731  # a run donates what it starts from
-    model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=source.spec, init=init)
     broken = Player(terms=terms, weights={"pull": 1.0, "root": 1.0}, tx=optax.sgd(0.1))
     experiment = Experiment(model=model, players={"p": broken}, data=source, steps=3)
     with pytest.raises(Diverged, match=r"Step 0: 'grad_norm' of player 'p' is not finite \(first in .* of net/b\)"):
@@ -107,10 +110,36 @@ def test_explain():
     }
     said = explain(Experiment(model=model, players=players, data=None, steps=10))  # type: ignore[arg-type]
     assert said.splitlines() == [
+        f"r3gan (gan), {model.card.paper}.",
         "critic writes discriminator every 2 steps; it minimises the mean of",
         "             1 * adversarial: relu(1 - D(x)) + relu(1 + D(G(z)))",
         "           0.5 * r1: 4 * [turn % 4 == 0] * |grad D(x)|**2",
-        "             2 * rate: KL(q(z | x) || p(z))",
+        "             2 * rate [nats]: KL(q(z | x) || p(z))",
         "generator writes generator every step, averaged by 0.9 for evaluation; it minimises the mean of",
         "       0 ... 1 * adversarial: -D(G(z))",
     ]
+
+
+def test_explain_says_what_a_likelihood_is_of_and_weighs_it():
+    """Of one's own model, what it says itself; of terms that are not named, that each weighs one."""
+
+    def said(model, **weights):
+        player = Player(terms=model.density.terms, tx=optax.sgd(1.0), **weights)
+        data: Any = None
+        return explain(Experiment(model=model, players={"p": player}, data=data, steps=10)).splitlines()
+
+    vae, flow = models.vae(shape=(2, 1, 1), latent=2, hidden=(4,)), models.nice(shape=(2,), layers=2, hidden=(4,))
+    assert said(vae)[0].endswith("its likelihood is a probability of 2 levels.")
+    assert [line.split(":")[0].strip() for line in said(vae)[2:]] == ["1 * distortion [nats]", "1 * rate [nats]"]
+    assert said(flow)[0].endswith("its likelihood is a density.") and "1 * log_det [nats]" in said(flow)[3]
+
+    def terms(variables, batch, key, train=False):
+        raise AssertionError("nothing is run")
+
+    own = Model(spec={}, init=lambda key, batch: {}, density=density(terms), card=Card(frozen=("runs/a, step 4",)))
+    assert said(own)[:2] == [
+        "A model of one's own; it does not state what its likelihood is of.",
+        "Frozen in it: runs/a, step 4.",
+    ]
+    assert said(own)[3:] == ["             1 * each term of the likelihood [nats]"]
+    assert said(own, weights={"a": 0.5})[3:] == ["           0.5 * a [nats]"]

@@ -165,7 +165,7 @@ def test_statistics_that_are_not_finite_are_told():
 
     def terms(variables, batch, key, train):
         kept = {"mean": jnp.log(1 - variables["batch_stats"]["net"]["mean"])}  # 0 at first, then -inf
-        found, _ = whole.players["p"].terms(variables, batch, key, train)
+        found, _ = whole.players["p"].terms(variables, batch, key, train=train)
         return found, {**variables, "batch_stats": {"net": {"mean": kept["mean"] + 1}}}
 
     init = lambda key, batch: {**whole.model.init(key, batch), "batch_stats": {"net": {"mean": jnp.zeros(())}}}  # noqa: E731

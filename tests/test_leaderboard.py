@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from capable import density, sampler
 from rich.console import Console
 
 from genjax_zoo import data, evals, run
@@ -14,8 +15,7 @@ from genjax_zoo.compare import table as compare
 from genjax_zoo.compare.cells import absent, found
 from genjax_zoo.compare.leaderboard import COLUMNS, INCEPTION, leaderboard
 from genjax_zoo.compare.measures import Protocol
-from genjax_zoo.core import Experiment, Model
-from genjax_zoo.math import check_levels
+from genjax_zoo.core import Card, Experiment, Levels, Model
 from genjax_zoo.train.checkpoint import Checkpoints
 
 
@@ -55,12 +55,13 @@ def test_runs_of_different_data_are_refused_with_the_reason():
 POINTS = """
 import jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Model, Player, data
+from genjax_zoo.core import Density, Explained
 
 def experiment():
     train = data.load("ring8", "train", batch_size=16)
     nll = lambda variables, batch, key, train: ({"nll": jnp.zeros(len(batch["x"]))}, variables)
     init = lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}}
-    model = Model(spec=train.spec, init=init, apply=lambda *a, **k: (None, {}), nll=nll)
+    model = Model(spec=train.spec, init=init, density=Density(terms=Explained(terms=nll, rest="nats"), exact=True))
     player = Player(terms=nll, weights={"nll": 1.0}, tx=optax.sgd(0.1))
     return Experiment(model=model, players={"one": player}, data=train, steps=2)
 """
@@ -119,9 +120,8 @@ def test_bits_are_of_the_levels(name, nats, bits, kind):
     model = Model(
         spec={"x": split.spec["x"]},
         init=lambda key, batch: {},
-        apply=lambda *args: (None, {}),
-        nll=lambda variables, batch, key, train: ({"nll": batch["nats"]}, variables),
-        check=lambda batch: check_levels(levels, batch["x"]) if levels else None,
+        density=density(lambda variables, batch, key, train: ({"nll": batch["nats"]}, variables)),
+        card=Card(support=Levels(levels)),
     )
     experiment = Experiment(model=model, players={}, data=split, steps=1)
     judge = judges.judge_of("", (28, 28, 1))
@@ -140,7 +140,7 @@ def test_samples_are_measured_by_the_protocol():
     def sample(variables, key, n, cond):
         return jax.random.uniform(key, (n, 8, 8, 1)) * train.at(0)["x"][0]
 
-    model = Model(spec=train.spec, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
+    model = Model(spec=train.spec, init=lambda key, batch: {}, sampler=sampler(sample))
     experiment = Experiment(model=model, players={}, data=train, steps=1)
     cells = measures.of_samples(measures.subject_of(experiment, {}, Protocol(n=30, k=2, seed=7)))
     compare = evals.fidelity(test, lambda x: x.reshape(len(x), -1), name="x", n=30, k=2, resamples=0)

@@ -7,9 +7,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from capable import of, sampler
+from cases import of_terms
 
 from genjax_zoo import conformance, data, evals, math, models, wrap
 from genjax_zoo.conformance import randomised
+from genjax_zoo.core import Density, Latent, part, require
 from genjax_zoo.linen import from_linen
 
 KEY = jax.random.key(0)
@@ -55,17 +58,16 @@ def test_enumerated(chain):
 
 def test_enumerated_controls(chain):
     model, variables = chain
-    assert model.nll is not None
 
-    def peeking(variables, batch, key, train):
+    def peeking(variables, batch, key, *, train=False):
         """A mask that leaks: each bit is predicted from a sum that contains it."""
         x = batch["x"]
         logits = variables["params"]["net"]["bias"] + 0.5 * jnp.cumsum(x, axis=1)
         return {"nll": math.bernoulli_nll(logits, x)}, variables
 
     with pytest.raises(AssertionError, match="sum to"):
-        conformance.probabilities_sum_to_one(dataclasses.replace(model, nll=peeking), variables)
-    flipped = dataclasses.replace(model, sample=lambda v, key, n: 1 - model.sample(v, key, n))
+        conformance.probabilities_sum_to_one(of_terms(model, peeking), variables)
+    flipped = dataclasses.replace(model, sampler=sampler(lambda v, *args: 1 - model.sample(v, *args)))
     with pytest.raises(AssertionError, match="from the likelihood"):
         conformance.samples_follow_the_likelihood(flipped, variables)
 
@@ -105,7 +107,7 @@ def logistic(*shape):
 
 
 def density(model, variables, x):
-    terms, _ = model.nll(variables, {"x": x[:, None]}, KEY, False)
+    terms, _ = model.nll(variables, {"x": x[:, None]}, KEY)
     return jnp.exp(-sum(terms.values()))
 
 
@@ -137,11 +139,13 @@ def test_dequantization_moves_the_density_to_a_bound():
     inner, variables = logistic(3)
     continuous = wrap.scaled(inner, shift=0.5, scale=6.0)
     model = wrap.dequantized(continuous, levels=5)
-    assert model.nll is None and model.nelbo is not None and continuous.nll is not None
+    assert not require(model, Density).exact and require(continuous, Density).exact
+    with pytest.raises(ValueError, match="no 'nll': its likelihood is a bound, which is 'nelbo'"):
+        _ = model.nll
     k = jnp.array([[0, 2, 4], [1, 1, 3]], FLOAT)
     edges = (jnp.stack([k, k + 1]) / 5 - 0.5) * 6 - 0.4
     exact = -jnp.sum(jnp.log(jax.nn.sigmoid(edges[1]) - jax.nn.sigmoid(edges[0])), axis=1)
-    draws = jax.vmap(lambda key: sum(model.nelbo(variables, {"x": k / 4}, key, False)[0].values()))(
+    draws = jax.vmap(lambda key: sum(model.nelbo(variables, {"x": k / 4}, key)[0].values()))(
         jax.random.split(KEY, 4_000)
     )
     bound = jnp.mean(draws, axis=0)
@@ -155,14 +159,16 @@ def test_dequantization_has_noise_of_its_own():
     model, batch = wrap.dequantized(inside, levels=5), {"x": jnp.zeros((3, 2, 2, 1))}
     variables = jax.eval_shape(model.init, KEY, batch)
     with jax.debug_key_reuse(True):
-        jax.jit(lambda v, key: model.nelbo(v, batch, key, True)).trace(variables, KEY)
+        jax.jit(lambda v, key: model.nelbo(v, batch, key, train=True)).trace(variables, KEY)
         jax.jit(lambda v, key: model.log_weights(v, batch, key, 3)).trace(variables, KEY)
         jax.jit(lambda v, key: model.encode(v, batch, key)).trace(variables, KEY)
 
 
 def test_codes_of_levels_are_those_of_their_middles():
-    inside = dataclasses.replace(logistic(1)[0], codes=lambda variables, batch: batch["x"])
-    seen = wrap.dequantized(inside, levels=5).codes({}, {"x": jnp.arange(5)[:, None] / 4})  # type: ignore[misc]
+    inside = dataclasses.replace(logistic(1)[0], codes=of(lambda variables, batch: batch["x"]))
+    codes = wrap.dequantized(inside, levels=5).codes
+    assert codes
+    seen, _ = codes({}, {"x": jnp.arange(5)[:, None] / 4})
     np.testing.assert_allclose(seen[:, 0], [0.1, 0.3, 0.5, 0.7, 0.9], rtol=1e-6)
 
 
@@ -179,8 +185,8 @@ def test_conditions_can_be_fixed():
     three = wrap.conditioned(model, label=3)
     assert set(three.spec) == {"x"}
     batch = {"x": jnp.zeros((2, 1))}
-    free, _ = model.nll(variables, {**batch, "label": jnp.array([3, 3])}, KEY, False)
-    np.testing.assert_array_equal(three.nll(variables, batch, KEY, False)[0]["nll"], free["nll"])
+    free, _ = model.nll(variables, {**batch, "label": jnp.array([3, 3])}, KEY)
+    np.testing.assert_array_equal(three.nll(variables, batch, KEY)[0]["nll"], free["nll"])
     assert jnp.all(three.sample(variables, KEY, 5) > 250)
     with pytest.raises(ValueError, match=r"no condition 'colour'; it has \['label'\]"):
         wrap.conditioned(model, colour=1)
@@ -192,12 +198,14 @@ def test_evaluation_is_the_mean_over_every_example_once():
     variables = model.init(KEY, test.at(0))
 
     everything = {"x": jnp.asarray(test.arrays["x"], FLOAT) / 16}
-    mean, log_std = model.apply(variables, "posterior", everything)[0]
+    posterior = require(model, Latent).posterior
+    assert posterior
+    (mean, log_std), _ = part(posterior, Density, "gaussian")(variables, {"given": everything["x"]})
     result = evals.likelihood(test)(model, variables, KEY)
     assert result["rate"] == pytest.approx(float(jnp.mean(math.gaussian_kl(mean, log_std))), rel=1e-5)
     assert result["bits/dim"] == pytest.approx(result["nelbo"] / 64 / np.log(2))
     gan = models.dcgan(shape=(8, 8, 1), latent=2, widths=(4,))
-    with pytest.raises(ValueError, match="no 'nelbo'; it has sample, decode"):
+    with pytest.raises(ValueError, match="no 'density'; it has sampler, latent, critic"):
         evals.likelihood(test)(gan, variables, KEY)
 
 

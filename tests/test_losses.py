@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from genjax_zoo import losses
-from genjax_zoo.core import Model
+from genjax_zoo.core import Critic, Density, Explained, Latent, Model, Sampler, unit_of
+from genjax_zoo.models.vae.vae_gan import vae_gan_terms
 
 GAMES = losses.ADVERSARIES
 REAL, FAKE = jnp.array([2.0, -1.0, 0.3]), jnp.array([-0.5, 1.5, 0.0])
@@ -101,50 +102,74 @@ def test_the_terms_of_a_vae_gan_by_hand():
     x = jnp.array([[1.0, 2.0], [3.0, 5.0]])
     images = {"real": x, "rebuilt": jnp.array([[1.0, 4.0], [2.0, 5.0]]), "sampled": jnp.array([[0.0, 1.0], [1.0, 1.0]])}
     scores = {"real": [0.5, 2.0], "rebuilt": [0.25, -1.0], "sampled": [-0.5, 1.0]}
+    log_std = jnp.full((2, 2), -20.0)  # of draws that are the means
 
-    def discriminate(image):
+    def passing(run):
+        def call(variables, *args, key=None, train=False):
+            assert train
+            return run(*args), {"passes": variables["passes"] + 1}
+
+        return call
+
+    def features(image, cond):
         (name,) = (name for name, one in images.items() if np.array_equal(image, one))
         return jnp.array(scores[name]), 2 * image[:, None, :]
 
-    methods = {
-        "posterior": lambda image: (image + 10, jnp.array([0.75, 1.5])),
-        "decode": lambda z, cond: images["rebuilt"] if np.array_equal(z, x + 10) else None,
-        "sample": lambda key, n, cond: images["sampled"][:n],
-        "discriminate": discriminate,
-    }
+    def decode(z, cond):
+        np.testing.assert_allclose(z, x + 10, atol=1e-6)
+        return images["rebuilt"]
 
-    def apply(variables, method, *args, key=None, train=False):
-        assert train
-        return methods[method](*args), {"passes": variables["passes"] + 1}
+    def own(**capabilities):
+        return Model(spec={}, init=lambda key, batch: {}, **capabilities)
 
-    model = Model(spec={}, init=lambda key, batch: {}, apply=apply)
-    terms, after = losses.vae_gan_terms(model, losses.least_squares)({"passes": 0}, {"x": x}, jax.random.key(0), True)
+    moments = passing(lambda batch: (batch["given"] + 10, log_std))
+    density = Density(terms=Explained(terms=lambda *a, **k: ({}, {})), exact=True, gaussian=moments)
+    model = own(
+        sampler=Sampler(draw=passing(lambda key, n, cond: images["sampled"][:n])),
+        latent=Latent(posterior=own(density=density), decode=passing(decode)),
+        critic=Critic(score=passing(lambda *args: x), features=passing(features)),
+    )
+    terms = vae_gan_terms(model, losses.least_squares)
+    found, after = terms({"passes": 0}, {"x": x}, jax.random.key(0), train=True)
     assert after == {"passes": 6}  # each pass goes on from the state of the one before
     wanted = {
         "distortion": [0.5 * (0 + 4**2), 0.5 * (2**2 + 0)],  # features differ by twice the image
-        "rate": [0.75, 1.5],
+        "rate": [0.5 * (11**2 + 12**2) - 1 + 2 * 20, 0.5 * (13**2 + 15**2) - 1 + 2 * 20],
         "critic": [0.25 * (2 * 0.5**2 + 0.25**2 + 0.5**2), 0.25 * (2 * 1 + 1 + 1)],
         "fool": [0.25 * (0.75**2 + 1.5**2), 0.25 * (2**2 + 0)],
     }
-    assert terms.keys() == wanted.keys()
+    assert found.keys() == wanted.keys()
     for name, value in wanted.items():
-        np.testing.assert_allclose(terms[name], value, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(found[name], value, rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    "capabilities, sentence",
+    [
+        ({}, "no 'sampler'"),
+        ({"sampler": Sampler(draw=None)}, "no 'latent'"),  # type: ignore[arg-type]
+        ({"sampler": Sampler(draw=None), "latent": Latent()}, "no 'latent.decode'"),  # type: ignore[arg-type]
+    ],
+)
+def test_a_vae_gan_says_what_it_lacks(capabilities, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        vae_gan_terms(Model(spec={}, init=lambda key, batch: {}, **capabilities))
 
 
 def test_merge():
     def named(name):
-        def run(variables, batch, key, train):
+        def run(variables, batch, key, train=False):
             noise = jax.random.normal(key, (len(batch["x"]),))
             return {name: noise}, {**variables, "count": variables["count"] + 1}
 
         return run
 
     batch = {"x": jnp.zeros((4, 2))}
-    terms, variables = losses.merge(named("a"), named("b"))({"count": 0}, batch, jax.random.key(0), True)
+    terms, variables = losses.merge(named("a"), named("b"))({"count": 0}, batch, jax.random.key(0), train=True)
     assert set(terms) == {"a", "b"} and variables["count"] == 2
     assert not np.array_equal(terms["a"], terms["b"])
     with pytest.raises(ValueError, match="have a term 'a'"):
-        losses.merge(named("a"), named("a"))({"count": 0}, batch, jax.random.key(0), True)
+        losses.merge(named("a"), named("a"))({"count": 0}, batch, jax.random.key(0), train=True)
 
 
 def test_free_bits():
@@ -154,9 +179,21 @@ def test_free_bits():
         return {"distortion": variables["w"] * 0.1, "rate_1": variables["w"], "rate_2": 3 * variables["w"]}, variables
 
     w = jnp.array([0.1, 0.2, 2.0])
-    found, _ = losses.free_bits(terms, 0.5)({"w": w}, {}, jax.random.key(0), True)
+    found, _ = losses.free_bits(terms, 0.5)({"w": w}, {}, jax.random.key(0), train=True)
     np.testing.assert_allclose(found["distortion"], 0.1 * w)
     np.testing.assert_allclose(found["rate_1"], [0.5, 0.5, 2.0])
     np.testing.assert_allclose(found["rate_2"], [0.5, 0.6, 6.0], rtol=1e-6)
-    slope = jax.grad(lambda w: losses.free_bits(terms, 0.5)({"w": w}, {}, jax.random.key(0), True)[0]["rate_1"].sum())
+    slope = jax.grad(
+        lambda w: losses.free_bits(terms, 0.5)({"w": w}, {}, jax.random.key(0), train=True)[0]["rate_1"].sum()
+    )
     np.testing.assert_array_equal(slope(w), [0.0, 0.0, 1.0])
+
+
+def test_units_and_formulas_are_carried_on():
+    rates = Explained(terms=lambda *a, **k: ({}, {}), formulas={"rate": "KL"}, units={"rate": "nats"}, rest="nats")
+    scores = Explained(terms=lambda *a, **k: ({}, {}), formulas={"far": "|x|"}, units={"far": "loss"})
+    floored, both = losses.free_bits(rates, 0.5), losses.merge(rates, scores)
+    assert floored.formulas == {"rate": "max(0.5, KL)"} and both.formulas == {"rate": "KL", "far": "|x|"}
+    assert [unit_of(floored, name) for name in ("rate", "other")] == ["nats", "nats"]
+    assert [unit_of(both, name) for name in ("rate", "far", "other")] == ["nats", "loss", None]
+    assert unit_of(losses.merge(rates, floored), "other") == "nats"

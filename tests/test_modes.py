@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 from cases import CASES
 
-from genjax_zoo.core import conditions
+from genjax_zoo.core import Latent, conditions
 from genjax_zoo.train import create_state, make_step
 
 MODES = {"enable_x64": jax.enable_x64, "debug_nans": jax.debug_nans}
@@ -31,18 +31,18 @@ def test_a_step_a_sample_and_an_evaluation(name, mode):
         assert set(floats(after).values()) == {jnp.dtype("float32")} and floats(after) == floats(state)
         variables, given = after.variables, conditions(case.batch)
         values = []
-        if model.sample is not None:
+        latent = model.latent or Latent()
+        if model.sampler is not None:
             x = jax.jit(model.sample, static_argnums=2)(variables, key, 16, given)
             assert x.dtype == model.spec["x"].dtype
             values.append(x)
-        if model.decode is not None:
+        if latent.decode is not None:
             z = jax.jit(model.sample_prior, static_argnums=2)(variables, key, 16, given)
             values.append(jax.jit(model.decode)(variables, z, given))
-        if model.encode is not None:
+        if latent.encode is not None:
             values.append(jax.jit(model.encode)(variables, case.batch, key))
-        if model.log_weights is not None:
+        if model.density is not None and model.density.weigh is not None:
             values.append(jax.jit(model.log_weights, static_argnums=3)(variables, case.batch, key, 2))
-        for terms in (model.nll, model.nelbo):
-            if terms is not None:
-                values.append(jax.jit(terms, static_argnums=3)(variables, case.batch, key, False)[0])
+        if model.density is not None:
+            values.append(jax.jit(model.density.terms)(variables, case.batch, key)[0])
     assert all(jnp.all(jnp.isfinite(x)) for x in jax.tree.leaves(values))

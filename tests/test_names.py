@@ -28,7 +28,7 @@ def experiment(*, rate: float = 0.1, name: str = "one"):
     terms = lambda variables, batch, key, train: (far(variables, batch), variables)
     init = lambda key, batch: {"params": {"w": {"w": jnp.zeros(2)}}}
     player = Player(terms=terms, weights={"far": 1.0}, tx=optax.sgd(rate))
-    model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=source.spec, init=init)
     return Experiment(model=model, players={"w": player}, data=source, steps=1)
 """
 

@@ -59,7 +59,7 @@ def test_lazy_penalties_count_by_the_same_clock(title):
         return pull, {**variables, "memory": {"net": {"turns": turns + 1}}}
 
     init = {"params": {"net": {"w": jnp.zeros(())}}, "memory": {"net": {"turns": jnp.zeros(())}}}
-    model = Model(spec=SPEC, init=lambda key, batch: init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=SPEC, init=lambda key, batch: init)
     players = {"p": player(terms=terms, tx=wrapped(optax.sgd(0.1)), **changes)}
     state, step = create_state(model, players, jax.random.key(0), BATCH), jax.jit(make_step(players))
     nan = {"x": BATCH["x"].at[0].set(jnp.nan)}
@@ -76,7 +76,7 @@ def test_a_memory_of_ones_own_is_kept_as_it_is():
         return quadratic(variables, batch, key, train)[0], {**variables, "memory": {"net": {"seen": seen}}}
 
     init = {"params": {"net": {"w": jnp.zeros(())}}, "memory": {"net": {"seen": jnp.zeros(())}}}
-    model = Model(spec=SPEC, init=lambda key, batch: init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=SPEC, init=lambda key, batch: init)
     players = {"p": player(terms=terms)}
     state, _ = jax.jit(make_step(players))(create_state(model, players, jax.random.key(0), BATCH), BATCH)
     assert state.variables["memory"]["net"]["seen"] == 1
@@ -122,7 +122,7 @@ def test_a_network_that_is_left_alone_keeps_its_statistics(title, mapped):
         "params": {name: {"w": jnp.float32(1.0)} for name in ("moves", "still")},
         "batch_stats": {name: {"seen": jnp.float32(0.0)} for name in ("moves", "still")},
     }
-    model = Model(spec=SPEC, init=lambda key, batch: init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=SPEC, init=lambda key, batch: init)
     players = {"p": player(terms=counted, tx=tx, weights=weights, **changes)}
     state, batch = create_state(model, players, jax.random.key(0), BATCH), BATCH
     run = parallelize(functools.partial(make_step, players), data_mesh(jax.devices()[:2])) if mapped else None

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 
 from genjax_zoo import data, losses, wrap
 from genjax_zoo.core import Model, Player
-from genjax_zoo.linen import from_linen
+from genjax_zoo.linen import from_linen, pure
 from genjax_zoo.nn import BatchNorm, Normalised, Quantizer, batch_norm, spectral_norm
 from genjax_zoo.train import create_state, make_step, make_steps, parallelize, place, step
 from genjax_zoo.train.parallel import STACKED, data_mesh, place_batch, replicate
@@ -54,7 +54,7 @@ class Game(nn.Module):
 
 
 SPEC = {"x": jax.ShapeDtypeStruct((6,), jnp.float32), "noise": jax.ShapeDtypeStruct((3,), jnp.float32)}
-MODEL = from_linen(Game(), SPEC)
+MODEL, RUN = from_linen(Game(), SPEC), pure(Game(), Game.__call__)
 K_X, K_NOISE = jax.random.split(jax.random.key(3))
 BATCH = {
     "x": jax.random.normal(K_X, (16, 6)) * jnp.arange(16)[:, None] / 8,
@@ -63,7 +63,7 @@ BATCH = {
 
 
 def terms(variables, batch, key, train):
-    return MODEL.apply(variables, "__call__", batch, None, train=train)
+    return RUN(variables, batch, key=key, train=train)
 
 
 def player(weights, *owns, every=1):
@@ -329,7 +329,7 @@ def test_every_example_player_and_step_has_noise_of_its_own():
     sgd = optax.sgd(1.0)
     players = {n: Player(terms=terms_of(n), weights={"noise": 16.0}, tx=sgd, owns=(n,)) for n in ("a", "b")}
     start = {"params": {name: {"w": jnp.zeros(16)} for name in players}}
-    model = Model(spec={}, init=lambda key, batch: start, apply=lambda *args, **more: (None, {}))
+    model = Model(spec={}, init=lambda key, batch: start)
     mesh, drawn, before = data_mesh(), [], np.zeros((2, 16))
     state, batch = place(mesh, create_state(model, players, jax.random.key(0), {"x": jnp.eye(16)}), {"x": jnp.eye(16)})
     run = parallelize(functools.partial(make_step, players), mesh)
@@ -354,7 +354,7 @@ def test_streamed_examples_have_the_noise_of_their_place_in_the_whole_batch():
 
     players = {"p": Player(terms=terms, weights={"u": 1.0}, tx=optax.sgd(0.0))}
     start = {"params": {"net": {"w": jnp.zeros(())}}}
-    model = Model(spec={}, init=lambda key, batch: start, apply=lambda *args, **more: (None, {}))
+    model = Model(spec={}, init=lambda key, batch: start)
     mesh, raw = data_mesh(), {"x": jnp.zeros((2, 16))}
     make = functools.partial(make_steps, players, steps=2, shards=8, finish=finish)
     placed = place(mesh, create_state(model, players, jax.random.key(0), {"u": jnp.zeros(16)}), raw, split=STACKED)

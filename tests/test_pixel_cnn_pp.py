@@ -12,6 +12,7 @@ from scipy import special, stats
 
 from genjax_zoo import models
 from genjax_zoo.conformance import conditionals, double_precision
+from genjax_zoo.core import Conditionals, require
 from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
 from genjax_zoo.nn import Streams, shifted
 
@@ -108,7 +109,7 @@ def test_all_images_sum_to_one(shape, levels):
     model, variables, _ = tiny(shape, levels)
     states = np.array(list(itertools.product(range(levels), repeat=int(np.prod(shape)))))
     x = jnp.asarray(states / (levels - 1), jnp.float32).reshape(-1, *shape)
-    nll = jax.jit(lambda v, b: model.nll(v, b, KEY, False)[0]["nll"])(variables, {"x": x})
+    nll = jax.jit(lambda v, b: model.nll(v, b, KEY)[0]["nll"])(variables, {"x": x})
     assert abs(np.exp(-np.asarray(nll, np.float64)).sum() - 1) < 1e-5
 
 
@@ -134,7 +135,7 @@ def test_cached_view_at_other_scales(scales, shape):
     "scales, shape, all_before", [(1, (3, 9, 1), False), (2, (4, 10, 2), False), (2, (4, 6, 1), True)]
 )
 def test_sees_what_it_claims(scales, shape, all_before):
-    sees = models.pixel_cnn_pp(shape=shape, **{**TINY, "scales": scales}).conditionals.sees
+    sees = require(models.pixel_cnn_pp(shape=shape, **{**TINY, "scales": scales}), Conditionals).sees
     assert np.array_equal(sees, np.tril(np.ones_like(sees), -1)) == all_before
     sees_what_it_claims(shape=shape, scales=scales)
 
@@ -203,7 +204,7 @@ def test_doubling_is_a_transposed_convolution():
 
 def test_dropout_is_of_training_and_of_its_key():
     model, variables, batch = tiny(dropout=0.5)
-    nll = jax.jit(lambda key, train: model.nll(variables, batch, key, train)[0]["nll"], static_argnums=1)
+    nll = jax.jit(lambda key, train: model.nll(variables, batch, key, train=train)[0]["nll"], static_argnums=1)
     other = jax.random.key(1)
     np.testing.assert_array_equal(nll(KEY, False), nll(other, False))
     assert np.all(nll(KEY, True) != nll(other, True)) and np.all(nll(KEY, True) != nll(KEY, False))

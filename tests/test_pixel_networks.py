@@ -9,6 +9,7 @@ import pytest
 
 from genjax_zoo import conformance, models
 from genjax_zoo.conformance.conditionals import sees_what_it_claims, views_agree
+from genjax_zoo.core import Conditionals, require
 from genjax_zoo.math import skew, unskew
 from genjax_zoo.models.autoregressive import pixel_cnn as cnn
 from genjax_zoo.models.autoregressive import pixel_rnn as rnn
@@ -60,7 +61,7 @@ def test_every_image_is_as_likely_as_its_label_makes_it(name):
     x = jax.random.bernoulli(jax.random.key(1), 0.5, (3, 3, 4, 1)).astype(jnp.float32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), {"x": x, "label": jnp.zeros(3, jnp.int32)})
     variables = conformance.randomised(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes))
-    nll = jax.jit(lambda label: model.nll(variables, {"x": x, "label": label}, jax.random.key(0), False)[0]["nll"])
+    nll = jax.jit(lambda label: model.nll(variables, {"x": x, "label": label}, jax.random.key(0))[0]["nll"])
     assert np.min(np.abs(nll(jnp.zeros(3, jnp.int32)) - nll(jnp.ones(3, jnp.int32)))) > 1e-3
 
 
@@ -115,7 +116,7 @@ def test_claims():
     small = {"shape": (6, 9, 1), "size": 3, "layers": 1, "features": 2}
 
     def seen(name, **more):
-        claim = models.MODELS[name](**{**small, **more}).conditionals.sees
+        claim = require(models.MODELS[name](**{**small, **more}), Conditionals).sees
         return claim[5 * 9 + 4].reshape(6, 9)  # by the middle of the last row
 
     up, right = 5 - np.mgrid[:6, :9][0], np.mgrid[:6, :9][1] - 4
@@ -124,7 +125,7 @@ def test_claims():
         seen("pixel_cnn", layers=2), before & (np.abs(right) <= 3) & (up <= 3) & (right <= up)
     )
     np.testing.assert_array_equal(seen("row_lstm", layers=1), before & (right <= up) & (right >= -2 - up))
-    diagonal = models.diagonal_bilstm(**small).conditionals.sees
+    diagonal = require(models.diagonal_bilstm(**small), Conditionals).sees
     hidden = np.argwhere(np.tril(np.ones((54, 54), bool), -1) & ~diagonal)
     assert {(int(of) // 9, int(by)) for of, by in hidden} == {(r, 9 * r - 1) for r in range(1, 6)}
     assert {int(of) % 9 for of, _ in hidden} == set(range(7))

@@ -25,7 +25,7 @@ def experiment(resident, steps):
 
     def terms(variables, batch, key, train):
         def one(x):
-            return model.nelbo(variables, {"x": x[None]}, jax.random.key(0), train)[0]
+            return model.nelbo(variables, {"x": x[None]}, jax.random.key(0), train=train)[0]
 
         return {name: value[:, 0] for name, value in jax.vmap(one)(batch["x"]).items()}, variables
 
@@ -116,7 +116,7 @@ def experiment(*, rate: float = 0.1, calls: str = ""):
 
     init = lambda key, batch: {"params": {"net": {"w": jax.random.normal(key, (2,))}}}
     player = Player(terms=terms, weights={"far": 1.0}, tx=optax.adam(rate), ema=0.9)
-    model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=source.spec, init=init)
     often = {"save_every": 1, "eval_every": 1, "evals": {"test": judged}, "best": "test/w"}
     return Experiment(model=model, players={"one": player}, data=source, steps=6, **often)
 """

@@ -11,9 +11,11 @@ import pytest
 from cases import CASES, SHAPE, compiled, images
 from jax.sharding import PartitionSpec as P
 
-from genjax_zoo import data, evals, losses, models
+from genjax_zoo import data, evals, models
 from genjax_zoo.conformance import randomised
+from genjax_zoo.core import unit_of
 from genjax_zoo.models.autoregressive.autoregressive import network_views
+from genjax_zoo.models.vae.vq_vae import vector_quantized
 from genjax_zoo.nn import GatedPixelCNN, Quantizer
 from genjax_zoo.nn.causal import GatedLayer, shift_right
 from genjax_zoo.nn.quantizer import straight_through
@@ -211,7 +213,8 @@ def test_use_of_the_code_book():
     case = CASES["vq_vae"]()
     batch = {"x": jnp.concatenate([case.batch["x"]] * 2)[:20]}
     split = data.Resident(arrays=batch, transform=lambda raw, keys: raw, batch_size=8, seed=0, train=False)
-    codes = np.asarray(jax.jit(case.model.codes)(case.state.variables, batch))
+    assert case.model.codes is not None
+    codes = np.asarray(jax.jit(case.model.codes)(case.state.variables, batch)[0])
     share = np.bincount(codes.ravel()) / codes.size
     share = share[share > 0]
     found = evals.code_book(split)(case.model, case.state.variables, KEY)
@@ -223,6 +226,31 @@ def test_use_of_the_code_book():
     assert error == pytest.approx(float(jnp.mean((rebuilt - batch["x"]) ** 2)), rel=1e-5)
 
 
+def test_the_two_sides_of_a_vq_vae_are_its_bound_and_the_commitment():
+    """Each has its own of the bound's terms; the autoencoder's turn moves the codes, and the rate only the prior."""
+    case = CASES["vq_vae"]()
+    variables = {**case.state.variables, **randomised(case.state.variables)}
+    autoencoder, prior = vector_quantized(case.model)
+    bound, _ = case.model.nelbo(variables, case.batch, KEY)
+    assert set(bound) == {"distortion", "rate"}  # in evaluation nothing else
+    own, after = jax.jit(functools.partial(autoencoder, train=True))(variables, case.batch, KEY)
+    rate, _ = jax.jit(functools.partial(prior, train=True))(variables, case.batch, KEY)
+    for name, value in {"distortion": own["distortion"], **rate}.items():
+        np.testing.assert_allclose(value, bound[name], rtol=1e-5)
+    assert set(own) == {"distortion", "commitment"} and set(rate) == {"rate"}
+    assert after["code_book"]["quantizer"]["updates"] == variables["code_book"]["quantizer"]["updates"] + 1
+    units = {name: unit_of(side, name) for side in (autoencoder, prior) for name in side.formulas}
+    assert units == {"distortion": "nats", "commitment": "loss", "rate": "nats"}
+
+    @jax.jit
+    @jax.grad
+    def slope(params):
+        return prior({**variables, "params": params}, case.batch, KEY, train=True)[0]["rate"].sum()
+
+    moved = {net: any(jnp.any(x != 0) for x in jax.tree.leaves(g)) for net, g in slope(variables["params"]).items()}
+    assert moved == {"encoder": False, "quantizer": False, "decoder": False, "prior": True}
+
+
 def test_bad_input():
     with pytest.warns(UserWarning, match="200 codes, but a batch only 64 vectors"):
         wide = models.vq_vae(shape=SHAPE, codes=200, widths=(4, 8), prior_features=4)
@@ -231,4 +259,4 @@ def test_bad_input():
         models.vq_vae(shape=(7, 7, 1))
     plain = CASES["vae"]()
     with pytest.raises(ValueError, match="no 'codes'"):
-        losses.vector_quantized(plain.model)
+        vector_quantized(plain.model)

@@ -18,6 +18,7 @@ from genjax_zoo.train.checkpoint import Checkpoints
 MINE = """
 import jax, jax.numpy as jnp, numpy as np, optax
 from genjax_zoo import Experiment, Model, Player, data, math
+from genjax_zoo.core import Card, Density, Explained, Latent, Levels, Sampler
 
 def experiment():
     '''All that the model does depends on its one parameter, w.'''
@@ -28,24 +29,29 @@ def experiment():
     def w(variables):
         return variables["params"]["net"]["w"]
 
-    def sample(variables, key, n, cond={}):
+    def sample(variables, key, n, cond={}, *, train=False):
         noise = jax.random.uniform(key, (n, 8, 8, 1)) < w(variables) ** 2
-        return jnp.where(noise, ramp, jnp.resize(real, noise.shape))
+        return jnp.where(noise, ramp, jnp.resize(real, noise.shape)), variables
 
     def nelbo(variables, batch, key, train):
         return {"distortion": jnp.mean((batch["x"] - w(variables)) ** 2, axis=(1, 2, 3))}, variables
 
-    def encode(variables, batch, key):
-        return jnp.tanh(w(variables) * batch["x"].reshape(-1, 64)[:, 26:44:17])
+    def encode(variables, batch, key, *, train=False):
+        return jnp.tanh(w(variables) * batch["x"].reshape(-1, 64)[:, 26:44:17]), variables
 
-    def decode(variables, z, cond={}):
-        return jax.nn.sigmoid(w(variables) + z[:, :1] + z[:, 1:] * ramp.reshape(1, 64)).reshape(-1, 8, 8, 1)
+    def decode(variables, z, cond={}, *, train=False):
+        x = jax.nn.sigmoid(w(variables) + z[:, :1] + z[:, 1:] * ramp.reshape(1, 64)).reshape(-1, 8, 8, 1)
+        return x, variables
+
+    def prior(variables, key, n, cond={}, *, train=False):
+        return jax.random.normal(key, (n, 2)), variables
 
     init = lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}}
+    z = Model(spec=train.spec, init=init, sampler=Sampler(draw=prior))
     model = Model(
-        spec=train.spec, init=init, apply=lambda *a, **k: (None, {}), sample=sample, nelbo=nelbo, encode=encode,
-        check=lambda batch: math.check_levels(17, np.asarray(batch["x"])) if "x" in batch else None,
-        decode=decode, sample_prior=lambda variables, key, n, cond={}: jax.random.normal(key, (n, 2)),
+        spec=train.spec, init=init, sampler=Sampler(draw=sample), card=Card(support=Levels(17)),
+        density=Density(terms=Explained(terms=nelbo, rest="nats"), exact=False),
+        latent=Latent(prior=z, encode=encode, decode=decode),
     )
     player = Player(terms=nelbo, weights={"distortion": 1.0}, tx=optax.sgd(0.1), ema=0.9)
     evals = {"test": lambda model, variables, key: {"w": w(variables)}}

@@ -178,7 +178,7 @@ def test_bad_flags(argv, message, refused, tmp_path):
         ("x.npy", None, "There is no x.npy"),
         ("x.npy", b"\x93NUMPY\x01\x00", "x.npy is no whole .npy file of numbers"),
         ("x.npy", np.array(["a"]), "x.npy holds <U1"),
-        ("x.npy", np.array(3.0), "x.npy holds float64 ()"),
+        ("x.npy", np.array(3.0), "x.npy holds one number"),
         ("x.npy", np.array([None]), "x.npy is no whole .npy file of numbers"),
         ("x.txt", b"1 2 3", "takes a .npy file of x in raster order"),
         ("x.wav", None, "There is no x.wav"),

@@ -17,13 +17,15 @@ from genjax_zoo.compare.scores import data_of
 MINE = """
 import jax, jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Model, Player, data
+from genjax_zoo.core import Density, Explained, Sampler
 
 def experiment():
     '''Draws are its label and its one parameter; its evaluation is the mean of the test data.'''
     train = data.load("own", "train", batch_size=8, conditions=("label",))
 
-    def sample(variables, key, n, cond={}):
-        return jnp.zeros((n, 2, 2, 1)) + cond["label"].reshape(-1, 1, 1, 1) + variables["params"]["net"]["w"]
+    def sample(variables, key, n, cond={}, *, train=False):
+        x = jnp.zeros((n, 2, 2, 1)) + cond["label"].reshape(-1, 1, 1, 1) + variables["params"]["net"]["w"]
+        return x, variables
 
     def terms(variables, batch, key, train):
         return {"loss": (batch["x"].mean(axis=(1, 2, 3)) - variables["params"]["net"]["w"]) ** 2}, variables
@@ -32,7 +34,8 @@ def experiment():
         return {"mean": data.load("own", "test", batch_size=4).at(0)["x"].mean()}
 
     init = lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}}
-    model = Model(spec=train.spec, init=init, apply=lambda *a, **k: (None, {}), sample=sample, nelbo=terms)
+    density = Density(terms=Explained(terms=terms, rest="nats"), exact=False)
+    model = Model(spec=train.spec, init=init, sampler=Sampler(draw=sample), density=density)
     player = Player(terms=terms, weights={"loss": 1.0}, tx=optax.sgd(0.0))
     return Experiment(model=model, players={"p": player}, data=train, steps=2, evals={"test": mean})
 """

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 import pytest
+from capable import density
 
 from genjax_zoo import Experiment, Model, Player, cli, data, fit, restore
 
@@ -21,7 +22,7 @@ def experiment(*, width: int = 3, steps: int = 2, seed: int = 0, n: int = 16) ->
 
     x = jnp.linspace(0, 1, 2 * n).reshape(n, 2)
     made = data.Resident(arrays={"x": x}, transform=lambda raw, keys: raw, batch_size=8, seed=0, train=True)
-    model = Model(spec=made.spec, init=init, apply=lambda *a, **k: (None, {}), nelbo=terms)
+    model = Model(spec=made.spec, init=init, density=density(terms, exact=False))
     player = Player(terms=terms, weights={"loss": 1.0}, tx=optax.sgd(0.1))
     return Experiment(model=model, players={"p": player}, data=made, steps=steps, seed=seed)
 

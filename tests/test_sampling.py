@@ -2,6 +2,7 @@
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -9,12 +10,12 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from genjax_zoo import cli, evals, models, run
+from genjax_zoo import cli, evals, models, run, wrap
 from genjax_zoo.conformance import all_bits, probabilities_sum_to_one, randomised, samples_follow_the_likelihood
-from genjax_zoo.core import conditions
+from genjax_zoo.core import Conditionals, Sampler, conditions, require
 from genjax_zoo.data import Resident, load
 from genjax_zoo.evals.walk import some_of
-from genjax_zoo.sampling import cached, checked_prefix, completed, drawn, levels_of, naive, reporting
+from genjax_zoo.sampling import cached, checked_prefix, completed, drawn, levels_of, naive, reporting, values_of
 from genjax_zoo.train.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
@@ -113,7 +114,7 @@ def test_the_nucleus_is_of_the_tempered_probabilities(settings, p):
 
 def test_what_is_known_stays_and_the_rest_follows_it():
     model, variables, batch = colours()
-    views, cond = model.conditionals, conditions(batch)
+    views, cond = require(model, Conditionals), conditions(batch)
     levels = levels_of(views, batch["x"])
     known = (jnp.arange(30) < 13).reshape(views.grid)
     for sampler in (cached, naive):
@@ -130,8 +131,8 @@ def test_what_is_known_stays_and_the_rest_follows_it():
 def test_completions_have_the_conditional_probability():
     """Of 2^12 states, given the first seven bits: the rest is as frequent as Bayes says."""
     model, variables = bits()
-    views, n, states = model.conditionals, 20_000, all_bits(model)
-    nll = model.nll(variables, {"x": states}, KEY, False)[0]["nll"]
+    views, n, states = require(model, Conditionals), 20_000, all_bits(model)
+    nll = model.nll(variables, {"x": states}, KEY)[0]["nll"]
     prefix = states[37].reshape(-1)[:7]
     fits = jnp.all(states.reshape(len(states), -1)[:, :7] == prefix, axis=1)
     p = np.asarray(jnp.where(fits, jnp.exp(-nll), 0))
@@ -146,11 +147,31 @@ def test_completions_have_the_conditional_probability():
 
 def test_progress_is_told_from_inside_the_loop():
     model, variables = bits()
-    told = []
-    found = jax.jit(lambda: cached(model.conditionals, variables, 3, reporting(drawn(KEY), told.append, every=5)))()
+    told, views = [], require(model, Conditionals)
+    found = jax.jit(lambda: cached(views, variables, 3, reporting(drawn(KEY), told.append, every=5)))()
     jax.effects_barrier()
     assert told == [5, 10]
-    np.testing.assert_array_equal(found, cached(model.conditionals, variables, 3, drawn(KEY)))
+    np.testing.assert_array_equal(found, cached(views, variables, 3, drawn(KEY)))
+
+
+def test_settings_of_the_sampler_are_those_of_the_choice():
+    """What a model's sampler is told is what `drawn`, `checked_prefix` and `reporting` are, under wrappers, too."""
+    model, variables, batch = colours()
+    views, cond, sampler = require(model, Conditionals), conditions(batch), require(model, Sampler)
+    assert sampler.settings == {"temperature": 1.0, "top_k": None, "top_p": None, "prefix": None, "tell": None}
+    several: list[dict[str, Any]] = [{}, {"temperature": 0.3}, {"top_k": 2}, {"top_p": 0.6, "temperature": 2.0}]
+    for how in several:
+        wanted = values_of(model, cached(views, variables, 16, drawn(KEY, **how), cond))
+        np.testing.assert_array_equal(model.sample(variables, KEY, 16, cond, **how), wanted)
+    prefix, told = batch["x"].reshape(16, -1)[:, :13], []
+    found = model.sample(variables, KEY, 16, cond, prefix=prefix, tell=lambda count, done: told.append((count, done)))
+    jax.effects_barrier()
+    np.testing.assert_array_equal(found.reshape(16, -1)[:, :13], prefix)
+    assert sorted(told) == [(30, done) for done in range(1, 31)]
+    colder = wrap.tempered(wrap.conditioned(model, label=1), 0.5)
+    wanted = model.sample(variables, KEY, 4, {"label": jnp.ones(4, int)}, temperature=0.25)
+    np.testing.assert_array_equal(colder.sample(variables, KEY, 4, temperature=0.5), wanted)
+    assert np.any(wanted != model.sample(variables, KEY, 4, {"label": jnp.ones(4, int)}))
 
 
 def test_maps_of_bits_and_completions():
@@ -161,7 +182,7 @@ def test_maps_of_bits_and_completions():
     with pytest.raises(ValueError, match="16 examples, fewer than 17"):
         evals.bits_map(split, n=17)(model, variables, KEY)
     shown = evals.bits_map(split, n=4)(model, variables, KEY)["bits_map"]
-    nll = model.nll(variables, batch, KEY, False)[0]["nll"][:4]
+    nll = model.nll(variables, batch, KEY)[0]["nll"][:4]
     bits = shown.reshape(4, 2, *batch["x"].shape[1:])[:, 1, ..., 0] * 4 * np.log2(3)
     assert bits.max() < 4 * np.log2(3)
     np.testing.assert_allclose(bits.sum((1, 2)), nll / np.log(2), rtol=1e-4)
@@ -191,7 +212,7 @@ def test_bad_settings(settings, message):
 
 def test_bad_input():
     model, variables, batch = colours()
-    views = model.conditionals
+    views = require(model, Conditionals)
     with pytest.raises(ValueError, match="prefix has 31 numbers, but an example only 30"):
         checked_prefix(views, jnp.zeros((1, 31)), 1)
     with pytest.raises(ValueError, match="none of the 3 levels k / 2"):
@@ -253,31 +274,27 @@ def test_the_command_draws_completes_and_refuses(tmp_path, capsys, monkeypatch):
 FLOW = """
 import jax, jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Model, Player, data
-
-def at(temperature):
-    train = data.load("ring8", "train", batch_size=16)
-    draw = lambda variables, key, n, cond={}: temperature * jax.random.normal(key, (n, 2))
-    decode = lambda variables, z, cond={}: z * jnp.array([3.0, -0.5]) + 1
-    nll = lambda variables, batch, key, train: ({"nll": jnp.zeros(len(batch["x"]))}, variables)
-    return Model(
-        spec=train.spec,
-        init=lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}},
-        apply=lambda *a, **k: (None, {}),
-        nll=nll,
-        decode=decode,
-        sample_prior=draw,
-        sample=lambda variables, key, n, cond={}: decode(variables, draw(variables, key, n, cond)),
-        at_temperature=at,
-    )
+from genjax_zoo.core import Density, Explained, Sampler
 
 def experiment():
-    model, train = at(1.0), data.load("ring8", "train", batch_size=16)
+    train = data.load("ring8", "train", batch_size=16)
+
+    def draw(variables, key, n, cond={}, *, train=False, temperature=1.0):
+        return temperature * jax.random.normal(key, (n, 2)) * jnp.array([3.0, -0.5]) + 1, variables
+
+    nll = lambda variables, batch, key, *, train=False: ({"nll": jnp.zeros(len(batch["x"]))}, variables)
+    model = Model(
+        spec=train.spec,
+        init=lambda key, batch: {"params": {"net": {"w": jnp.zeros(())}}},
+        density=Density(terms=Explained(terms=nll, rest="nats"), exact=True),
+        sampler=Sampler(draw=draw, settings={"temperature": 1.0}),
+    )
     player = Player(terms=model.nll, weights={"nll": 1.0}, tx=optax.sgd(0.1))
     return Experiment(model=model, players={"one": player}, data=train, steps=2)
 """
 
 
-def test_the_command_tempers_a_flow(tmp_path):
+def test_the_command_tempers_a_flow(tmp_path, capsys):
     """x = a z + 1, so that a temperature multiplies what x has beyond 1; of the same draws."""
     (tmp_path / "flow.py").write_text(FLOW)
     folder, out = tmp_path / "run", tmp_path / "x.npy"
@@ -294,3 +311,15 @@ def test_the_command_tempers_a_flow(tmp_path):
     for temperature in (0.5, 2.0):
         np.testing.assert_allclose(beyond("--temperature", str(temperature)), temperature * plain, atol=1e-5)
     np.testing.assert_array_equal(beyond("--temperature", "1"), plain)
+    out.unlink()
+    for more, sentence in [
+        (["--temperature", "0"], "A temperature is above 0, not 0.0."),
+        (["--top-k", "3"], "This run's sampler takes no --top-k; it takes --temperature."),
+        (["--prefix", "x.npy"], "This run's sampler takes no --prefix; it takes --temperature."),
+        (["--keep", "0.5"], "This run's sampler takes no --keep; it takes --temperature."),
+        (["--mean"], "This model has no 'latent'; it has density, sampler."),
+    ]:
+        with pytest.raises(SystemExit) as stopped:
+            beyond(*more)
+        assert stopped.value.code == 2 and sentence in " ".join(capsys.readouterr().err.split())
+        assert not out.exists()

@@ -7,12 +7,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from capable import density, latent, of, sampler
 from scipy.linalg import sqrtm
 from scipy.special import logsumexp
 from test_metrics import by_hand, normal, prdc_by_hand
 
 from genjax_zoo import data, evals
-from genjax_zoo.core import Conditionals, Model
+from genjax_zoo.core import Conditionals, Judge, Model
 from genjax_zoo.evals import modes, neighbours
 from genjax_zoo.evals.frechet import frechet
 from genjax_zoo.evals.walk import some_of
@@ -82,7 +83,7 @@ def gaussian(mean, width=6):
         return mean + jax.random.normal(key, (n, width))
 
     spec = {"x": jax.ShapeDtypeStruct((width,), jnp.float32)}
-    return Model(spec=spec, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
+    return Model(spec=spec, init=lambda key, batch: {}, sampler=sampler(sample))
 
 
 def points(x, batch_size=64):
@@ -160,8 +161,7 @@ def test_fidelity_gives_samples_the_conditions_of_the_floor():
     echo = Model(
         spec={"x": one, "label": one},
         init=lambda key, batch: {},
-        apply=lambda *args: (None, {}),
-        sample=lambda variables, key, n, cond: cond["label"],
+        sampler=sampler(lambda variables, key, n, cond: cond["label"]),
     )
     found = evals.fidelity(split, lambda x: x, name="x", n=128, resamples=0, train=points(normal(70, 3, 5)))(
         echo, {}, KEY
@@ -194,8 +194,7 @@ def perfect_samples_are_at_the_floor(n, floor_of=lambda found: found):
     perfect = Model(
         spec=spec,
         init=lambda key, batch: {},
-        apply=lambda *args: (None, {}),
-        sample=lambda v, key, n, cond: 4 * jnp.eye(4)[cond["label"]] + jax.random.normal(key, (n, 4)),
+        sampler=sampler(lambda v, key, n, cond: 4 * jnp.eye(4)[cond["label"]] + jax.random.normal(key, (n, 4))),
     )
     gaps = []
     for seed in range(24):
@@ -233,8 +232,7 @@ def test_copies_of_any_training_example_are_found():
     copies = Model(
         spec=test.spec,
         init=lambda key, batch: {},
-        apply=lambda *args: (None, {}),
-        sample=lambda v, key, n, cond: jnp.asarray(x)[jax.random.permutation(key, 101)[:n]],
+        sampler=sampler(lambda v, key, n, cond: jnp.asarray(x)[jax.random.permutation(key, 101)[:n]]),
     )
     judge = evals.fidelity(test, lambda x: x.reshape(len(x), -1), name="x", n=101, train=train, resamples=0)
     assert judge(copies, {}, KEY)["memorisation[x]"] == 0
@@ -248,12 +246,13 @@ def test_evaluations_look_at_every_example_of_a_training_split():
     model = Model(
         spec={name: one for name, one in splits[0].spec.items() if name == "x"},
         init=lambda key, batch: {},
-        apply=lambda variables, method, x: (x, {}),
-        nll=lambda v, batch, key, train: ({"nll": jnp.sum(batch["x"], axis=1)}, v),
-        log_weights=lambda v, batch, key, k: jnp.tile(jnp.sum(batch["x"], axis=1), (k, 1)),
-        encode=lambda v, batch, key: batch["x"] / 8,
-        decode=lambda v, z, cond: 7 * z,
-        codes=lambda v, batch: (batch["x"] > 1).astype(int),
+        judge=Judge(classify=of(lambda v, x: x)),
+        density=density(
+            lambda v, batch, key, train: ({"nll": jnp.sum(batch["x"], axis=1)}, v),
+            weigh=lambda v, batch, key, k: jnp.tile(jnp.sum(batch["x"], axis=1), (k, 1)),
+        ),
+        latent=latent(encode=lambda v, batch, key: batch["x"] / 8, decode=lambda v, z, cond: 7 * z),
+        codes=of(lambda v, batch: (batch["x"] > 1).astype(int)),
     )
     makers = {
         "likelihood": evals.likelihood,
@@ -335,7 +334,7 @@ def test_stacked_modes():
     def sample(variables, key, n, cond):
         return coloured(jax.random.randint(key, (n, 3), 0, 2))  # 8 modes
 
-    model = Model(spec={}, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
+    model = Model(spec={}, init=lambda key, batch: {}, sampler=sampler(sample))
     found = evals.stacked_modes(1_010, classify=by_brightness, chunk=100)(model, {}, KEY)
     assert found["modes"] == 8 and found["modes/n"] == 1_010 and found["modes/floor"] > 500
     assert found["mode_kl"] == pytest.approx(math.log(125), abs=0.02)
@@ -352,8 +351,7 @@ def test_every_chunk_of_stacked_modes_has_its_own_conditions():
     model = Model(
         spec=spec,
         init=lambda key, batch: {},
-        apply=lambda *args: (None, {}),
-        sample=lambda v, key, n, cond: jnp.broadcast_to(cond["label"][:, None, None] / 10, (n, 28, 28, 3)),
+        sampler=sampler(lambda v, key, n, cond: jnp.broadcast_to(cond["label"][:, None, None] / 10, (n, 28, 28, 3))),
     )
     found = evals.stacked_modes(230, classify=by_brightness, chunk=100, cond={"label": jnp.asarray(digits)})(
         model, {}, KEY
@@ -365,7 +363,7 @@ def test_every_chunk_of_stacked_modes_is_drawn_anew():
     def sample(variables, key, n, cond):
         return coloured(jax.random.randint(key, (n, 3), 0, 10))
 
-    model = Model(spec={}, init=lambda key, batch: {}, apply=lambda *args: (None, {}), sample=sample)
+    model = Model(spec={}, init=lambda key, batch: {}, sampler=sampler(sample))
     found = evals.stacked_modes(200, classify=by_brightness, chunk=50)(model, {}, KEY)
     assert found["modes"] > 150  # 181 in the mean; of one chunk alone, at most 50
 
@@ -394,17 +392,16 @@ def views(temperature=1.0):
         before = jnp.pad(level, ((0, 0), (0, 0), (1, 0)))[:, :, :-1]
         return TABLE[before][..., None, :] / temperature
 
-    def nothing(*args):
+    def nothing(*args, train=False):
         raise NotImplementedError
 
     rest = dict.fromkeys(("start", "begin_row", "step", "choices"), nothing)
-    return Conditionals(grid=(1, 4, 1), levels=LEVELS, logits=logits, **rest)
+    return Conditionals(grid=(1, 4, 1), levels=LEVELS, logits=of(logits), **rest)
 
 
 def chain(temperature=1.0):
     spec = {"x": jax.ShapeDtypeStruct((1, 4, 1), jnp.float32)}
-    given = {"init": lambda key, batch: {}, "apply": lambda *args: (None, {})}
-    return Model(spec=spec, conditionals=views(temperature), **given)
+    return Model(spec=spec, init=lambda key, batch: {}, conditionals=views(temperature))
 
 
 def drawn_chains(n):
@@ -434,7 +431,7 @@ def test_calibration_control(monkeypatch, mutant):
     """A transform that is not randomised, or by the wrong share."""
 
     def broken(views, variables, batch, key):
-        p = jax.nn.softmax(views.logits(variables, batch))
+        p = jax.nn.softmax(views.logits(variables, batch)[0])
         level = jnp.round(batch["x"] * (LEVELS - 1)).astype(int)[..., None]
         own = jnp.take_along_axis(p, level, axis=-1)[..., 0]
         below = jnp.sum(jnp.where(jnp.arange(LEVELS) < level, p, 0), axis=-1)

@@ -10,7 +10,7 @@ import pytest
 from cases import CASES, _levels
 
 from genjax_zoo import conformance, math, models
-from genjax_zoo.core import total
+from genjax_zoo.core import Conditionals, Sampler, require, total
 from genjax_zoo.models.autoregressive import image_gpt, nade
 from genjax_zoo.nn import MaskedMLP
 
@@ -59,7 +59,8 @@ def test_samples_follow_the_likelihood(name):
 def test_other_samples_are_noticed(name):
     model, variables = built(name)
     other = conformance.randomised(variables, seed=5)
-    wrong = dataclasses.replace(model, sample=lambda v, key, n: model.sample(other, key, n))
+    draw = require(model, Sampler).draw
+    wrong = dataclasses.replace(model, sampler=Sampler(draw=lambda v, *args, **how: draw(other, *args, **how)))
     with pytest.raises(AssertionError, match="from the likelihood; chance is"):
         conformance.samples_follow_the_likelihood(wrong, variables)
 
@@ -74,7 +75,7 @@ def test_made_claims_what_it_sees(hidden, direct):
     """A layer narrower than x leaves numbers unseen; direct connections see them again."""
     case = made_case(hidden=hidden, direct=direct)
     earlier = np.tri(18, k=-1, dtype=bool)
-    assert np.array_equal(case.model.conditionals.sees, earlier) == (direct or min(hidden) >= 18)
+    assert np.array_equal(require(case.model, Conditionals).sees, earlier) == (direct or min(hidden) >= 18)
     conformance.conditionals_see_what_came_before(case)
     if not direct:
         conformance.cached_view_is_the_network(case)
@@ -97,7 +98,7 @@ def test_nade_is_its_formula():
             p_one = sigmoid(p["bias"][i] + p["outward"][i] @ sigmoid(a))
             nll[b] -= np.log(p_one if x[b, i] else 1 - p_one)
     batch = {"x": jnp.asarray(x.reshape(5, *SHAPE), jnp.float32), "label": jnp.asarray(label)}
-    terms, _ = model.nll(variables, batch, jax.random.key(0), False)
+    terms, _ = model.nll(variables, batch, jax.random.key(0))
     np.testing.assert_allclose(total(terms), nll, rtol=1e-5)
 
 
@@ -173,7 +174,7 @@ def test_dropout_is_of_training_only():
     model, variables = case.model, conformance.randomised(case.state.variables)
 
     def nll(seed, train):
-        return total(model.nll(variables, case.batch, jax.random.key(seed), train)[0])
+        return total(model.nll(variables, case.batch, jax.random.key(seed), train=train)[0])
 
     assert jnp.array_equal(nll(0, False), nll(1, False))
     assert jnp.array_equal(nll(0, True), nll(0, True))

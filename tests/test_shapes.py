@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import pytest
 
 from genjax_zoo import from_linen, models
-from genjax_zoo.core import conditions
+from genjax_zoo.core import Sampler, conditions, require
 from genjax_zoo.linen import image_spec
 
 KEY = jax.random.key(0)
@@ -43,9 +43,9 @@ class Small(nn.Module):
         return self.decode(jax.random.normal(key, (n, 3)), cond, train)
 
 
-@pytest.mark.parametrize("ask", ["sample", "decode", "apply"])
+@pytest.mark.parametrize("ask", ["sample", "decode", "trained"])
 def test_a_draw_of_another_shape_is_refused(ask):
-    """Also through `apply`, which is how a game trains it; of its own shape it is drawn."""
+    """Also where a game trains it; of its own shape it is drawn."""
 
     def draw(shape):
         model = from_linen(Small(), image_spec(shape))
@@ -53,7 +53,7 @@ def test_a_draw_of_another_shape_is_refused(ask):
         return {
             "sample": lambda: model.sample(variables, KEY, 2),
             "decode": lambda: model.decode(variables, jnp.zeros((2, 3))),
-            "apply": lambda: model.apply(variables, "sample", KEY, 2, {})[0],
+            "trained": lambda: require(model, Sampler).draw(variables, KEY, 2, train=True)[0],
         }[ask]()
 
     assert draw((2, 2, 1)).shape == (2, 2, 2, 1)

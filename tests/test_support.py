@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from capable import density, levels
+from capable import of as pure
 
 from genjax_zoo import data, evals, math, models, wrap
 from genjax_zoo.compare import measures
-from genjax_zoo.core import Conditionals, Explained, Model
+from genjax_zoo.core import Conditionals, Explained, Levels, Model
 from genjax_zoo.data import named
-from genjax_zoo.evals.support import counted, levels_of_model
+from genjax_zoo.evals.support import counted, stated, unit
 
 KEY, DIMENSIONS = jax.random.key(0), 6
 BYTES = np.random.default_rng(0).integers(0, 256, (10, 2, 3, 1)).astype(np.uint8)
@@ -26,14 +28,14 @@ def split(x, transform=None, **conditions):
     return data.from_arrays(x, batch_size=4, train=False, transform=transform, **conditions)
 
 
-def of(nats, names=("nll",), shape=(2, 3, 1), **fields):
-    """A model whose terms sum to nats(x) [B]."""
+def of(nats, names=("nll",), shape=(2, 3, 1), weigh=None, nll=None, **fields):
+    """A model whose terms sum to nats(x) [B]; it does not state of what."""
 
-    def nll(variables, batch, key, train):
+    def terms(variables, batch, key, train):
         return {name: nats(batch["x"]) / len(names) for name in names}, variables
 
     spec = {"x": jax.ShapeDtypeStruct(shape, jnp.float32)}
-    return Model(spec=spec, init=lambda key, batch: {}, apply=lambda *a: (None, {}), **{"nll": nll, **fields})
+    return Model(spec=spec, init=lambda key, batch: {}, density=density(nll or terms, weigh=weigh), **fields)
 
 
 def ramp(x):
@@ -90,10 +92,10 @@ def test_a_likelihood_without_a_term_has_no_bits():
 
 
 def test_a_bound_of_many_draws_has_the_bits_of_its_data():
-    def log_weights(variables, batch, key, k):
+    def weigh(variables, batch, key, k):
         return jnp.zeros((k, len(batch["x"])))
 
-    model = of(ramp, log_weights=log_weights)
+    model = of(ramp, weigh=weigh)
     assert evals.iw_bound(split(BYTES, data.dequantize), k=3)(model, {}, KEY)["iw-3/bits/dim"] == pytest.approx(8)
     assert set(evals.iw_bound(split(BYTES, data.logit(0.05)), k=3)(model, {}, KEY)) == {"iw-3"}
 
@@ -101,19 +103,23 @@ def test_a_bound_of_many_draws_has_the_bits_of_its_data():
 def views(levels):
     nothing: dict[str, Any] = dict.fromkeys(("start", "begin_row", "step", "choices"))
     logits = lambda variables, batch: jnp.zeros((*batch["x"].shape, levels))  # noqa: E731
-    return Conditionals(grid=(2, 3, 1), levels=levels, logits=logits, **nothing)
+    return Conditionals(grid=(2, 3, 1), levels=levels, logits=pure(logits), **nothing)
 
 
 EVEN = of(lambda x: jnp.zeros(len(x)))
 OTHERS = [
     (wrap.dequantized(EVEN), split(BITS, data.scale(2)), "of 256 levels, where these data have 2"),
     (wrap.dequantized(EVEN, levels=33), split(BITS, data.scale(17)), "of 33 levels, where these data have 17"),
-    (wrap.dequantized(EVEN, levels=2), split(BITS, data.scale(17)), "of other levels, where these data have 17"),
+    (wrap.dequantized(EVEN, levels=2), split(BITS, data.scale(17)), "of 2 levels, where these data have 17"),
     (of(ramp, conditionals=views(3)), split(BITS, data.binarize), "of 3 levels, where these data have 2"),
     (of(ramp, conditionals=views(2)), split(BYTES, data.dequantize), "of levels, where these data have a density"),
     (wrap.dequantized(EVEN), split(BYTES, data.logit(0.05)), "of levels, where these data have a density"),
-    (of(ramp, names=("prior", "log_det")), split(BYTES), "a density, where these data have 256 levels; wrap the model"),
-    (wrap.scaled(of(ramp), shift=0.0, scale=2.0), split(BYTES), "a density, where these data have 256 levels"),
+    (of(ramp, card=levels(None)), split(BYTES), "a density, where these data have 256 levels; wrap the model"),
+    (
+        wrap.scaled(of(ramp, card=levels(None)), shift=0.0, scale=2.0),
+        split(BYTES),
+        "a density, where these data have 256 levels",
+    ),
 ]
 
 
@@ -138,11 +144,27 @@ def test_a_gaussian_vae_of_levels_is_refused():
         assert "bits/dim" in evals.likelihood(source)(model, model.init(KEY, source.at(0)), KEY)
 
 
-def test_the_levels_of_a_model_are_found_out():
-    assert [levels_of_model(wrap.dequantized(EVEN, levels=n), 17) for n in (17, 33, 257, 256)] == [17, 33, 257, 0]
-    assert [levels_of_model(model, 2) for model in (EVEN, of(ramp, conditionals=views(5)))] == [None, 5]
-    vae = models.vae(shape=(2, 3, 1), latent=1, hidden=(), likelihood=math.discretized_logistic(256))
-    assert [levels_of_model(vae, 256), levels_of_model(vae, 2)] == [256, 256]
+def test_a_model_states_its_levels():
+    """Wrapping by noise makes levels of a density, conditionals have theirs; what does not say is not asked again."""
+
+    def refusing(batch):
+        raise AssertionError("it was tried out")
+
+    assert [stated(wrap.dequantized(EVEN, levels=n)) for n in (17, 33, 257, 256)] == [(17,), (33,), (257,), (256,)]
+    assert [stated(model) for model in (EVEN, of(ramp, conditionals=views(5)))] == [None, Levels(5)]
+    assert [stated(of(ramp, card=levels(n), check=refusing)) for n in (None, 3)] == [Levels(None), Levels(3)]
+    logistic, gaussian = math.discretized_logistic(256), math.gaussian()
+    given: dict[str, Any] = {"shape": (2, 3, 1), "latent": 1, "hidden": ()}
+    assert [stated(models.vae(**given, likelihood=one)) for one in (logistic, gaussian)] == [Levels(256), Levels(None)]
+
+
+def test_what_is_not_said_has_no_bits():
+    """And is counted all the same: it may be either."""
+    subject = type("Subject", (), {"model": EVEN, "variables": {}, "test": split(BYTES), "key": KEY})
+    cells, (note,) = measures.likelihood(subject)  # type: ignore[arg-type]
+    assert cells["nats"]["value"] == 0 and cells["bits_per_dim"]["value"] is None
+    assert "probability of 256 levels or a density; state it in the model's card, support=Levels(256) or Lev" in note
+    assert bits_of(dataclasses.replace(EVEN, card=levels(256)), split(BYTES)) == 0  # control
 
 
 # padding
@@ -189,7 +211,7 @@ def test_padding_is_not_calibrated():
     level = np.random.default_rng(0).integers(0, 4, (3_000, 6))
     lengths = np.random.default_rng(1).integers(1, 7, 3_000).astype(np.int32)
     x = (np.where(np.arange(6) < lengths[:, None], level, 2) / 3).astype(np.float32)[..., None]
-    one = {"grid": (1, 6, 1), "logits": lambda variables, batch: jnp.zeros((len(batch["x"]), 1, 6, 1, 4))}
+    one = {"grid": (1, 6, 1), "logits": pure(lambda variables, batch: jnp.zeros((len(batch["x"]), 1, 6, 1, 4)))}
     model = of(ramp, shape=(6, 1), conditionals=dataclasses.replace(views(4), **one))
     given = {"batch_size": 500, "train": False}
     found = evals.calibration(data.from_arrays(x, **given, length=lengths), resamples=0)(model, {}, KEY)
@@ -200,12 +222,13 @@ def test_padding_is_not_calibrated():
 # strangers
 
 
-def added(model):
+def added(model, **units):
     def nelbo(variables, batch, key, train):
-        terms, variables = model.nelbo(variables, batch, key, train)
+        terms, variables = model.nelbo(variables, batch, key, train=train)
         return {**terms, "sparsity": 100 * jnp.ones(len(batch["x"]))}, variables
 
-    return dataclasses.replace(model, nelbo=nelbo)
+    more = dataclasses.replace(model.nelbo, terms=nelbo, units={**model.nelbo.units, **units}, rest=None)
+    return dataclasses.replace(model, density=dataclasses.replace(model.density, terms=more))
 
 
 def test_a_number_added_to_a_bound_does_not_enter_it():
@@ -220,6 +243,10 @@ def test_a_number_added_to_a_bound_does_not_enter_it():
     assert found == pytest.approx({**right, "sparsity": 100.0})
     each = evals.nats_per_example(other, variables, KEY, source)
     assert each.mean() == pytest.approx(right["nelbo"], rel=1e-5)
+    looked_at = added(model, sparsity="look")  # no stranger: it says that it is none of the bound, and nothing is said
+    assert evals.likelihood(source)(looked_at, variables, KEY) == pytest.approx({**right, "sparsity": 100.0})
+    counts = added(model, sparsity="nats")  # control
+    assert evals.likelihood(source)(counts, variables, KEY)["nelbo"] == pytest.approx(right["nelbo"] + 100)
 
 
 @pytest.mark.parametrize("names", [("reconstruction", "kl"), ("distortion", "kl")])
@@ -230,11 +257,20 @@ def test_terms_of_ones_own_all_count(names):
     assert evals.likelihood(source)(of(ramp, names=names), {}, KEY)["nll"] == pytest.approx(right, rel=1e-6)
 
 
-def test_what_is_stated_in_formulas_counts_and_nothing_else():
-    stated = Explained(terms=of(ramp).nll, formulas={"mine": "-log p(x)"})
-    assert counted(stated, ["mine", "other"]) == (["mine"], ["other"])
-    assert counted(stated, ["yours", "other"]) == (["yours", "other"], [])  # of another model
-    assert counted(wrap.dequantized(EVEN).nelbo, ["nll", "dequantization", "l2"])[1] == ["l2"]
+def test_what_is_stated_in_nats_counts_and_nothing_else():
+    mine = Explained(terms=of(ramp).nll, units={"mine": "nats", "seen": "look"})
+    assert counted(mine, ["mine", "seen", "other"]) == (["mine"], ["other"])
+    assert counted(mine, ["yours", "other"]) == (["yours", "other"], [])  # of another model
+    assert counted(of(ramp).nll, ["nll", "l2"]) == (["nll", "l2"], [])  # the rest is in nats, too
+    named = dataclasses.replace(EVEN, density=density(of(ramp).nll, units={"nll": "nats"}))
+    assert counted(wrap.dequantized(named).nelbo, ["nll", "dequantization", "l2"])[1] == ["l2"]
+
+
+def test_the_unit_of_a_number_is_that_of_its_term():
+    model = added(models.vae(shape=(2, 3, 1), latent=1, hidden=()), sparsity="look")
+    found = {name: unit(model, f"test/{name}") for name in ("nelbo", "rate", "sparsity", "bits/dim", "nll")}
+    assert found == {"nelbo": " nats", "rate": " nats", "sparsity": "", "bits/dim": "", "nll": ""}
+    assert unit(dataclasses.replace(model, density=None), "test/nelbo") == ""
 
 
 def test_bools_are_two_levels():

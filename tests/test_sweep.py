@@ -160,7 +160,7 @@ def experiment():
         for name, every in (("a", 1), ("b", 2))
     }
     init = lambda key, batch: {"params": {name: {"w": jax.random.normal(key)} for name in ("a", "b")}}
-    model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=source.spec, init=init)
     evals = {"test": lambda model, variables, key: {"w": variables["params"]["a"]["w"]}}
     return Experiment(model=model, players=players, data=source, evals=evals, best="test/w", steps=6)
 """

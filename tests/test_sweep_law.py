@@ -61,7 +61,7 @@ def experiment(
         terms=terms, weights={"far": weight, "near": 0.3, "cut": 0.1}, every=every, ema=averaged,
         tx=optax.sgd(optax.linear_schedule(rate / 10, rate / 50, 4)),
     )
-    model = Model(spec=source.spec, init=init, apply=lambda *a, **k: (None, {}))
+    model = Model(spec=source.spec, init=init)
     evals = {"test": lambda model, variables, key: {"w": variables["params"]["net"]["w"].sum() + judged}}
     return Experiment(
         model=model, players={"net": player}, data=source, evals=evals, steps=4, log_every=often, steps_per_call=2,

@@ -1,14 +1,17 @@
 """A temperature narrows a prior around its own centre, where it has one; at 1 nothing changes."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from cases import CASES
 
-from genjax_zoo import drawing, models, wrap
+from genjax_zoo import drawing, models, nn, wrap
 from genjax_zoo.conformance import randomised
-from genjax_zoo.core import conditions
+from genjax_zoo.core import Sampler, conditions, require
+from genjax_zoo.linen import network
 from genjax_zoo.math import gaussian, normal
 
 KEY = jax.random.key(0)
@@ -57,9 +60,10 @@ def test_a_prior_over_codes_is_tempered_in_its_logits(temperature):
     book = np.asarray(state["quantizer"]["total"] / state["quantizer"]["share"][:, None])
     codes = np.argmin(np.abs(z[:, None] - book).sum(-1), axis=1)
     np.testing.assert_array_equal(z, book[codes])
-    nats = jax.jit(lambda v: model.apply(v, "code_nll", jnp.arange(4)[:, None, None])[0])(variables)
-    p = np.asarray(jax.nn.softmax((jnp.min(nats) - nats) / temperature))
-    assert np.ptp(np.asarray(nats)) > 0.1
+    prior = network("prior", nn.GatedPixelCNN(4, features=2, layers=1))
+    logits = jax.jit(lambda v: prior(v, jnp.zeros((1, 1, 1, 1), jnp.int32))[0].ravel())(variables)
+    p = np.asarray(jax.nn.softmax((logits - jnp.max(logits)) / temperature))
+    assert np.ptp(np.asarray(logits)) > 0.1
     np.testing.assert_allclose(np.bincount(codes, minlength=4) / 4_000, p, atol=0.04)
 
 
@@ -83,15 +87,29 @@ def test_a_temperature_passes_through_wrappers():
     np.testing.assert_allclose(twice, 0.25 * model.sample_prior(variables, KEY, 3), rtol=1e-6)
 
 
+def warm():
+    """A sampler that takes no temperature, beside a prior that does."""
+    model = models.gan(shape=(2,), latent=2, hidden=(4,), critic_hidden=(4,))
+    return dataclasses.replace(model, sampler=dataclasses.replace(require(model, Sampler), settings={}))
+
+
+def test_an_autoregressive_model_is_tempered_in_its_logits():
+    model, variables = built(models.nade(shape=(2, 2, 1), hidden=3), (2, 2, 1))
+    draw = jax.jit(lambda v: wrap.tempered(model, 0.25).sample(v, KEY, 64))
+    cold = np.asarray(draw(variables))
+    np.testing.assert_array_equal(cold, model.sample(variables, KEY, 64, temperature=0.25))
+    assert not np.array_equal(cold, model.sample(variables, KEY, 64))
+
+
 @pytest.mark.parametrize(
     ("model", "sentence"),
     [
-        (models.nice(shape=(2,), layers=2, hidden=(4,)), "A temperature is of a Gaussian prior, and this flow's"),
+        (models.nice(shape=(2,), layers=2, hidden=(4,)), "no prior with a temperature: it must be Gaussian"),
         (
             models.gan(shape=(2,), latent=2, hidden=(4,), critic_hidden=(4,)),
             "Gaussian prior, and this GAN's is another",
         ),
-        (models.nade(shape=(2, 2, 1), hidden=3), "no prior with a temperature.*sampling.drawn"),
+        (warm(), "no prior with a temperature: it must be Gaussian or over codes"),
     ],
 )
 def test_other_priors_have_no_temperature(model, sentence):

@@ -57,8 +57,8 @@ def test_the_protocol_and_the_wrapper_use_one_formula():
     x = jax.random.uniform(jax.random.key(0), (3, 4, 4, 1))
     variables = model.init(jax.random.key(1), {"x": x})
     y, log_det = math.logit(x, 0.05)
-    inner, _ = model.nelbo(variables, {"x": y}, jax.random.key(2), False)
-    outer, _ = wrapped.nelbo(variables, {"x": x}, jax.random.key(2), False)
+    inner, _ = model.nelbo(variables, {"x": y}, jax.random.key(2))
+    outer, _ = wrapped.nelbo(variables, {"x": x}, jax.random.key(2))
     np.testing.assert_allclose(sum(inner.values()) - log_det.sum((1, 2, 3)), sum(outer.values()), rtol=1e-5)
 
 

@@ -12,11 +12,12 @@ from PIL import Image
 
 from genjax_zoo import cli, conformance, drawing, evals, models, report, wrap
 from genjax_zoo.conformance import randomised
+from genjax_zoo.core import Conditionals, require
 from genjax_zoo.data.resident import Resident
 from genjax_zoo.data.wav import read_wav
 from genjax_zoo.math import mu_law, mu_law_inverse, spectrogram
 from genjax_zoo.math.convolve import convolve_causal
-from genjax_zoo.sampling import _inverted, cached, drawn, naive
+from genjax_zoo.sampling import _inverted, cached, drawn, naive, values_of
 
 KEY = jax.random.key(0)
 
@@ -31,8 +32,9 @@ def read_one_place_off(views):
     """Every ring is read one place from where it was written."""
 
     def step(variables, cache, *place):
-        h, _ = views.step(variables, cache._replace(rings=jnp.roll(cache.rings, 1, axis=0)), *place)
-        return h, views.step(variables, cache, *place)[1]
+        (h, _), _ = views.step(variables, cache._replace(rings=jnp.roll(cache.rings, 1, axis=0)), *place)
+        (_, after), variables = views.step(variables, cache, *place)
+        return (h, after), variables
 
     return dataclasses.replace(views, step=step)
 
@@ -41,8 +43,8 @@ def rings_keep_turning(views):
     """What is written lands one place further."""
 
     def step(variables, cache, *place):
-        h, after = views.step(variables, cache, *place)
-        return h, after._replace(rings=jnp.roll(after.rings, 1, axis=0))
+        (h, after), variables = views.step(variables, cache, *place)
+        return (h, after._replace(rings=jnp.roll(after.rings, 1, axis=0))), variables
 
     return dataclasses.replace(views, step=step)
 
@@ -51,8 +53,8 @@ def without_biases(views):
     """The gates' biases are lost in the cached view alone, as in ibab/tensorflow-wavenet#125."""
 
     def start(variables, n, cond):
-        cache = views.start(variables, n, cond)
-        return cache._replace(biases=0 * cache.biases)
+        cache, variables = views.start(variables, n, cond)
+        return cache._replace(biases=0 * cache.biases), variables
 
     return dataclasses.replace(views, start=start)
 
@@ -71,18 +73,18 @@ def test_a_sample_depends_on_as_many_before_as_the_dilations_reach(layers, block
     settings = {"features": 4, "gates": 4, "skip": 8, "levels": 3, "conditions": {}}
     model = models.wavenet(length=14, layers=layers, block=block, **settings)
     x = jnp.tile(jnp.array([0.0, 1.0]), 7)[:, None]
-    variables = randomised(model.init(KEY, {"x": x[None]}), scale=0.7)
+    variables, views = randomised(model.init(KEY, {"x": x[None]}), scale=0.7), require(model, Conditionals)
     others = jnp.concatenate([x[None], jnp.abs(x - jnp.eye(14)[:, :, None])])  # the last 14 each have one changed
-    logits = jax.jit(lambda x: model.conditionals.logits(variables, {"x": x})[:, 0, -1])(others)
+    logits = jax.jit(lambda x: views.logits(variables, {"x": x})[0][:, 0, -1])(others)
     changes = np.any(np.asarray(logits[1:] != logits[0]).reshape(14, -1), axis=1)
     wanted = [13 - reach <= place < 13 for place in range(14)]
-    assert list(changes) == wanted == list(model.conditionals.sees[-1])
+    assert list(changes) == wanted == list(views.sees[-1])
 
 
 def test_the_papers_blocks_reach_1024_samples_each():
     """van den Oord et al. 2016, sec. 2.1: dilations of 1 ... 512; every block more adds 1,023."""
     for layers, reach in ((10, 1_024), (20, 2_047)):
-        assert models.wavenet(length=2_100, layers=layers).conditionals.sees[-1].sum() == reach
+        assert require(models.wavenet(length=2_100, layers=layers), Conditionals).sees[-1].sum() == reach
 
 
 def test_padding_does_not_count(tiny):
@@ -92,14 +94,14 @@ def test_padding_does_not_count(tiny):
     noise = jnp.where(jnp.arange(19)[:, None] < lengths[:, None, None], 0.0, 0.25)
     batch = {**case.batch, "x": jnp.abs(case.batch["x"] - noise), "length": lengths}
     assert jnp.any(batch["x"] != case.batch["x"])
-    found = case.model.nll(variables, batch, KEY, False)[0]["nll"]
+    found = case.model.nll(variables, batch, KEY)[0]["nll"]
     for i, length in ((0, 13), (1, 19), (2, 13)):
         cut = {name: value[i : i + 1] for name, value in case.batch.items()}
         cut["x"] = cut["x"][:, :length]
-        own = case.model.of_length(length).nll(variables, cut, KEY, False)[0]["nll"]
+        own = case.model.of_length(length).nll(variables, cut, KEY)[0]["nll"]
         np.testing.assert_allclose(found[i], own[0], rtol=1e-5)
-    full = case.model.nll(variables, {**case.batch, "length": jnp.full(16, 19)}, KEY, False)[0]["nll"]
-    np.testing.assert_array_equal(full, case.model.nll(variables, case.batch, KEY, False)[0]["nll"])
+    full = case.model.nll(variables, {**case.batch, "length": jnp.full(16, 19)}, KEY)[0]["nll"]
+    np.testing.assert_array_equal(full, case.model.nll(variables, case.batch, KEY)[0]["nll"])
 
 
 def sounds(batch, size=5, **entries):
@@ -111,7 +113,7 @@ def test_bits_per_sample_counts_every_own_sample_once(tiny):
     case, variables = tiny
     lengths = jnp.arange(16, dtype=jnp.int32) + 4
     split = sounds(case.batch, length=lengths)  # 16 examples in batches of 5: the last one wraps around
-    nats = case.model.nll(variables, {**case.batch, "length": lengths}, KEY, False)[0]["nll"]
+    nats = case.model.nll(variables, {**case.batch, "length": lengths}, KEY)[0]["nll"]
     result = evals.bits_per_sample(split)(case.model, variables, KEY)
     assert result["bits/sample"] == pytest.approx(float(nats.sum() / lengths.sum()) / np.log(2), rel=1e-5)
     assert result["nll"] == pytest.approx(float(nats.mean()), rel=1e-5)
@@ -126,20 +128,26 @@ def test_sounds_of_another_length(tiny, length):
     model, cond = case.model.of_length(length), {"label": jnp.array([0, 2]), "speaker": jnp.array([1, 1])}
     whole, stepped = (draw(model.conditionals, variables, 2, drawn(KEY), cond) for draw in (naive, cached))
     np.testing.assert_array_equal(whole, stepped)
-    x = drawing.one_by_one(model, variables, 2, drawn(KEY), cond)
+    np.testing.assert_array_equal(values_of(model, whole), model.sample(variables, KEY, 2, cond))
+    x = model.sample(variables, KEY, 2, cond)
     assert x.shape == (2, length, 1) == (2, *model.spec["x"].shape)
     usual, shared = case.model.sample(variables, KEY, 2, cond), min(length, 19)
     np.testing.assert_array_equal(x[:, :shared], usual[:, :shared])
-    fixed = wrap.conditioned(case.model, label=2).of_length(length)
+    of_length = wrap.conditioned(case.model, label=2).of_length
+    assert of_length is not None
+    fixed = of_length(length)
     assert set(fixed.spec) == {"x", "speaker"}
     drew = fixed.sample(variables, KEY, 2, {"speaker": jnp.array([1, 1])})
     np.testing.assert_array_equal(drew[1], x[1])
 
 
-def test_views_change_with_the_data_space(tiny):
+def test_a_probability_of_levels_has_no_change_of_variables(tiny):
+    """Neither views nor lengths could follow one."""
     case, _ = tiny
-    assert wrap.scaled(case.model, shift=0.0, scale=2.0).of_length is None
-    assert wrap.dequantized(case.model, levels=5).of_length is None
+    with pytest.raises(ValueError, match="a probability of 5 levels"):
+        wrap.scaled(case.model, shift=0.0, scale=2.0)
+    with pytest.raises(ValueError, match="a probability of 5 levels"):
+        wrap.dequantized(case.model, levels=5)
 
 
 @pytest.mark.parametrize("dilation", [1, 3, 8, 20])
@@ -183,6 +191,7 @@ def test_wav_and_spectrogram(tmp_path):
 MINE = """
 import jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Player, evals, models
+from genjax_zoo.core import Conditionals, require
 from genjax_zoo.data.resident import Resident
 
 def experiment():
@@ -220,10 +229,10 @@ def test_a_run_of_sound(tmp_path, monkeypatch, capsys):
 
 
 def test_progress_is_told(tiny):
-    case, variables = tiny
-    told = []
+    (_, variables), model, told = tiny, CASES["wavenet"]().model, []
     cond = {"label": jnp.zeros(1, int), "speaker": jnp.zeros(1, int)}
-    drawing.one_by_one(case.model, variables, 1, drawn(KEY), cond, tell=lambda count, done: told.append((count, done)))
+    model.sample(variables, KEY, 1, cond, tell=lambda count, done: told.append((count, done)))
+    jax.effects_barrier()
     assert told == [(19, done) for done in range(1, 20)]
 
 
@@ -232,8 +241,8 @@ def test_progress_is_told(tiny):
     [
         ({"length": 0}, "length must be at least 1, not 0"),
         ({"gates": 5}, "gates must be even"),
-        ({"conditions": {"length": 3}}, "'length' of 3 classes cannot be given"),
-        ({"conditions": {"speaker": 0}}, "'speaker' of 0 classes cannot be given"),
+        ({"conditions": {"length": 3}}, "'length' is no condition"),
+        ({"conditions": {"speaker": 0}}, "'speaker' needs one class or more, not 0"),
     ],
 )
 def test_bad_settings(settings, message):

@@ -12,7 +12,7 @@ from jax.flatten_util import ravel_pytree
 
 from genjax_zoo import conformance, losses
 from genjax_zoo.core import Player
-from genjax_zoo.linen import from_linen
+from genjax_zoo.linen import from_linen, pure
 from genjax_zoo.train import create_state, make_step
 from genjax_zoo.train.parallel import data_mesh, parallelize, place
 
@@ -34,7 +34,7 @@ class Encoding(nn.Module):
         return jnp.split(self.encoder(batch["x"]), 2, axis=-1)
 
 
-MODEL = from_linen(Encoding(), SPEC)
+MODEL, ENCODE = from_linen(Encoding(), SPEC), pure(Encoding(), Encoding.__call__)
 
 
 def total_correlation(gathered, z, mean, log_std):
@@ -68,30 +68,28 @@ COUPLED = (total_correlation, kernel_distance, minibatch_deviation, contrast)
 
 def playing(term, gathered):
     def terms(variables, batch, key, train):
-        (mean, log_std), variables = MODEL.apply(variables, "__call__", batch, None, train=train)
+        (mean, log_std), variables = ENCODE(variables, batch, None, train=train)
         z = mean + jnp.exp(log_std) * batch["noise"]
         return {"coupled": term(gathered, z, mean, log_std), "own": jnp.sum(z**2, axis=1)}, variables
 
     return {"p": Player(terms=terms, weights={"coupled": 1.0, "own": 0.1}, tx=optax.sgd(0.01))}
 
 
-def distance(term, gathered, backend, devices):
+def distance(model, players, batch, backend, devices):
     """How far parameters part from one device's in three steps, relative to how far they went."""
-    players = playing(term, gathered)
-    make, start = functools.partial(make_step, players), create_state(MODEL, players, jax.random.key(0), BATCH)
+    make, start = functools.partial(make_step, players), create_state(model, players, jax.random.key(0), batch)
     alone, run = start, jax.jit(make_step(players))
     if backend == "vmap":
-        parts = {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in BATCH.items()}
+        parts = {name: x.reshape(devices, -1, *x.shape[1:]) for name, x in batch.items()}
         mapped = jax.vmap(make(axis="data"), in_axes=(None, 0), out_axes=(None, 0), axis_name="data")
-        batch, spread = parts, jax.jit(mapped)
-        state = start
+        state, placed, spread = start, parts, jax.jit(mapped)
     else:
         mesh = data_mesh(jax.devices()[:devices])
         spread = parallelize(make, mesh, backend=backend)
-        state, batch = place(mesh, jax.tree.map(jnp.copy, start), BATCH)
+        state, placed = place(mesh, jax.tree.map(jnp.copy, start), batch)
     for _ in range(3):
-        alone, _ = run(alone, BATCH)
-        state, _ = spread(state, batch)
+        alone, _ = run(alone, batch)
+        state, _ = spread(state, placed)
     first, one, many = (ravel_pytree(s.variables)[0] for s in (start, alone, state))
     return float(jnp.max(jnp.abs(np.asarray(many) - one)) / jnp.max(jnp.abs(one - first)))
 
@@ -99,13 +97,13 @@ def distance(term, gathered, backend, devices):
 @pytest.mark.parametrize("backend", ("shard_map", "pmap", "jit", "vmap"))
 @pytest.mark.parametrize("term", COUPLED, ids=lambda term: term.__name__)
 def test_gathered_terms_are_those_of_one_device(term, backend):
-    assert distance(term, losses.gathered, backend, devices=2) < 2e-5
+    assert distance(MODEL, playing(term, losses.gathered), BATCH, backend, devices=2) < 2e-5
 
 
 @pytest.mark.parametrize("term", COUPLED, ids=lambda term: term.__name__)
 def test_control_terms_of_a_device_alone(term):
     """Without gathering they part; the law says so of anybody's terms, and is content where they gather."""
-    assert distance(term, lambda x: x, "vmap", devices=2) > 1e-3
+    assert distance(MODEL, playing(term, lambda x: x), BATCH, "vmap", devices=2) > 1e-3
     of = functools.partial(conformance.Case, model=MODEL, batch=BATCH)
     conformance.terms_are_of_the_whole_batch(of(players=playing(term, losses.gathered)))
     with pytest.raises(AssertionError, match="'coupled' of 'p' compares .* take the others from losses.gathered"):

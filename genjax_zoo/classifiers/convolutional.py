@@ -4,10 +4,10 @@ from collections.abc import Callable
 from functools import partial
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+import optax
 
-from genjax_zoo.core import Array, Batch, Explained, Key, Model, TermFn, Terms, Variables, sized
+from genjax_zoo.core import Array, Batch, Explained, Judge, Key, Model, Terms, Variables, factory, require
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import mu_law_inverse, spectrogram
 from genjax_zoo.nn import Conv, batch_norm
@@ -41,23 +41,18 @@ class Classifier(nn.Module):
     classifier: Convolutions
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Array:
-        return self.classifier(self.view(batch["x"]), key, train)[1]
+        return self.classify(batch["x"], key, train)
 
-    def cross_entropy(self, batch: Batch, key: Key, train: bool = False) -> Terms:
-        """-log p(label | x), nats [B]."""
-        log_p = jax.nn.log_softmax(self(batch, key, train))
-        return {"cross_entropy": -jnp.take_along_axis(log_p, batch["label"][:, None], axis=1)[:, 0]}
+    def classify(self, x: Array, key: Key | None = None, train: bool = False) -> Array:
+        """Logits [B, classes]; the key is of the dropout, in training."""
+        return self.classifier(self.view(x), key, train)[1]
 
-    def classify(self, x: Array, train: bool = False) -> Array:
-        """Logits [B, classes]."""
-        return self.classifier(self.view(x))[1]
-
-    def features(self, x: Array, train: bool = False) -> Array:
+    def features(self, x: Array, key: Key | None = None, train: bool = False) -> Array:
         """The layer below the logits, [B, F]."""
-        return self.classifier(self.view(x))[0]
+        return self.classifier(self.view(x), key, train)[0]
 
 
-@sized
+@factory("")
 def image_classifier(
     *,
     shape: tuple[int, int, int] = (28, 28, 1),
@@ -67,7 +62,7 @@ def image_classifier(
     features: int = 64,
     dropout: float = 0.0,
 ) -> Model:
-    """A classifier of images in [0, 1], with the methods "classify" and "features".
+    """A classifier of images in [0, 1], which has a `judge` with features.
 
     Args:
         shape: an image's [H, W, C].
@@ -82,7 +77,7 @@ def image_classifier(
     return from_linen(module, spec, classes={"label": classes}, bounded=True)
 
 
-@sized
+@factory("")
 def sound_classifier(
     *,
     length: int = 4_096,
@@ -98,13 +93,21 @@ def sound_classifier(
     return from_linen(module, spec, classes={"label": classes}, bounded=True)
 
 
-def cross_entropy(model: Model) -> TermFn:
-    """The term "cross_entropy" of a classifier, nats [B]; the batch needs its "label"."""
+def cross_entropy(model: Model) -> Explained:
+    """The term "cross_entropy" of a classifier, -log p(label | x) [B]; the batch needs its "label".
 
-    def terms(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
-        return model.apply(variables, "cross_entropy", batch, key=key, train=train)
+    Raises:
+        ValueError: the model has no judge; when run, if the batch has no label.
+    """
+    judge = require(model, Judge)
 
-    return Explained(terms=terms, formulas={"cross_entropy": "-log p(label | x)"})
+    def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
+        if "label" not in batch:
+            raise ValueError("A classifier learns from labels; load the data with conditions=('label',).")
+        logits, variables = judge.classify(variables, batch["x"], key=key, train=train)
+        return {"cross_entropy": optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])}, variables
+
+    return Explained(terms=terms, formulas={"cross_entropy": "-log p(label | x)"}, units={"cross_entropy": "loss"})
 
 
 def _as_it_is(x: Array) -> Array:

@@ -15,7 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from genjax_zoo.classifiers.convolutional import image_classifier, sound_classifier
-from genjax_zoo.core import Array, Model, Variables, behaviour
+from genjax_zoo.core import Array, Judge, Model, Of, Variables, behaviour, part, require
 
 FOLDER = Path(__file__).parent
 PART = 50  # examples at a time, whatever the batch: three times as fast on CPU as 2,000, whose windows leave the cache
@@ -88,9 +88,9 @@ def read(path: Path, sha256: str) -> Variables:
 def _trained(name: str, model: Model, shipped: Shipped) -> Trained:
     variables = read(FOLDER / shipped.file, shipped.sha256)
 
-    def method(which: str) -> Callable[[Array], Array]:
+    def compiled(method: Of[Array]) -> Callable[[Array], Array]:
         def one(variables: Variables, x: Array) -> Array:
-            return model.apply(variables, which, x[None])[0][0]
+            return method(variables, x[None])[0][0]
 
         run = jax.jit(lambda variables, x: jax.lax.map(functools.partial(one, variables), x, batch_size=PART))
         return functools.partial(run, variables)
@@ -100,6 +100,6 @@ def _trained(name: str, model: Model, shipped: Shipped) -> Trained:
         accuracy=shipped.accuracy,
         model=model,
         variables=variables,
-        features=method("features"),
-        classify=method("classify"),
+        features=compiled(part(model, Judge, "features")),
+        classify=compiled(require(model, Judge).classify),
     )

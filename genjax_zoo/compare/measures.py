@@ -11,7 +11,7 @@ import numpy as np
 from genjax_zoo import data, evals
 from genjax_zoo.compare.cells import Cell, Cells, absent, found
 from genjax_zoo.compare.judges import Judge, judge_of, judge_of_file, judge_of_inception
-from genjax_zoo.core import Batch, Experiment, Model, Variables, conditions, likelihood_terms
+from genjax_zoo.core import Batch, Experiment, Model, Variables, conditions
 from genjax_zoo.evals.estimate import mean
 from genjax_zoo.evals.points import modes_floor
 from genjax_zoo.evals.samples import draw
@@ -95,13 +95,12 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
     def none(reason: str) -> tuple[Cells, list[str]]:
         return {"nats": absent(reason), "bits_per_dim": absent(reason)}, []
 
-    if s.model.nll is None and s.model.nelbo is None:
+    density = s.model.density
+    if density is None:
         return none("no likelihood")
-    batch = s.test.at(0)
-    name, terms_of = likelihood_terms(s.model)
-    terms, _ = jax.eval_shape(lambda v, b, k: terms_of(v, b, k, False), s.variables, batch, s.key)
+    terms, _ = jax.eval_shape(density.terms, s.variables, s.test.at(0), s.key)
     try:
-        support, notes = support_of(s.model, terms, s.test), []
+        support, notes = support_of(s.model, s.test), []
         nats = evals.nats_per_example(s.model, s.variables, s.key, s.test)
     except ValueError as error:
         return none(str(error))
@@ -112,14 +111,15 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
             return none(f"a density, below 0 nats: no probability of {support.unsaid} levels")
         notes.append(
             f"the model does not say whether its likelihood is a probability of {support.unsaid} levels or a density; "
-            f"give its module a `likelihood` that checks x, or wrap it by wrap.dequantized."
+            f"state it in the model's card, support=Levels({support.unsaid}) or Levels(None), or wrap it by "
+            f"wrap.dequantized."
         )
     elif s.test.support is None:
         notes.append("these data are the user's own: what its likelihood is of is not known here.")
-    if strangers := counted(terms_of, tuple(terms))[1]:
+    if strangers := counted(density.terms, tuple(terms))[1]:
         notes.append(stranger_said(strangers))
     given = " and ".join(conditions(s.model.spec))
-    kind = ("exact" if name == "nll" else "bound") + (f" given the {given}" if given else "")
+    kind = ("exact" if density.exact else "bound") + (f" given the {given}" if given else "")
     one = mean(nats)
 
     def cell(scale: float, shift: float = 0.0, kind: str = kind) -> Cell:
@@ -139,7 +139,7 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
 
 def of_samples(s: Subject) -> Cells:
     """How samples compare with the test split in the judge's features; see `evals.fidelity`."""
-    if s.model.sample is None:
+    if s.model.sampler is None:
         return {key: absent("no sampler") for key in OF_SAMPLES}
     whole, train = s.experiment.data, None
     if s.asked.inception is None:
@@ -176,7 +176,7 @@ def modes(s: Subject) -> Cells:
     if s.origin.name not in PAPERS_MODES:
         reason = "no modes are known in these data"
         return {"modes": absent(reason), "mode_kl": absent(reason)}
-    if s.model.sample is None:
+    if s.model.sampler is None:
         return {"modes": absent("no sampler"), "mode_kl": absent("no sampler")}
     n = s.asked.mode_samples or PAPERS_MODES[s.origin.name]
     if s.origin.name == "stacked-mnist":

@@ -1,6 +1,5 @@
 """What `genjax-zoo compare` measures of one run, and keeps as RUN/scores.json: every column of the leaderboard."""
 
-import ast
 import importlib.metadata
 import json
 from collections.abc import Callable, Mapping
@@ -9,13 +8,14 @@ from typing import Any
 
 import jax
 
-from genjax_zoo import data, models
+from genjax_zoo import data
 from genjax_zoo import run as runs
 from genjax_zoo.compare import speed
 from genjax_zoo.compare.cells import Cell, absent, found
 from genjax_zoo.compare.leaderboard import COLUMNS, SCORES, leaderboard
 from genjax_zoo.compare.measures import PAPERS_MODES, Protocol, likelihood, modes, of_samples, subject_of
 from genjax_zoo.compare.published import PUBLISHED
+from genjax_zoo.core import Card
 from genjax_zoo.files import whole
 from genjax_zoo.train import eval_variables
 from genjax_zoo.train.digest import fingerprint
@@ -61,7 +61,7 @@ def score(
     config = runs.read_config(folder)
     experiment, state = runs.restore(folder, checkpoint=checkpoint)
     subject = subject_of(experiment, eval_variables(state), asked)
-    name, family = model_of((folder / "experiment.py").read_text())
+    name, family = model_of(experiment.model.card)
     about: dict[str, Any] = {
         "run": runs.name_of(folder),
         "model": name or Path(config["experiment"]).stem,
@@ -106,15 +106,9 @@ def code_commit() -> str:
     return runs.provenance(Path(__file__))["commit"] or importlib.metadata.version("genjax-zoo")
 
 
-def model_of(source: str) -> tuple[str | None, str]:
-    """The model that an experiment's text names, or None; and its family."""
-    named = {
-        node.attr: models.MODELS[node.attr].__module__.split(".")[2]
-        for node in ast.walk(ast.parse(source))
-        if isinstance(node, ast.Attribute) and node.attr in models.MODELS and getattr(node.value, "id", "") == "models"
-    }
-    families = {FAMILIES[folder] for folder in named.values()}
-    return " or ".join(named) or None, families.pop() if len(families) == 1 else "own"
+def model_of(card: Card) -> tuple[str | None, str]:
+    """The name of a model, or None where it is one's own; and its family."""
+    return None if card.name == "own" else card.name, FAMILIES.get(card.family, "own")
 
 
 def _kept(path: Path, about: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -18,7 +18,7 @@ from genjax_zoo.train.step import make_steps
 
 def samples_per_s(model: Model, variables: Variables, key: Key, given: Batch, n: int) -> Cell:
     """Draws n samples at a time, compiled before: the median of up to five draws, in a second or one draw."""
-    if model.sample is None:
+    if model.sampler is None:
         return absent("no sampler")
     sample, seconds = draw(model, n), []
     jax.block_until_ready(sample(variables, key, given))

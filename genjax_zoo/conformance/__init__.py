@@ -15,6 +15,7 @@ from genjax_zoo.conformance.capabilities import (
     likelihood_is_a_change_of_variables as likelihood_is_a_change_of_variables,
 )
 from genjax_zoo.conformance.capabilities import samples_look_like_the_data as samples_look_like_the_data
+from genjax_zoo.conformance.capabilities import scored_samples_have_their_density as scored_samples_have_their_density
 from genjax_zoo.conformance.capabilities import weights_agree_with_the_bound as weights_agree_with_the_bound
 from genjax_zoo.conformance.case import Case as Case
 from genjax_zoo.conformance.case import double_precision as double_precision
@@ -36,6 +37,7 @@ from genjax_zoo.conformance.training import second_step_does_not_recompile as se
 from genjax_zoo.conformance.training import terms_are_finite_per_example as terms_are_finite_per_example
 from genjax_zoo.conformance.training import terms_are_of_the_whole_batch as terms_are_of_the_whole_batch
 from genjax_zoo.conformance.training import thirty_turns_lower_the_loss as thirty_turns_lower_the_loss
+from genjax_zoo.core import Model
 
 Law = Callable[[Case], None]
 
@@ -52,7 +54,7 @@ def check(case: Case) -> None:
 
 def laws(case: Case) -> Mapping[str, Law]:
     """The laws for this case, by name."""
-    capable = [law for fields, law in BY_CAPABILITY.items() if all(getattr(case.model, f) for f in fields)]
+    capable = [law for law, asked in BY_CAPABILITY.items() if asked(case.model)]
     return {law.__name__: law for law in (*EVERY, *capable)}
 
 
@@ -67,14 +69,30 @@ EVERY: tuple[Law, ...] = (
     every_owned_leaf_gets_a_gradient,
     thirty_turns_lower_the_loss,
 )
-BY_CAPABILITY: Mapping[tuple[str, ...], Law] = {
-    ("sample",): samples_look_like_the_data,
-    ("encode", "decode"): encoding_and_decoding_fit,
-    ("sample_prior", "decode", "sample"): decoded_prior_is_the_samples,
-    ("nll",): exact_products_ask_for_full_precision,
-    ("nelbo",): exact_products_ask_for_full_precision,
-    ("log_weights", "nelbo"): weights_agree_with_the_bound,
-    ("nll", "encode", "decode"): likelihood_is_a_change_of_variables,
-    ("conditionals", "nll"): conditionals_see_what_came_before,
-    ("conditionals",): cached_view_is_the_network,
+
+
+def _exact(model: Model) -> bool:
+    return model.density is not None and model.density.exact
+
+
+def _coded(model: Model) -> bool:
+    return model.latent is not None and model.latent.encode is not None and model.latent.decode is not None
+
+
+def _decoded(model: Model) -> bool:
+    latent = model.latent
+    drawn = latent is not None and latent.prior is not None and latent.prior.sampler is not None
+    return latent is not None and latent.decode is not None and drawn and model.sampler is not None
+
+
+BY_CAPABILITY: Mapping[Law, Callable[[Model], bool]] = {
+    samples_look_like_the_data: lambda model: model.sampler is not None,
+    scored_samples_have_their_density: lambda m: _exact(m) and m.sampler is not None and m.sampler.scored is not None,
+    encoding_and_decoding_fit: _coded,
+    decoded_prior_is_the_samples: _decoded,
+    exact_products_ask_for_full_precision: lambda model: model.density is not None,
+    weights_agree_with_the_bound: lambda model: model.density is not None and model.density.weigh is not None,
+    likelihood_is_a_change_of_variables: lambda model: _exact(model) and _coded(model),
+    conditionals_see_what_came_before: lambda model: _exact(model) and model.conditionals is not None,
+    cached_view_is_the_network: lambda model: model.conditionals is not None,
 }

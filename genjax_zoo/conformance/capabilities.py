@@ -11,15 +11,15 @@ from genjax_zoo.conformance.conditionals import (
     sees_what_it_claims,
     views_agree,
 )
-from genjax_zoo.core import Batch, Variables, conditions, likelihood_terms, require, total
+from genjax_zoo.core import Batch, Density, Sampler, Variables, conditions, part, require, total
 
 
 def samples_look_like_the_data(case: Case) -> None:
-    """`sample` gives n finite examples of the spec's shape; the key alone decides which."""
-    (sample,) = require(case.model, "sample")
+    """The sampler gives n finite examples of the spec's shape; the key alone decides which."""
+    draws = require(case.model, Sampler).draw
     size, variables = len(case.batch["x"]), case.state.variables
     cond = conditions(case.batch)
-    draw = jax.jit(lambda key: sample(variables, key, size, cond))
+    draw = jax.jit(lambda key: draws(variables, key, size, cond)[0])
     first, again, other = draw(jax.random.key(0)), draw(jax.random.key(0)), draw(jax.random.key(1))
     wanted = (size, *case.model.spec["x"].shape)
     assert first.shape == wanted, f"samples have shape {first.shape}, not {wanted}"
@@ -28,13 +28,31 @@ def samples_look_like_the_data(case: Case) -> None:
     assert not np.array_equal(first, other), "another key gives the same samples"
 
 
+def scored_samples_have_their_density(case: Case) -> None:
+    """What a sampler says of its own draws is the -log p(x) of an exact density, at randomised parameters."""
+    sampler, density = require(case.model, Sampler), require(case.model, Density)
+    scored = part(case.model, Sampler, "scored")
+    size, cond = len(case.batch["x"]), conditions(case.batch)
+
+    @jax.jit
+    def both(variables: Variables, key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        (x, nats), _ = scored(variables, key, size, cond)
+        drawn, _ = sampler.draw(variables, key, size, cond)
+        return x - drawn, nats, total(density.terms(variables, {**cond, "x": x}, key)[0])
+
+    moved, nats, wanted = jax.device_get(both(randomised(case.state.variables, scale=0.1), jax.random.key(0)))
+    assert np.max(np.abs(moved)) < 1e-5, "of the same key, scored draws are not those of the sampler"
+    off = np.max(np.abs(nats - wanted))
+    assert off < 1e-4 * (1 + np.max(np.abs(wanted))), f"scored draws are {off:.3g} nats from their density"
+
+
 def encoding_and_decoding_fit(case: Case) -> None:
     """`decode` takes what `encode` gives, and gives an example of the spec's shape."""
-    encode, decode = require(case.model, "encode", "decode")
+    model = case.model
 
     @jax.jit
     def there_and_back(variables: Variables, batch: Batch, key: jax.Array) -> jax.Array:
-        return decode(variables, encode(variables, batch, key), conditions(batch))
+        return model.decode(variables, model.encode(variables, batch, key), conditions(batch))
 
     x = there_and_back(case.state.variables, case.batch, jax.random.key(0))
     assert np.all(np.isfinite(x)), "decoding an encoding is not finite"
@@ -43,15 +61,14 @@ def encoding_and_decoding_fit(case: Case) -> None:
 
 def decoded_prior_is_the_samples(case: Case, *, n: int = 512, tolerance: float = 0.05) -> None:
     """Decodings of draws from the prior have the mean of samples, to `tolerance` where a decoding is not quite E[x]."""
-    sample_prior, decode, sample = require(case.model, "sample_prior", "decode", "sample")
-    variables = case.state.variables
+    model, variables = case.model, case.state.variables
     cond = {name: jnp.resize(value, (n, *value.shape[1:])) for name, value in conditions(case.batch).items()}
 
     @jax.jit
     def draw(key: jax.Array) -> tuple[jax.Array, jax.Array]:
         k_prior, k_sample = jax.random.split(key)
-        z = sample_prior(variables, k_prior, n, cond)
-        return decode(variables, z, cond), sample(variables, k_sample, n, cond)
+        z = model.sample_prior(variables, k_prior, n, cond)
+        return model.decode(variables, z, cond), model.sample(variables, k_sample, n, cond)
 
     decoded, samples = jax.device_get(draw(jax.random.key(0)))
     wanted = (n, *case.model.spec["x"].shape)
@@ -63,17 +80,19 @@ def decoded_prior_is_the_samples(case: Case, *, n: int = 512, tolerance: float =
     )
 
 
-def weights_agree_with_the_bound(case: Case, *, draws: int = 500) -> None:
-    """-E[log weight] is the mean of `nelbo`, and several weights bound no worse: to five standard errors."""
-    log_weights, nelbo = require(case.model, "log_weights", "nelbo")
+def weights_agree_with_the_bound(case: Case, *, draws: int = 2_000) -> None:
+    """-E[log weight] is the mean of the terms' sum, and several weights bound no worse: to five standard errors."""
+    model, terms = case.model, require(case.model, Density).terms
     variables, few = randomised(case.state.variables, scale=0.15), {name: x[:2] for name, x in case.batch.items()}
 
     @jax.jit
     @jax.vmap
     def differences(key: jax.Array) -> tuple[jax.Array, jax.Array]:
-        bound = jnp.mean(total(nelbo(variables, few, key, False)[0]))
-        single = log_weights(variables, few, key, 1)  # of the same key: where the draws are the same, noise cancels
-        several = log_weights(variables, few, jax.random.fold_in(key, 0), 8)
+        bound = jnp.mean(total(terms(variables, few, key)[0]))
+        single = model.log_weights(
+            variables, few, key, 1
+        )  # of the same key: where the draws are the same, noise cancels
+        several = model.log_weights(variables, few, jax.random.fold_in(key, 0), 8)
         assert several.shape == (8, 2), f"8 log weights of 2 examples have shape {several.shape}, not (8, 2)"
         return bound + jnp.mean(single), bound + jnp.mean(jax.nn.logsumexp(several, axis=0) - jnp.log(8))
 
@@ -98,7 +117,7 @@ def likelihood_is_a_change_of_variables(case: Case, *, scale: float = 0.1) -> No
         return model.decode(variables, model.encode(variables, batch, key), conditions(batch)) - batch["x"]
 
     def log_dets(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        terms, _ = model.nll(variables, batch, key, False)
+        terms, _ = model.nll(variables, batch, key)
         claimed = -total({name: value for name, value in terms.items() if name != "prior"})
 
         def encode(x: jax.Array, cond: Batch) -> jax.Array:
@@ -144,12 +163,12 @@ def settled(case: Case, variables: Variables) -> Variables:
     """The variables with the statistics that evaluation on this very batch calls for, after many training passes."""
     if "batch_stats" not in variables:
         return variables
-    _, terms = likelihood_terms(case.model)
+    terms = require(case.model, Density).terms
 
     @jax.jit
     def run(variables: Variables) -> Variables:
         def once(variables: Variables, _: None) -> tuple[Variables, None]:
-            return terms(variables, case.batch, jax.random.key(0), True)[1], None
+            return terms(variables, case.batch, jax.random.key(0), train=True)[1], None
 
         return jax.lax.scan(once, dict(variables), length=400)[0]
 

@@ -60,7 +60,7 @@ class Case:
         """
 
         def both(terms: TermFn) -> Callable[..., Any]:
-            return jax.jit(lambda v, batch, key: {train: terms(v, batch, key, train) for train in (True, False)})
+            return jax.jit(lambda v, batch, key: {train: terms(v, batch, key, train=train) for train in (True, False)})
 
         return {name: both(player.terms) for name, player in self.players.items()}
 

@@ -5,7 +5,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax_zoo.core import Batch, Model, Variables, conditions, dimensions, require, total
+from genjax_zoo.core import Batch, Conditionals, Model, Variables, conditions, dimensions, require, total
 from genjax_zoo.sampling import cached, drawn, levels_of, log_probabilities, naive, stepped_logits
 
 TINY = 1e-12  # in float64: below it nothing has moved
@@ -19,13 +19,13 @@ def influence(model: Model, variables: Variables, one: Batch) -> np.ndarray:
         variables: its own; call this under jax.enable_x64 with all of them in float64.
         one: a batch of one example.
     """
-    (views,) = require(model, "conditionals")
+    views = require(model, Conditionals)
     count = dimensions(model.spec)
     levels = np.asarray(levels_of(views, one["x"])).reshape(1, -1)
     moved = np.concatenate([levels, (levels + np.eye(count, dtype=levels.dtype)) % views.levels])
     batch = {name: np.repeat(value, count + 1, axis=0) for name, value in one.items()}
     batch["x"] = (moved / (views.levels - 1)).reshape(-1, *one["x"].shape[1:])
-    logits = np.asarray(jax.jit(views.logits)(variables, batch)).reshape(count + 1, count, views.levels)
+    logits = np.asarray(jax.jit(views.logits)(variables, batch)[0]).reshape(count + 1, count, views.levels)
     return np.max(np.abs(logits[1:] - logits[0]), axis=-1).T
 
 
@@ -37,7 +37,7 @@ def sees_what_it_claims(model: Model, variables: Variables, batch: Batch) -> Non
     Raises:
         AssertionError: a leak, or a blind spot.
     """
-    (views,) = require(model, "conditionals")
+    views = require(model, Conditionals)
     examples: dict[str, Any] = {name: np.asarray(value) for name, value in batch.items()}
     ones = [{name: value[i : i + 1] for name, value in examples.items()} for i in range(len(batch["x"]))]
     moved, count = np.max([influence(model, variables, one) for one in ones], axis=0), dimensions(model.spec)
@@ -53,11 +53,11 @@ def sees_what_it_claims(model: Model, variables: Variables, batch: Batch) -> Non
 
 def nll_is_the_sum_of_conditionals(model: Model, variables: Variables, batch: Batch) -> None:
     """All terms of `nll` sum to minus the log-probabilities that the logits give x."""
-    views, nll = require(model, "conditionals", "nll")
+    views, nll = require(model, Conditionals), model.nll
 
     @jax.jit
     def both(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        return log_probabilities(views, variables, batch), total(nll(variables, batch, jax.random.key(0), False)[0])
+        return log_probabilities(views, variables, batch), total(nll(variables, batch, jax.random.key(0))[0])
 
     log_p, found = jax.device_get(both(variables, batch))
     off = np.max(np.abs(found + log_p.reshape(len(log_p), -1).sum(1)))
@@ -66,11 +66,11 @@ def nll_is_the_sum_of_conditionals(model: Model, variables: Variables, batch: Ba
 
 def views_agree(model: Model, variables: Variables, batch: Batch) -> None:
     """The cached view's logits are the network's, to 1e-12 of their size; call this in float64."""
-    (views,) = require(model, "conditionals")
+    views = require(model, Conditionals)
 
     @jax.jit
     def both(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        return views.logits(variables, batch), stepped_logits(views, variables, batch)
+        return views.logits(variables, batch)[0], stepped_logits(views, variables, batch)
 
     whole, stepped = jax.device_get(both(variables, batch))
     off = np.max(np.abs(whole - stepped)) / (1 + np.max(np.abs(whole)))
@@ -79,7 +79,7 @@ def views_agree(model: Model, variables: Variables, batch: Batch) -> None:
 
 def cached_samples_are_naive(model: Model, variables: Variables, batch: Batch) -> None:
     """Both samplers give the same samples of the same key, number for number."""
-    (views,) = require(model, "conditionals")
+    views = require(model, Conditionals)
     n, cond = len(batch["x"]), conditions(batch)
 
     def draw(sampler):

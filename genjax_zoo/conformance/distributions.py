@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Batch, Model, PyTree, Variables, dimensions, require
+from genjax_zoo.core import Batch, Model, PyTree, Variables, dimensions, total
 
 
 def density_integrates_to_one(
@@ -21,8 +21,7 @@ def samples_follow_the_density(
     """How often samples of two numbers fall into each cell of a grid agrees with `nll`, to chance."""
     fine = _density_on_cells(model, variables, bound, 20 * cells, cond).reshape(cells, 20, cells, 20)
     p = np.asarray(jnp.mean(fine, axis=(1, 3)) * (2 * bound / cells) ** 2, np.float64).ravel()
-    (sample,) = require(model, "sample")
-    x = sample(variables, jax.random.key(0), n, _repeated(cond, n))
+    x = model.sample(variables, jax.random.key(0), n, _repeated(cond, n))
     edges = np.linspace(-bound, bound, cells + 1)
     counts = np.histogram2d(*np.asarray(x).T, bins=(edges, edges))[0].ravel()
     _frequencies_agree(counts, p, n)
@@ -35,12 +34,13 @@ def probabilities_sum_to_one(model: Model, variables: PyTree, *, cond: Batch | N
     assert abs(mass - 1) < 1e-4, f"the probabilities of all {len(states)} states sum to {mass:.6f}"
 
 
-def samples_follow_the_likelihood(model: Model, variables: PyTree, *, n: int = 20_000) -> None:
+def samples_follow_the_likelihood(
+    model: Model, variables: PyTree, *, n: int = 20_000, cond: Batch | None = None
+) -> None:
     """How often each binary x is drawn agrees with `nll`: total variation within five standard errors of chance."""
     states = all_bits(model)
-    p = np.exp(-np.asarray(_exact(model, variables, {"x": states}), np.float64))
-    (sample,) = require(model, "sample")
-    bits = np.asarray(sample(variables, jax.random.key(0), n)).reshape(n, -1).astype(np.int64)
+    p = np.exp(-np.asarray(_exact(model, variables, {"x": states, **_repeated(cond, len(states))}), np.float64))
+    bits = np.asarray(model.sample(variables, jax.random.key(0), n, _repeated(cond, n))).reshape(n, -1).astype(np.int64)
     counts = np.bincount(bits @ (1 << np.arange(bits.shape[1])), minlength=len(states))
     _frequencies_agree(counts, p, n)
 
@@ -76,6 +76,4 @@ def _density_on_cells(model: Model, variables: Variables, bound: float, points: 
 
 
 def _exact(model: Model, variables: PyTree, batch: Batch) -> jax.Array:
-    (nll,) = require(model, "nll")
-    terms, _ = nll(variables, batch, jax.random.key(0), False)
-    return sum(terms.values(), start=jnp.zeros(()))
+    return total(model.nll(variables, batch, jax.random.key(0))[0])

@@ -36,17 +36,16 @@ def _programs(case: Case) -> Iterator[tuple[str, str]]:
     model, batch, key = case.model, case.batch, jax.random.key(0)
     variables, n = case.state.variables, len(batch["x"])
     functions: dict[str, Any] = {
-        f"the terms of '{name}'": lambda v, of=player: of.terms(v, batch, key, True)
+        f"the terms of '{name}'": lambda v, of=player: of.terms(v, batch, key, train=True)
         for name, player in case.players.items()
     }
-    functions |= {
-        "sample": model.decode and model.sample and (lambda v: model.sample(v, key, n, conditions(batch))),
-        "log_weights": model.log_weights and (lambda v: model.log_weights(v, batch, key, 2)),
-    }
+    if model.latent is not None and model.latent.decode is not None and model.sampler is not None:
+        functions["sample"] = lambda v: model.sample(v, key, n, conditions(batch))
+    if model.density is not None and model.density.weigh is not None:
+        functions["log_weights"] = lambda v: model.log_weights(v, batch, key, 2)
     for name, function in functions.items():
-        if function is not None:
-            with each_network(_rough):
-                yield name, jax.jit(function).trace(variables).lower(lowering_platforms=("tpu",)).as_text()
+        with each_network(_rough):
+            yield name, jax.jit(function).trace(variables).lower(lowering_platforms=("tpu",)).as_text()
 
 
 def _rough(module: nn.Module, method: str, args: Any, kwargs: Any) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from genjax_zoo.conformance.case import Case
-from genjax_zoo.core import Batch, Key, Variables, conditions
+from genjax_zoo.core import Batch, Key, Latent, Variables, conditions
 
 Keyed = Callable[[Variables, Batch, Key], Any]
 
@@ -67,15 +67,18 @@ def _keyed(case: Case) -> Iterator[tuple[str, Keyed]]:
     for player, of in case.players.items():
         for train in (True, False):
             mode = "training" if train else "evaluation"
-            yield f"the terms of '{player}' in {mode}", lambda v, b, k, of=of, train=train: of.terms(v, b, k, train)
-    model, n = case.model, len(case.batch["x"])
-    if model.sample:
+            yield (
+                f"the terms of '{player}' in {mode}",
+                lambda v, b, k, of=of, train=train: of.terms(v, b, k, train=train),
+            )
+    model, n, latent = case.model, len(case.batch["x"]), case.model.latent or Latent()
+    if model.sampler is not None:
         yield "sample", lambda v, b, k: model.sample(v, k, n, conditions(b))
-    if model.sample_prior:
+    if latent.prior is not None and latent.prior.sampler is not None:
         yield "sample_prior", lambda v, b, k: model.sample_prior(v, k, n, conditions(b))
-    if model.encode:
+    if latent.encode is not None:
         yield "encode", lambda v, b, k: model.encode(v, b, k)
-    if model.log_weights:
+    if model.density is not None and model.density.weigh is not None:
         yield "log_weights", lambda v, b, k: model.log_weights(v, b, k, 3)
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.conformance.case import Case, randomised
-from genjax_zoo.core import Batch, PyTree, TermFn, Terms, networks
+from genjax_zoo.core import FROZEN, Batch, PyTree, TermFn, Terms, networks
 from genjax_zoo.math.devices import AXIS
 from genjax_zoo.train.step import make_step, owned
 
@@ -47,7 +47,7 @@ def terms_are_of_the_whole_batch(case: Case) -> None:
     for name, player in case.players.items():
 
         def first(batch: Batch, of: TermFn = player.terms) -> Terms:
-            terms = jax.vmap(lambda part: of(variables, part, key, True)[0], axis_name=AXIS)(batch)
+            terms = jax.vmap(lambda part: of(variables, part, key, train=True)[0], axis_name=AXIS)(batch)
             return {term: value[0, 0] for term, value in terms.items()}  # of the first example on the first device
 
         for term, (alone, here, there) in jax.device_get(jax.jit(jax.vmap(first))(batches)).items():
@@ -59,11 +59,12 @@ def terms_are_of_the_whole_batch(case: Case) -> None:
 
 
 def a_turn_changes_only_what_it_owns(case: Case) -> None:
-    """Networks of other players keep every bit, batch statistics included."""
+    """Networks of other players keep every bit, batch statistics included; so does what is frozen."""
     before = case.recorded_state.variables
     for name, player in case.recorded.items():
         after = case.turns[name](case.recorded_state, case.batch)[0].variables
-        for collection, network in itertools.product(before, networks(before)):
+        _assert_equal(before.get(FROZEN), after.get(FROZEN), f"player '{name}' changed what is frozen")
+        for collection, network in itertools.product(before.keys() - {FROZEN}, networks(before)):
             if network in owned(player, before) or network not in before[collection]:
                 continue
             message = f"player '{name}' changed '{collection}' of '{network}', which it does not own"

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax_zoo.core import Array, Data, Eval, Key, Model, Variables
+from genjax_zoo.core import Array, Data, Eval, Judge, Key, Model, Variables, require
 from genjax_zoo.evals.walk import whole
 
 
@@ -20,7 +20,7 @@ def accuracy(data: Data) -> Eval:
     Returns:
         An Eval that gives "accuracy" in [0, 1], and "confusion", one picture of the share of each label (rows) that is
         taken for each class (columns); square roots, so that rare mistakes show. It raises ValueError for a model
-        without the method "classify".
+        that is no judge.
 
     Raises:
         ValueError: data without "label".
@@ -30,7 +30,7 @@ def accuracy(data: Data) -> Eval:
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        classify, counts = _classify(model), np.zeros((0, 0))
+        classify, counts = _classify(require(model, Judge)), np.zeros((0, 0))
         for step in range(data.batches):
             batch, mask = data.at(step), np.asarray(data.mask(step))
             logits = np.asarray(classify(variables, batch["x"]))
@@ -44,9 +44,9 @@ def accuracy(data: Data) -> Eval:
 
 
 @functools.cache
-def _classify(model: Model):
+def _classify(judge: Judge):
     @jax.jit
     def run(variables: Variables, x: Array) -> Array:
-        return model.apply(variables, "classify", x)[0]
+        return judge.classify(variables, x)[0]
 
     return run

@@ -22,7 +22,7 @@ def pit(views: Conditionals, variables: Variables, batch: Batch, key: Key) -> Ar
 
     Randomised as in Czado et al. 2009, because levels are discrete; uniform numbers [B, *grid].
     """
-    p = jax.nn.softmax(views.logits(variables, batch))
+    p = jax.nn.softmax(views.logits(variables, batch)[0])
     level = levels_of(views, batch["x"])[..., None]
     own = jnp.take_along_axis(p, level, axis=-1)[..., 0]
     below = jnp.sum(jnp.where(jnp.arange(views.levels) < level, p, 0), axis=-1)
@@ -53,7 +53,7 @@ def calibration(data: Data, *, resamples: int = 100) -> Eval:
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        (views,) = require(model, "conditionals")
+        views = require(model, Conditionals)
         masks = [np.asarray(data.mask(step)) == 1 for step in range(data.batches)]
         ends = np.cumsum([mask.sum() for mask in masks])
         weights = resampled(int(ends[-1]), resamples)

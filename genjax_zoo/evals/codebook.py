@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax_zoo.core import Data, Eval, Key, Model, Variables, require
+from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Of, Variables
 from genjax_zoo.evals.walk import whole
 
 
@@ -24,10 +24,12 @@ def code_book(data: Data) -> Eval:
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        require(model, "codes")
-        counts = np.zeros(0, np.int64)
+        if model.codes is None:
+            by = model.left_out.get("codes")
+            raise ValueError(f"This model has no 'codes', no code book.{f' It was left out by {by}.' if by else ''}")
+        codes_of, counts = _codes(model.codes), np.zeros(0, np.int64)
         for step in range(data.batches):
-            codes = np.asarray(_codes(model)(variables, data.at(step)))[np.asarray(data.mask(step)) == 1]
+            codes = np.asarray(codes_of(variables, data.at(step)))[np.asarray(data.mask(step)) == 1]
             some = np.bincount(codes.ravel(), minlength=len(counts))
             counts = some + np.pad(counts, (0, len(some) - len(counts)))
         share = counts[counts > 0] / counts.sum()
@@ -37,5 +39,9 @@ def code_book(data: Data) -> Eval:
 
 
 @functools.cache
-def _codes(model: Model):
-    return jax.jit(model.codes)
+def _codes(codes: Of[Array]):
+    @jax.jit
+    def run(variables: Variables, batch: Batch) -> Array:
+        return codes(variables, batch)[0]
+
+    return run

@@ -25,7 +25,7 @@ def bits_map(data: Data, n: int = 16) -> Eval:
     """
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
-        (views,) = require(model, "conditionals")
+        views = require(model, Conditionals)
         batch = _first(data, n)
         bits = _bits(views)(variables, batch).reshape(batch["x"].shape).sum(-1, keepdims=True)
         most = 2 * batch["x"].shape[-1] * math.log2(views.levels)
@@ -55,7 +55,7 @@ def completions(data: Data, n: int = 8, *, keep: float = 0.5, draws: int = 3) ->
         raise ValueError(f"The share to keep must be in [0, 1], not {keep}.")
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
-        (views,) = require(model, "conditionals")
+        views = require(model, Conditionals)
         batch = _first(data, n)
         levels = levels_of(views, batch["x"])
         known = (jnp.arange(levels[0].size) < keep * levels[0].size).reshape(views.grid)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import NO_CONDITION, Batch, Data, Eval, Key, Model, Variables, require
+from genjax_zoo.core import NO_CONDITION, Batch, Data, Eval, Key, Model, Variables
 from genjax_zoo.evals.likelihood import likelihood_of
 from genjax_zoo.evals.samples import draw
 from genjax_zoo.evals.walk import whole
@@ -26,7 +26,7 @@ def divergence(data: Data, log_density: LogDensity) -> Eval:
         log_density: the true one, such as `partial(data.log_density, "grid25")`.
 
     Returns:
-        An Eval that gives "kl" in nats. It raises ValueError for a model without `nll`.
+        An Eval that gives "kl" in nats. It raises ValueError for a model without an exact likelihood.
     """
     data = whole(data)
 
@@ -63,7 +63,7 @@ def density_map(
 
     Returns:
         An Eval that gives one picture [1, points, 2 or 3 * points, 3] in [0, 1]. It raises ValueError for a model
-        without `nll` or `sample`.
+        without an exact likelihood, or without a sampler.
     """
     centres = bound * ((2 * np.arange(points) + 1) / points - 1)
     grid = np.stack(np.meshgrid(centres, centres[::-1]), axis=-1).reshape(-1, 2).astype(np.float32)  # y goes up
@@ -96,7 +96,7 @@ def sample_map(*, bound: float = 5.0, points: int = 200, n: int = 20_000, cond: 
         cond: the conditions of n examples.
 
     Returns:
-        An Eval. It raises ValueError for a model without `sample`.
+        An Eval. It raises ValueError for a model without a sampler.
     """
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Any]:
@@ -119,5 +119,5 @@ def _histogram(x: np.ndarray, bound: float, points: int) -> np.ndarray:
 @functools.cache
 def _nll(model: Model) -> Callable[..., Any]:
     """(variables, batch, key) -> nats [B], compiled once."""
-    (nll,) = require(model, "nll")
+    nll = model.nll
     return jax.jit(lambda variables, batch, key: likelihood_of(nll, variables, batch, key))

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Variables, conditions, require
+from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Sampler, Variables, conditions, require
 from genjax_zoo.evals.class_score import class_score
 from genjax_zoo.evals.estimate import Estimate, report
 from genjax_zoo.evals.frechet import frechet, kernel_distance
@@ -49,7 +49,7 @@ def fidelity(
     Returns:
         An Eval of "frechet[<name>]", "kernel_distance[<name>]", "precision[<name>]", "recall[<name>]",
         "density[<name>]", "coverage[<name>]" and those two, each with "/low", "/high" and "/floor"; and "n[<name>]".
-        It raises ValueError for a model without `sample`.
+        It raises ValueError for a model without a sampler.
 
     Raises:
         ValueError: data with fewer than 2 n examples.
@@ -66,7 +66,7 @@ def fidelity(
     functions = {"features": features} if classify is None else {"features": features, "logits": classify}
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        require(model, "sample")
+        require(model, Sampler)
 
         def judged(x: Array) -> dict[str, Array]:
             return {what: function(x) for what, function in functions.items()}
@@ -106,7 +106,7 @@ def held_out_coverage(data: Data, features: FeatureFn | None = None, *, k: int =
         k: neighbours; perfect samples cover about 1 - 2^-k (Naeem et al. 2020, arXiv:2002.09797).
 
     Returns:
-        An Eval of "coverage" in [0, 1]. It raises ValueError for a model without `sample`.
+        An Eval of "coverage" in [0, 1]. It raises ValueError for a model without a sampler.
     """
 
     def flat(x: Array) -> np.ndarray:

@@ -13,12 +13,14 @@ from genjax_zoo.core import (
     Array,
     Batch,
     Data,
+    Density,
     Eval,
     Key,
     Model,
+    Of,
     TermFn,
     Variables,
-    likelihood_terms,
+    part,
     require,
     total,
 )
@@ -43,16 +45,17 @@ def likelihood(data: Data, *, leave_out: tuple[str, ...] = ()) -> Eval:
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        name, terms_of = likelihood_terms(model)
+        density = require(model, Density)
+        name, terms_of = density.name, density.terms
         sums_of, sums, own, support = _masked_sums(terms_of), None, [], None
         for step in range(data.batches):
             batch, mask, noise = data.at(step), data.mask(step), jax.random.fold_in(key, step)
-            part = sums_of(variables, batch, mask, noise)
+            here = sums_of(variables, batch, mask, noise)
             if sums is None:
-                support = support_of(model, part["terms"], data)
-                own = own_terms(terms_of, tuple(part["terms"]))
+                support = support_of(model, data)
+                own = own_terms(terms_of, tuple(here["terms"]))
                 check_padding(_nats_of(sums_of, variables, mask, noise), batch)
-            sums = part if sums is None else jax.tree.map(jnp.add, sums, part)
+            sums = here if sums is None else jax.tree.map(jnp.add, sums, here)
         sums = jax.device_get(sums)
         assert sums is not None and support is not None
         kept = {term: value for term, value in sums["terms"].items() if term not in leave_out}
@@ -79,7 +82,7 @@ def own_terms(terms_of: TermFn, names: tuple[str, ...]) -> list[str]:
 
 def likelihood_of(terms_of: TermFn, variables: Variables, batch: Batch, key: Key) -> Array:
     """The nats of each example, [B]: the sum of the model's own terms."""
-    terms, _ = terms_of(variables, batch, key, False)
+    terms, _ = terms_of(variables, batch, key, train=False)
     return total({name: terms[name] for name in own_terms(terms_of, tuple(terms))})
 
 
@@ -89,7 +92,7 @@ def nats_per_example(model: Model, variables: Variables, key: Key, data: Data) -
     Raises:
         ValueError: a model without a likelihood, or with one that counts padding.
     """
-    nats_of, data = _totals(likelihood_terms(model)[1]), whole(data)
+    nats_of, data = _totals(require(model, Density).terms), whole(data)
     parts = []
     for step in range(data.batches):
         own, batch, noise = np.asarray(data.mask(step)) == 1, data.at(step), jax.random.fold_in(key, step)
@@ -117,7 +120,7 @@ def bits_per_sample(data: Data) -> Eval:
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         nats = likelihood(data)(model, variables, key)
-        name, _ = likelihood_terms(model)
+        name = require(model, Density).name
         samples, examples = 0.0, 0.0
         for step in range(data.batches):
             mask = data.mask(step)
@@ -140,7 +143,7 @@ def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
 
     Returns:
         An Eval that gives "iw-<k>" in nats per example, and "iw-<k>/bits/dim" as `likelihood` does. It raises
-        ValueError for a model without `log_weights`, or one of another support than the data's.
+        ValueError for a model without `density.weigh`, or one of another support than the data's.
 
     Raises:
         ValueError: k or chunk below 1.
@@ -150,9 +153,8 @@ def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        (log_weights,) = require(model, "log_weights")
-        support = support_of(model, (), data)
-        bound_of, total, numbers, count = _importance_weighted(log_weights, k, min(chunk, k)), 0.0, 0.0, 0.0
+        weigh, support = part(model, Density, "weigh"), support_of(model, data)
+        bound_of, total, numbers, count = _importance_weighted(weigh, k, min(chunk, k)), 0.0, 0.0, 0.0
         for step in range(data.batches):
             batch, mask = data.at(step), data.mask(step)
             bound = bound_of(variables, batch, jax.random.fold_in(key, step))
@@ -165,13 +167,13 @@ def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
 
 
 @functools.cache
-def _importance_weighted(log_weights: Callable[..., Array], k: int, chunk: int):
+def _importance_weighted(weigh: Of[Array], k: int, chunk: int):
     whole, rest = divmod(k, chunk)
 
     @jax.jit
     def run(variables: Variables, batch: Batch, key: Key) -> Array:
         def some(total: Array, index: Array, n: int) -> Array:
-            drawn = log_weights(variables, batch, jax.random.fold_in(key, index), n)
+            drawn, _ = weigh(variables, batch, jax.random.fold_in(key, index), n)
             return jnp.logaddexp(total, jax.nn.logsumexp(drawn, axis=0))
 
         total = jnp.full(len(batch["x"]), -jnp.inf)
@@ -190,7 +192,7 @@ def _totals(terms_of: TermFn):
 def _masked_sums(terms_of: TermFn):
     @jax.jit
     def run(variables: Variables, batch: Batch, mask: Array, key: Key):
-        terms, _ = terms_of(variables, batch, key, False)
+        terms, _ = terms_of(variables, batch, key, train=False)
         return {
             "count": jnp.sum(mask),
             "numbers": jnp.sum(mask * numbers_of(batch)),

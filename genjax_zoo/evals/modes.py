@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo import classifiers
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Eval, Key, Model, Variables, require
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Eval, Key, Model, Sampler, Variables, require
 from genjax_zoo.evals.estimate import Estimate, estimate, report, resampled
 from genjax_zoo.evals.samples import draw
 
@@ -75,7 +75,7 @@ def stacked_modes(
 
     Returns:
         An Eval of "modes" and "mode_kl" in nats, each with "/low", "/high" and "/floor", and "modes/n". It raises
-        ValueError for a model without `sample`, or of other images.
+        ValueError for a model without a sampler, or of other images.
 
     Raises:
         ValueError: n or chunk below 1; conditions of another number of samples.
@@ -86,7 +86,7 @@ def stacked_modes(
         raise ValueError(f"{n} samples need a condition each, but there are {wrong}.")
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        require(model, "sample")
+        require(model, Sampler)
         judge = classify or classifiers.mnist().classify
         label = jax.jit(lambda x: stacked_labels(judge, x))
         size = min(chunk, n)

@@ -2,21 +2,34 @@
 
 import functools
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Data, Eval, Key, Model, Variables, conditions, require
+from genjax_zoo.core import (
+    NO_CONDITION,
+    Array,
+    Batch,
+    Data,
+    Eval,
+    Key,
+    Latent,
+    Model,
+    Of,
+    Sampler,
+    Variables,
+    conditions,
+    part,
+    require,
+)
 from genjax_zoo.evals.walk import whole
-from genjax_zoo.math import mu_law_inverse, spectrogram
+from genjax_zoo.math import check_temperature, mu_law_inverse, spectrogram
 
 
 def sample_grid(n: int = 64, cond: Batch = NO_CONDITION) -> Eval:
     """An Eval of "samples", n draws [n, H, W, C]; the key is fixed, so that pictures of one run can be compared."""
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
-        require(model, "sample")
         return {"samples": draw(model, n)(variables, key, cond)}
 
     return run
@@ -36,13 +49,13 @@ def sample_spectrograms(n: int = 16, cond: Batch = NO_CONDITION) -> Eval:
 def temperatures(values: Sequence[float] = (0.5, 0.7, 0.85, 1.0), n: int = 10, cond: Batch = NO_CONDITION) -> Eval:
     """An Eval of "temperatures", one picture: a row of n decoded draws for each, of the same noise in each column.
 
-    `values` are what `wrap.tempered` takes; it raises ValueError for a model without `decode`, or whose prior has no
+    `values` are above 0; it raises ValueError for a model without `decode`, or whose prior has no
     temperature.
     """
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
-        (decode,) = require(model, "decode")
-        rows = [compiled(decode)(variables, _colder(model, value, n)(variables, key, cond), cond) for value in values]
+        decode = compiled(part(model, Latent, "decode"))
+        rows = [decode(variables, _colder(model, value, n)(variables, key, cond), cond) for value in values]
         picture = jnp.concatenate([jnp.concatenate(list(row), axis=1) for row in rows])
         return {"temperatures": picture[None]}
 
@@ -89,41 +102,45 @@ def reconstruction_error(data: Data) -> Eval:
 
 def draw(model: Model, n: int) -> Callable[..., Array]:
     """The model's sampler for n draws, compiled once: (variables, key, cond) -> x [n, ...]."""
-    (sample,) = require(model, "sample")
+    drawing = sampler(require(model, Sampler).draw, n)
 
     def run(variables: Variables, key: Key, cond: Batch = NO_CONDITION) -> Array:
         cond = {name: jnp.asarray(value) for name, value in cond.items()}
         model.check(cond)  # before it is traced
-        return sampler(sample, n)(variables, key, cond)
+        return drawing(variables, key, cond)
 
     return run
 
 
 @functools.cache
-def sampler(sample: Callable[..., Array], n: int) -> Callable[..., Array]:
+def sampler(draw: Of[Array], n: int) -> Callable[..., Array]:
     """A function (variables, key, n, cond) of n draws, compiled once: (variables, key, cond) -> [n, ...]."""
-    return jax.jit(lambda variables, key, cond: sample(variables, key, n, cond))
+    return jax.jit(lambda variables, key, cond: draw(variables, key, n, cond)[0])
 
 
 @functools.cache
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, compiled once."""
-    return jax.jit(function)
+def compiled(function: Of[Array]) -> Callable[..., Array]:
+    """The function's value, compiled once."""
+    return jax.jit(lambda variables, *args: function(variables, *args)[0])
 
 
 @functools.cache
 def _colder(model: Model, temperature: float, n: int) -> Callable[..., Array]:
-    (at_temperature,) = require(model, "at_temperature")
-    (sample_prior,) = require(at_temperature(temperature), "sample_prior")
-    return sampler(sample_prior, n)
+    check_temperature(temperature)
+    prior = require(model, Latent).prior
+    if prior is None or "temperature" not in require(prior, Sampler).settings:
+        raise ValueError("This model's prior has no temperature: it must be Gaussian, or over codes.")
+    draw = require(prior, Sampler).draw
+    return jax.jit(lambda variables, key, cond: draw(variables, key, n, cond, temperature=temperature)[0])
 
 
 @functools.cache
 def _rebuild(model: Model):
-    encode, decode = require(model, "encode", "decode")
+    encode, decode = (part(model, Latent, name) for name in ("encode", "decode"))
 
     @jax.jit
     def run(variables: Variables, batch: Batch, key: Key) -> Array:
-        return decode(variables, encode(variables, batch, key), conditions(batch))
+        z, _ = encode(variables, batch, key)
+        return decode(variables, z, conditions(batch))[0]
 
     return run

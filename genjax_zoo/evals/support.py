@@ -1,61 +1,29 @@
 """What a likelihood is of, by the data and by the model, and its bits: one place for `train`, `eval` and `compare`."""
 
 import math
-import re
 from collections.abc import Callable, Collection
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from genjax_zoo.core import Array, Batch, Data, Model, TermFn, formulas
+from genjax_zoo.core import Array, Batch, Data, Levels, Model, TermFn, unit_of
 from genjax_zoo.data import Support
 
-BETWEEN = 1 / math.pi  # no level of any number of levels that data have
-FINER = 512  # times as many levels are looked for
-OURS = re.compile(r"nll|distortion|rate(_\d+)?|prior|log_det|logit|scale|dequantization")  # terms of shipped models
-DENSITIES = {"log_det", "logit", "scale"}  # terms of a change of variables
-BOUNDS = ({"nll"}, {"distortion", "rate"}, {"distortion", "rate_1"}, {"prior", "log_det"})
+
+def stated(model: Model) -> Levels | None:
+    """What a model says that its likelihood is of, in its card or by its conditionals; None where it does not say."""
+    if model.card.support is None and model.conditionals is not None:
+        return Levels(model.conditionals.levels)
+    return model.card.support
 
 
-def levels_of_model(model: Model, levels: int) -> int | None:
-    """How many levels a model's likelihood is of: it refuses what lies between. None where it does not say.
-
-    Args:
-        model: says it by its conditionals, or by refusing numbers between its levels.
-        levels: of the data, 2 or more, or of which there is no better guess.
-
-    Returns:
-        Those of the model; 0 where it does not take the data's.
-    """
-    if model.conditionals is not None:
-        return model.conditionals.levels
-    if _takes(model, BETWEEN):
-        return None
-    if not all(_takes(model, k / (levels - 1)) for k in range(min(levels, 3))):
-        return 0
-    finer = (times for times in range(FINER, 1, -1) if _takes(model, 1 / (times * (levels - 1))))
-    return next(finer, 1) * (levels - 1) + 1
-
-
-def _takes(model: Model, value: float) -> bool:
-    """Whether a model has a likelihood of an x that is this value everywhere."""
-    try:
-        with jax.ensure_compile_time_eval():
-            model.check({"x": np.full((1, *model.spec["x"].shape), value, np.float32)})
-    except ValueError:
-        return False
-    return True
-
-
-def support_of(model: Model, terms: Any, data: Data) -> Support:
+def support_of(model: Model, data: Data) -> Support:
     """What the numbers of a likelihood are of.
 
     Args:
-        model: has the likelihood.
-        terms: the names of its terms.
+        model: has the likelihood, and states what it is of.
         data: what it is of; those that `data.load` gave say what a likelihood of them is of.
 
     Raises:
@@ -63,40 +31,40 @@ def support_of(model: Model, terms: Any, data: Data) -> Support:
             density where they have levels.
     """
     known: Support | None = getattr(data, "support", None)
-    own = levels_of_model(model, known.levels if known and known.levels else 256)
+    said = stated(model)
+    (own,) = said or (None,)
     if known is None:
         return Support(levels=own)
     if own is not None and (known.levels is None or known.noisy):
         raise ValueError("the model's likelihood is a probability of levels, where these data have a density")
     if known.levels is None or known.noisy:
         return known
-    density = DENSITIES & set(terms) or getattr(model.check, "likelihood", None) is not None
-    if own is None and density and "dequantization" not in terms:
+    if said is None:
+        return Support(levels=None, unsaid=known.levels)
+    if own is None:
         raise ValueError(
             f"the model's likelihood is a density, where these data have {known.levels} levels; wrap the model by "
             f"wrap.dequantized(model, levels={known.levels})"
         )
-    if own is not None and own != known.levels:
-        of = f"of {own} levels" if own else "of other levels"
+    if own != known.levels:
         raise ValueError(
-            f"the model's likelihood is {of}, where these data have {known.levels}; build it with levels={known.levels}"
+            f"the model's likelihood is of {own} levels, where these data have {known.levels}; "
+            f"build it with levels={known.levels}"
         )
-    return known if own else Support(levels=None, unsaid=known.levels)
+    return known
 
 
 def counted(terms_of: TermFn, names: Collection[str]) -> tuple[list[str], list[str]]:
-    """The terms that make up -log p(x), and strangers among them, which a user has added to `nll` or `nelbo`.
+    """The terms that make up -log p(x), and strangers among them, whose unit is not said.
 
     Args:
-        terms_of: says its own in `formulas`; the names that shipped models give to a whole likelihood are known, too.
-            Where there are neither, all terms count.
+        terms_of: says its terms' units: those in nats count. Where it says none, all count.
         names: of its terms.
     """
-    own = formulas(terms_of)
-    if not any(whole and whole <= set(names) for whole in (set(own), *BOUNDS)):
+    units = {name: unit_of(terms_of, name) for name in names}
+    if "nats" not in units.values():
         return list(names), []
-    kept = [name for name in names if name in own or OURS.fullmatch(name)]
-    return kept, [name for name in names if name not in kept]
+    return [name for name in names if units[name] == "nats"], [name for name in names if units[name] is None]
 
 
 def stranger_said(names: Collection[str]) -> str:
@@ -106,6 +74,13 @@ def stranger_said(names: Collection[str]) -> str:
         f"{named} is no term of the model's likelihood, and does not enter it; give it to a player's terms instead, "
         f"or name it in the `formulas` of the model if it is one."
     )
+
+
+def unit(model: Model, name: str) -> str:
+    """The unit to print behind a number: that of a likelihood, or of one of its terms, which say theirs."""
+    density, last = model.density, name.rpartition("/")[2]
+    nats = density is not None and (last == density.name or density.terms.units.get(last) == "nats")
+    return " nats" if nats else ""
 
 
 def numbers_of(batch: Batch) -> Array:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Variables, require
+from genjax_zoo.core import Array, Batch, Data, Eval, Key, Latent, Model, Variables, part, require
 from genjax_zoo.evals.walk import whole
 
 
@@ -30,7 +30,6 @@ def active_units(data: Data, *, threshold: float = 0.01, draws: int = 16) -> Eva
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        require(model, "encode")
         means, parts = _means(model, draws), []
         for step in range(data.batches):
             both = np.asarray(means(variables, data.at(step), jax.random.fold_in(key, step)), np.float64)
@@ -45,14 +44,14 @@ def active_units(data: Data, *, threshold: float = 0.01, draws: int = 16) -> Eva
 @functools.cache
 def _means(model: Model, draws: int):
     """(variables, batch, key) -> two estimates of E_q[z | x], [2, B, D]; one and the same where it is known."""
+    encode, means = part(model, Latent, "encode"), require(model, Latent).means
 
     @jax.jit
     def run(variables: Variables, batch: Batch, key: Key) -> Array:
-        if model.posterior_means is None:
-            z = model.encode(variables, batch, key)
+        if means is None:
+            z, _ = encode(variables, batch, key)
             return jnp.stack([z, z]).reshape(2, len(z), -1)
-        (of,) = require(model, "posterior_means")
-        both = jnp.stack([of(variables, batch, key, draws) for key in jax.random.split(key)])
+        both = jnp.stack([means(variables, batch, key, draws)[0] for key in jax.random.split(key)])
         return both.reshape(2, both.shape[1], -1)
 
     return run

@@ -14,6 +14,9 @@ from genjax_zoo.losses.augment import cutout as cutout
 from genjax_zoo.losses.augment import diff_augment as diff_augment
 from genjax_zoo.losses.augment import translation as translation
 from genjax_zoo.losses.games import adversarial as adversarial
+from genjax_zoo.losses.games import data_x as data_x
+from genjax_zoo.losses.games import drawn_from as drawn_from
+from genjax_zoo.losses.games import game as game
 from genjax_zoo.losses.importance import doubly_reparameterized as doubly_reparameterized
 from genjax_zoo.losses.importance import importance_weighted as importance_weighted
 from genjax_zoo.losses.importance import reparameterized as reparameterized
@@ -28,6 +31,4 @@ from genjax_zoo.losses.penalties import r2 as r2
 from genjax_zoo.losses.penalties import wgan_gp as wgan_gp
 from genjax_zoo.losses.terms import free_bits as free_bits
 from genjax_zoo.losses.terms import merge as merge
-from genjax_zoo.losses.terms import vae_gan_terms as vae_gan_terms
-from genjax_zoo.losses.terms import vector_quantized as vector_quantized
 from genjax_zoo.math.devices import gathered as gathered

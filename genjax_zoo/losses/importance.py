@@ -11,7 +11,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Explained, Key, Model, TermFn, Terms, Variables, replaced, require
+from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Terms, Variables, part
 
 Weigh = Callable[..., Array]
 Estimator = Callable[[Weigh, int], Array]
@@ -41,46 +41,33 @@ def doubly_reparameterized(weigh: Weigh, k: int) -> Array:
     return _bound(log_w, k) + surrogate - jax.lax.stop_gradient(surrogate)
 
 
-def importance_weighted(model: Model, *, k: int, estimator: Estimator = reparameterized) -> TermFn:
+def importance_weighted(model: Model, *, k: int, estimator: Estimator = reparameterized) -> Explained:
     """The term "iw_nelbo" [B], nats: an upper bound on -log p(x) that tightens with k; k = 1 is the VAE's.
 
     Args:
-        model: has `log_weights`.
+        model: has a density that weighs several draws.
         k: draws of z per example.
         estimator: whose gradient to take.
 
     Raises:
-        ValueError: the model has no `log_weights`, or k is below 1; when run, if `log_weights` was replaced, but the
-            estimator or batch norm needs more than the field can give.
+        ValueError: the model's density has no `weigh`, or k is below 1.
     """
-    (field,) = require(model, "log_weights")
+    weigh = part(model, Density, "weigh")
     if k < 1 or k != int(k):
         raise ValueError(f"An importance-weighted bound needs k of 1 or more, not {k}.")
 
-    def run(variables: Variables, batch: Batch, key: Key, train: bool) -> tuple[Terms, Variables]:
+    def run(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
         changed = [variables]
-        alone = replaced(model, "log_weights") and not replaced(model, "apply")
-        if alone and train and "batch_stats" in variables:
-            raise ValueError(
-                "The model's 'log_weights' was replaced, and a field is not told when to gather batch statistics; "
-                "override the method in the Linen module, or use networks without batch norm."
-            )
 
-        def weigh(**how) -> Array:
-            if alone and how:
-                raise ValueError(
-                    "The model's 'log_weights' was replaced, and a field gives no gradients for this estimator; "
-                    "use estimator=losses.reparameterized, or override the method in the Linen module."
-                )
-            if alone:
-                return field(variables, batch, key, k)
-            log_w, changed[0] = model.apply(variables, "log_weights", batch, k, key=key, train=train, **how)
+        def weighed(**how) -> Array:
+            same = jax.random.clone(key)  # an estimator that weighs twice weighs the same draws
+            log_w, changed[0] = weigh(variables, batch, same, k, train=train, **how)
             return log_w
 
-        return {"iw_nelbo": estimator(weigh, k)}, changed[0]
+        return {"iw_nelbo": estimator(weighed, k)}, changed[0]
 
     formula = f"-log(1/{k} sum_j p(x, z_j) / q(z_j | x)), z_1 ... z_{k} ~ q(z | x)"
-    return Explained(terms=run, formulas={"iw_nelbo": formula})
+    return Explained(terms=run, formulas={"iw_nelbo": formula}, units={"iw_nelbo": "nats"})
 
 
 def _bound(log_w: Array, k: int) -> Array:

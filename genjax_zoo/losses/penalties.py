@@ -10,18 +10,19 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import TURNS, Array, Key, behaviour
+from genjax_zoo.core import TURNS, Array, Key, PyTree, behaviour
 from genjax_zoo.math.devices import mean_over_devices
 
+Examples = PyTree  # what a critic sees: an array [B, ...], or a tuple of such
 TINY = 1e-12  # under a square root, whose slope at zero would be infinite
 
 
 class Round(NamedTuple):
     """What a penalty sees of a critic's turn. P scores are of B = P * pack examples."""
 
-    score: Callable[[Array], Array]  # x [B, ...] -> [P]
-    real: Array  # [B, ...]
-    fake: Array  # [B, ...]
+    score: Callable[[Examples], Array]  # x [B, ...] -> [P]
+    real: Examples  # [B, ...]
+    fake: Examples  # [B, ...]
     real_score: Array  # [P]
     fake_score: Array  # [P]
     key: Key
@@ -37,32 +38,43 @@ class Penalty:
     local: bool = True  # takes gradients with respect to examples: batch norm would mix them
 
 
-def _slopes(round: Round, x: Array) -> Array:
+def count(x: Examples) -> int:
+    """B of what a critic sees."""
+    return len(jax.tree.leaves(x)[0])
+
+
+def _slopes(round: Round, x: Examples) -> Array:
     """The squared norm of the score's gradient at x [B, ...], [P]."""
     gradients = jax.grad(lambda x: jnp.sum(round.score(x)))(x)
-    return jnp.sum(gradients.reshape(len(round.real_score), -1) ** 2, axis=-1)
+    own = [leaf.reshape(len(round.real_score), -1) for leaf in jax.tree.leaves(gradients)]
+    return jnp.sum(jnp.concatenate(own, axis=-1) ** 2, axis=-1)
 
 
-def _shares(round: Round, key: Key) -> Array:
-    """One uniform number per score, broadcast over its examples: [B, 1, ...]."""
-    one = jax.random.uniform(key, (len(round.real_score),), round.real.dtype)
-    each = jnp.repeat(one, len(round.real) // len(one))
-    return each.reshape(-1, *[1] * (round.real.ndim - 1))
+def _shares(round: Round, key: Key) -> Callable[[Array], Array]:
+    """One uniform number per score, for its examples x [B, ...]: [B, 1, ...]."""
+    one = jax.random.uniform(key, (len(round.real_score),), jax.tree.leaves(round.real)[0].dtype)
+    each = jnp.repeat(one, count(round.real) // len(one))
+    return lambda x: each.reshape(-1, *[1] * (x.ndim - 1))
 
 
 def _wgan_gp(round: Round) -> Array:
     share = _shares(round, round.key)
-    between = share * round.real + (1 - share) * round.fake
+    between = jax.tree.map(lambda x, y: share(x) * x + (1 - share(x)) * y, round.real, round.fake)
     return (jnp.sqrt(_slopes(round, between) + TINY) - 1) ** 2
 
 
 def _dragan(round: Round) -> Array:
     k_noise, k_share = jax.random.split(round.key)
-    mean = mean_over_devices(jnp.mean(round.real))
-    spread = jnp.sqrt(mean_over_devices(jnp.mean((round.real - mean) ** 2)))  # of the whole batch
-    noise = 0.5 * spread * jax.random.uniform(k_noise, round.real.shape, round.real.dtype)
-    near = round.real + _shares(round, k_share) * noise
-    return (jnp.sqrt(_slopes(round, near) + TINY) - 1) ** 2
+    share = _shares(round, k_share)
+
+    def near(x: Array, key: Key) -> Array:
+        mean = mean_over_devices(jnp.mean(x))
+        spread = jnp.sqrt(mean_over_devices(jnp.mean((x - mean) ** 2)))  # of the whole batch
+        return x + share(x) * 0.5 * spread * jax.random.uniform(key, x.shape, x.dtype)
+
+    leaves, tree = jax.tree.flatten(round.real)
+    noisy = [near(x, jax.random.fold_in(k_noise, index)) for index, x in enumerate(leaves)]
+    return (jnp.sqrt(_slopes(round, jax.tree.unflatten(tree, noisy)) + TINY) - 1) ** 2
 
 
 def _lecam(round: Round) -> Array:

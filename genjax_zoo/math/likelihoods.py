@@ -24,6 +24,7 @@ class Likelihood:
     mean: Callable[[Array], Array]  # output -> E[x]
     sample: Callable[[Array, Array], Array]  # (key, output) -> x
     check: Callable[[np.ndarray], None] = lambda x: None  # raises ValueError for an x that has no likelihood
+    levels: int | None = None  # K: a probability of x = k / (K - 1); None is a density
 
     def outputs(self, shape: tuple[int, ...]) -> int:
         """How many numbers a decoder must emit for an x of this shape."""
@@ -45,6 +46,7 @@ bernoulli = Likelihood(
     mean=jax.nn.sigmoid,
     sample=lambda key, logits: jax.random.bernoulli(key, jax.nn.sigmoid(logits)).astype(logits.dtype),
     check=_check_bits,
+    levels=2,
 )
 
 
@@ -66,7 +68,12 @@ def categorical(levels: int) -> Likelihood:
         return jax.random.categorical(key, by_level(output)).astype(output.dtype) / (levels - 1)
 
     return Likelihood(
-        parameters=levels, nll=nll, mean=mean, sample=sample, check=functools.partial(check_levels, levels)
+        parameters=levels,
+        nll=nll,
+        mean=mean,
+        sample=sample,
+        check=functools.partial(check_levels, levels),
+        levels=levels,
     )
 
 
@@ -114,6 +121,7 @@ def discretized_logistic(levels: int = 256) -> Likelihood:
         mean=mean,
         sample=sample,
         check=functools.partial(check_levels, levels),
+        levels=levels,
     )
 
 

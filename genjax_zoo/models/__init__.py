@@ -34,7 +34,9 @@ from genjax_zoo.models.vae.ladder_vae import ladder_vae as ladder_vae
 from genjax_zoo.models.vae.vae import conv_vae as conv_vae
 from genjax_zoo.models.vae.vae import vae as vae
 from genjax_zoo.models.vae.vae_gan import vae_gan as vae_gan
+from genjax_zoo.models.vae.vae_gan import vae_gan_terms as vae_gan_terms
 from genjax_zoo.models.vae.vamp_prior import vamp_prior as vamp_prior
+from genjax_zoo.models.vae.vq_vae import vector_quantized as vector_quantized
 from genjax_zoo.models.vae.vq_vae import vq_vae as vq_vae
 
 MODELS: Mapping[str, Callable[..., Model]] = {

@@ -12,6 +12,13 @@ from genjax_zoo.nn.bijections import Scale as Scale
 from genjax_zoo.nn.bijections import Squeeze as Squeeze
 from genjax_zoo.nn.bijections import Stack as Stack
 from genjax_zoo.nn.causal import GatedPixelCNN as GatedPixelCNN
+from genjax_zoo.nn.conditions import NO_CONDITIONS as NO_CONDITIONS
+from genjax_zoo.nn.conditions import Conditions as Conditions
+from genjax_zoo.nn.conditions import classes_of as classes_of
+from genjax_zoo.nn.conditions import condition_spec as condition_spec
+from genjax_zoo.nn.conditions import embedded as embedded
+from genjax_zoo.nn.conditions import width as width
+from genjax_zoo.nn.conditions import with_classes as with_classes
 from genjax_zoo.nn.coupling import Checkerboard as Checkerboard
 from genjax_zoo.nn.coupling import Conditional as Conditional
 from genjax_zoo.nn.coupling import Coupling as Coupling

@@ -14,10 +14,10 @@ import numpy as np
 
 from genjax_zoo import evals, explore, report
 from genjax_zoo.core import Experiment, Variables
-from genjax_zoo.drawing import lasting, one_by_one
+from genjax_zoo.drawing import lasting
 from genjax_zoo.flags import PROG
+from genjax_zoo.given import conditions_of
 from genjax_zoo.run import read_config, restore
-from genjax_zoo.sampling import drawn
 from genjax_zoo.train import eval_variables
 
 SOUNDS, SECONDS = 4, 1.0
@@ -51,7 +51,8 @@ def complete(folder: Path) -> list[str]:
 
 def latent_space(experiment: Experiment, variables: Variables, folder: Path, step: int) -> list[str]:
     """Interpolation, traversal and, where examples have latents, their map; what `genjax-zoo latent` drew is kept."""
-    if experiment.model.decode is None:
+    latent = experiment.model.latent
+    if latent is None or latent.decode is None:
         return ["This model has no latent space to draw."]
     drawn_already = [*folder.glob(f"page/*-{step:07d}.png"), *folder.glob("latent/*.png")]
     newest = max((path.stat().st_mtime for path in (folder / "checkpoints").iterdir()), default=0.0)
@@ -69,7 +70,8 @@ def latent_space(experiment: Experiment, variables: Variables, folder: Path, ste
 def reconstructions(experiment: Experiment, variables: Variables, folder: Path, step: int) -> list[str]:
     """Training examples beside their decoded codes, unless its likelihood is exact, or the run has drawn them."""
     model = experiment.model
-    lossy = model.encode is not None and model.decode is not None and model.nll is None
+    latent, exact = model.latent, model.density is not None and model.density.exact
+    lossy = latent is not None and latent.encode is not None and latent.decode is not None and not exact
     if not lossy or (folder / "reconstructions.png").exists() or len(model.spec["x"].shape) != 3:
         return []
     return _evaluated(evals.reconstructions, experiment, variables, _path(folder, "reconstructions", step))
@@ -94,8 +96,8 @@ def sounds(experiment: Experiment, variables: Variables, folder: Path, step: int
     if cost > CHEAP:
         command = f"{PROG} sample {shlex.quote(str(folder))} -n 4"
         return [f"Sounds would take {cost:.1g} multiplications: draw them with '{command}'."]
-    given = explore.conditions_of(experiment, SOUNDS)
-    x = one_by_one(lasting(model, SECONDS), variables, SOUNDS, drawn(jax.random.key(0)), given)
+    given = conditions_of(experiment, SOUNDS)
+    x = lasting(model, SECONDS).sample(variables, jax.random.key(0), SOUNDS, given)
     for index, one in enumerate(np.asarray(x)):
         report.save_sound(path.with_name(f"{path.stem}-{index}.wav"), one)
     return []

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, TrainState
+from genjax_zoo.core import FROZEN, Array, TrainState
 from genjax_zoo.train.digest import by_name, shapes
 
 
 def begun_from(state: TrainState, saved: Mapping[str, Array], *, keep_optimizer: bool = False) -> TrainState:
-    """A state before its first step, with another run's networks; it may have more of them.
+    """A state before its first step, with another run's networks; it may have more of them. What is frozen stays.
 
     Args:
         state: gives the key, and says which networks there are.
@@ -24,6 +24,7 @@ def begun_from(state: TrainState, saved: Mapping[str, Array], *, keep_optimizer:
     taken = []
     for (name, leaf), shape in zip(by_name(state).items(), shapes(state).values()):
         part, _, rest = name.partition("/")
+        part = FROZEN if part == "variables" and rest.startswith(f"{FROZEN}/") else part  # this run's own
         found = leaf if part not in parts else saved.get(name)
         if found is None and part == "ema":  # the other run keeps no averages
             found = saved.get(f"variables/params/{rest}")

@@ -68,13 +68,12 @@ def better_by_batch(experiment: Experiment, state: TrainState, *, above: float =
         A sentence, or None: also for a model whose state or likelihood has no such statistics.
     """
     model, data = experiment.model, experiment.data
-    terms = model.nll if model.nll is not None else model.nelbo
-    if terms is None or "batch_stats" not in state.variables:
+    if model.density is None or "batch_stats" not in state.variables:
         return None
     key, count = jax.random.key(experiment.seed), -(-examples // data.batch_size)
     first, gaps = int(state.step), []
     for step in range(first, first + count):
-        gap = _better_by_batch(terms)(state.variables, data.at(step), jax.random.fold_in(key, step))
+        gap = _better_by_batch(model.density.terms)(state.variables, data.at(step), jax.random.fold_in(key, step))
         if gap is None:
             return None
         gaps.append(float(gap))
@@ -94,7 +93,7 @@ def _better_by_batch(terms: TermFn):
 
     @jax.jit
     def run(variables: Variables, batch: Batch, key: Key) -> Array | None:
-        averaged, of_batch = (terms(variables, batch, key, train)[0] for train in (False, True))
+        averaged, of_batch = (terms(variables, batch, key, train=train)[0] for train in (False, True))
         return jnp.mean(total(averaged) - total(of_batch)) if "log_det" in averaged else None
 
     return run

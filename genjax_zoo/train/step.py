@@ -9,6 +9,8 @@ that compares examples with each other is of the whole batch only if it takes th
 There is one clock for each player: the updates that it has made. Schedules of its optimizer and of its weights, its
 averages and its lazy penalties count by it; a step on which it sits out, a turn that only accumulates a gradient, and
 one that `optax.apply_if_finite` drops are none.
+
+What is frozen is part of the state, and of no turn: nobody owns it, and no step changes it.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,9 +20,22 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo.core import MEMORY, TURNS, Array, Batch, Key, Model, Player, PyTree, TrainState, Variables, networks
+from genjax_zoo.core import (
+    FROZEN,
+    MEMORY,
+    TURNS,
+    Array,
+    Batch,
+    Key,
+    Model,
+    Player,
+    PyTree,
+    TrainState,
+    Variables,
+)
 from genjax_zoo.math.devices import AXIS
 from genjax_zoo.train.optimizers import left_alone, update_of, updated, zero_gradients
+from genjax_zoo.train.players import owned, weights_by_player, weights_of
 
 Metrics = Mapping[str, Array]  # "player/term", "player/loss", "player/grad_norm" and FLAGS: float32 []
 FLAGS = ("finite", "broken", "played")  # what the loop reads, and no log shows
@@ -37,16 +52,16 @@ def create_state(model: Model, players: Mapping[str, Player], key: Key, batch: B
         batch: a real batch, for data-dependent initialisation.
 
     Raises:
-        ValueError: owned sets that miss, share or invent a network; a weight for a term that does not exist.
+        ValueError: owned sets that miss, share or invent a network; a weight for a term that does not exist, or a term
+            of a likelihood without one.
     """
+    weights_by_player(model, players, batch)
+    return first_state(model, players, key, batch)
+
+
+def first_state(model: Model, players: Mapping[str, Player], key: Key, batch: Batch) -> TrainState:
+    """The same, without a look at what the players own and weigh: of a run that is read, whoever trained it."""
     k_init, k_run = jax.random.split(key)
-    shapes = jax.eval_shape(model.init, k_init, batch)
-    _check_ownership(players, networks(shapes))
-    for name, player in players.items():
-        terms, _ = jax.eval_shape(lambda v, b, k, p=player: p.terms(v, b, k, True), shapes, batch, k_init)
-        unknown = sorted(set(player.weights) - set(terms))
-        if unknown:
-            raise ValueError(f"Player '{name}' weighs '{unknown[0]}', but its terms are {sorted(terms)}.")
     variables = model.init(k_init, batch)
     params = variables["params"]
     averaged = [n for p in players.values() if p.ema > 0 for n in owned(p, variables)]
@@ -64,11 +79,6 @@ def create_state(model: Model, players: Mapping[str, Player], key: Key, batch: B
 def eval_variables(state: TrainState) -> Variables:
     """The variables to evaluate with: averaged parameters where a player keeps them."""
     return {**state.variables, "params": {**state.variables["params"], **state.ema}}
-
-
-def owned(player: Player, variables: Variables) -> tuple[str, ...]:
-    """The networks a player writes."""
-    return networks(variables) if player.owns is None else player.owns
 
 
 def leaf_names(players: Mapping[str, Player], variables: Variables) -> Mapping[str, list[str]]:
@@ -166,10 +176,11 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
 
     def objective(params):
         variables = {**state.variables, "params": {**before, **params}}
-        terms, changed = player.terms(variables, batch, key, True)
+        terms, changed = player.terms(variables, batch, key, train=True)
         means = {term: _mean_over(axis, jnp.mean(value)) for term, value in terms.items()}
-        weighted = [_at(weight, state.updates[name]) * means[term] for term, weight in player.weights.items()]
-        return jnp.sum(jnp.stack(weighted)), (means, changed)
+        weights = weights_of(player, terms)
+        weighted = [_at(weight, state.updates[name]) * means[term] for term, weight in weights.items()]
+        return jnp.sum(jnp.stack(weighted)), (means, _moving(changed))
 
     differentiated = jax.jit(jax.value_and_grad(objective, has_aux=True), inline=True)
     (loss, (means, changed)), own = differentiated(params)
@@ -196,11 +207,10 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         # optax.apply_if_finite: a turn it dropped is no failure, but drop what that turn did to the state, too
         kept = jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(gradients)]))
         finite = jnp.isfinite(optax.tree.norm(updates)) & (jnp.isfinite(loss) | ~kept)
-        changed = jax.tree.map(lambda new, old: jnp.where(kept, new, old), dict(changed), dict(state.variables))
+        changed = jax.tree.map(lambda new, old: jnp.where(kept, new, old), changed, _moving(state.variables))
     committed = {
         collection: {n: (changed if n in moving else state.variables)[collection][n] for n in tree}
-        for collection, tree in state.variables.items()
-        if collection != "params"
+        for collection, tree in _moving(state.variables).items()
     }
     for network, memory in committed.get(MEMORY, {}).items():
         if isinstance(memory, Mapping) and TURNS in memory:  # of `wrap.with_memory`: lazy penalties count updates
@@ -222,7 +232,7 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         "played": jnp.ones((), jnp.float32),
     }
     state = state._replace(
-        variables={**committed, "params": {**before, **params}},
+        variables={**state.variables, **committed, "params": {**before, **params}},
         ema={**state.ema, **dict(optax.incremental_update(_pick(params, ema), ema, fresh))},  # type: ignore
         opt_state={**state.opt_state, name: opt_state},
         updates={**state.updates, name: count + made},
@@ -260,11 +270,12 @@ def _average_state(axis: str | None, tree: Any) -> Any:
 def _state_of(player: Player, variables: Variables) -> PyTree:
     """What a player's networks keep besides parameters, where it can stop being finite: batch statistics, say."""
     mine = owned(player, variables)
-    return {
-        collection: _pick(tree, [n for n in tree if n in mine])
-        for collection, tree in variables.items()
-        if collection != "params"
-    }
+    return {collection: _pick(tree, [n for n in tree if n in mine]) for collection, tree in _moving(variables).items()}
+
+
+def _moving(variables: Variables) -> dict[str, PyTree]:
+    """The collections that a turn may change besides parameters: all but what is frozen."""
+    return {name: tree for name, tree in variables.items() if name not in ("params", FROZEN)}
 
 
 def _first(*flags: Array) -> Array:
@@ -285,19 +296,3 @@ def _at(weight: Any, count: Array) -> Any:
 
 def _pick(tree: Mapping[str, Any], names: Any) -> dict[str, Any]:
     return {name: tree[name] for name in names}
-
-
-def _check_ownership(players: Mapping[str, Player], available: tuple[str, ...]) -> None:
-    owner: dict[str, str] = {}
-    for name, player in players.items():
-        for network in available if player.owns is None else player.owns:
-            if network not in available:
-                raise ValueError(f"Player '{name}' owns '{network}', but the model has networks {sorted(available)}.")
-            if network in owner:
-                raise ValueError(
-                    f"Players '{owner[network]}' and '{name}' both own '{network}'; give each network one owner."
-                )
-            owner[network] = name
-    missing = sorted(set(available) - set(owner))
-    if missing:
-        raise ValueError(f"No player owns '{missing[0]}'; add it to a player's 'owns' ({sorted(players)}).")

@@ -66,14 +66,14 @@ MUTANTS = (
     ),
     Mutant(
         "drawing.py",
-        "variables, key = eval_variables(state), jax",
-        "variables, key = state.variables, jax",
+        "x = draw(eval_variables(state), jax",
+        "x = draw(state.variables, jax",
         ("test_readers.py::test_a_command_reads_the_averages[sample]",),
     ),
     Mutant(
         "drawing.py",
-        "model if temperature == 1 else wrap.tempered(model, temperature)",
-        "model",
+        "for name, value in settings.items() if value != SETTINGS[name]}",
+        "for name, value in {}.items() if value != SETTINGS[name]}",
         ("test_sampling.py::test_the_command_tempers_a_flow",),
     ),
     Mutant(
@@ -123,14 +123,14 @@ MUTANTS = (
     ),
     Mutant(
         "losses/games.py",
-        "lambda x: discriminate(before, x, cond, jax.random.clone(k_real), train)[0]",
-        'lambda x: model.apply(before, "discriminate", x, cond, train=train)[0]',
+        "lambda x: score(before, x, cond, jax.random.clone(k_real), train)[0]",
+        "lambda x: critic.score(before, x, cond, train=train)[0]",
         ("test_gan.py::test_penalties_go_through_the_augmentation",),
     ),
     Mutant(
         "losses/games.py",
-        "real_score, fake_score, k_penalty, memory)",
-        "real_score, fake_score, k_sample, memory)",
+        "*(reals, fakes, real_score, fake_score, k_penalty)",
+        "*(reals, fakes, real_score, fake_score, k_sample)",
         ("test_laws.py::test_law[no_key_is_used_twice-gan]",),
     ),
     Mutant(
@@ -141,8 +141,8 @@ MUTANTS = (
     ),
     Mutant(
         "losses/penalties.py",
-        "noise = 0.5 * spread",
-        "noise = spread",
+        "share(x) * 0.5 * spread",
+        "share(x) * spread",
         ("test_gan.py::test_dragan_looks_above_the_data_by_up_to_half_their_deviation",),
     ),
     Mutant(
@@ -167,9 +167,9 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "models/flow/flow.py",
-        'return jax.nn.one_hot(cond["label"], classes, dtype=jnp.float32) if classes else None',
-        "return None",
+        "compose/flows.py",
+        "return (embedded(cond, conditions), v) if context is None else context(v, cond, train=train)",
+        "return (None, v) if context is None else context(v, cond, train=train)",
         (
             "test_flows.py::test_every_density_depends_on_its_label[nice]",
             "test_flows.py::test_every_density_depends_on_its_label[iaf]",
@@ -204,9 +204,9 @@ MUTANTS = (
         ("test_bounds.py::test_every_draw_of_a_bound_has_noise_of_its_own[ladder_vae]",),
     ),
     Mutant(
-        "models/vae/vae.py",
-        "return self.likelihood.sample(k_x, self.output(z, cond, train))",
-        "return self.likelihood.sample(k_z, self.output(z, cond, train))",
+        "compose/latents.py",
+        "return emitted.draw(v, k_x, n,",
+        "return emitted.draw(v, k_z, n,",
         ("test_laws.py::test_law[no_key_is_used_twice-vae]",),
     ),
     Mutant(
@@ -379,8 +379,8 @@ MUTANTS = (
         ("test_step.py::test_average_of_parameters_that_move_every_second_step",),
     ),
     Mutant(
-        "train/step.py",
-        "return networks(variables) if player.owns is None else player.owns",
+        "train/players.py",
+        "return _owned_of(player.owns, networks(variables))",
         "return networks(variables)",
         ("test_step.py::test_players_write_what_they_own_and_see_what_was_written_before",),
     ),
@@ -398,8 +398,8 @@ MUTANTS = (
     ),
     Mutant(
         "train/step.py",
-        "changed = jax.tree.map(lambda new, old: jnp.where(kept, new, old), dict(changed), dict(state.variables))",
-        "changed = dict(changed)",
+        "changed = jax.tree.map(lambda new, old: jnp.where(kept, new, old), changed, _moving(state.variables))",
+        "pass",
         ("test_step.py::test_a_dropped_turn_leaves_no_trace",),
     ),
     Mutant(
@@ -427,19 +427,37 @@ MUTANTS = (
         ("test_sweep.py::test_a_members_clocks_are_those_of_a_run",),
     ),
     Mutant(
-        "wrap.py",
-        "decode(v, z, with_fixed(cond, len(z)))",
-        "decode(v, z, cond)",
-        ("test_wrap.py::test_a_fixed_condition_reaches_the_model_whatever_is_asked[decode]",),
+        "wrap/conditions.py",
+        "score(variables, x, tell(cond, len(x)), *args, **how)",
+        "score(variables, x, cond, *args, **how)",
+        ("test_wrap.py::test_a_fixed_condition_reaches_the_model_whatever_is_asked[latent.decode]",),
     ),
     Mutant(
-        "wrap.py",
-        "return inner(variables, batch, key, 1).reshape(k, -1) - offset",
-        "return inner(variables, batch, key, 1).reshape(k, -1) + offset",
+        "wrap/levels.py",
+        "return log_w.reshape(k, -1) - offset, variables",
+        "return log_w.reshape(k, -1) + offset, variables",
         ("test_bounds.py::test_weights_of_levels_have_the_mean_of_their_mass",),
     ),
     Mutant(
-        "wrap.py",
+        "compose/flows.py",
+        "return (x, nats + log_det), v",
+        "return (x, nats), v",
+        ("test_compose.py::test_relatives_of_a_vae_of_flows_agree",),
+    ),
+    Mutant(
+        "compose/trees.py",
+        "return run(own, *args, **how)[0], variables",
+        "return run(own, *args, train=train, **how)[0], variables",
+        ("test_compose.py::test_frozen_models_are_copied_constant_and_never_train",),
+    ),
+    Mutant(
+        "compose/latents.py",
+        "if p.weigh is None:",
+        "if True:",
+        ("test_vae.py::test_bounds_of_two_layers_fall_to_the_exact_value",),
+    ),
+    Mutant(
+        "wrap/levels.py",
         "noisy({name: tiled(value, k) for name, value in batch.items()}, k_noise), k_model",
         "{name: tiled(value, k) for name, value in noisy(batch, k_noise).items()}, k_model",
         ("test_bounds.py::test_weights_of_levels_have_the_mean_of_their_mass",),

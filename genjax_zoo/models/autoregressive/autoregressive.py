@@ -1,7 +1,7 @@
 """What all autoregressive models over levels share: the root module, and the factory that turns a network into one.
 
 A network has two views of the same parameters (see core.Conditionals); x comes as int levels [B, rows, columns,
-channels], all conditions as one vector [B, D] of one-hots, or None:
+channels]; all conditions as one vector [B, D], see nn.conditions, or None:
 
     __call__(x, cond)                     logits [B, rows, columns, channels, K]
     start(n, columns, cond)               cache
@@ -9,23 +9,24 @@ channels], all conditions as one vector [B, D] of one-hots, or None:
     step(cache, previous, row, column)    (features of the place, cache)
     choices(features, x, channel)         logits [n, K]
 
-A network whose attribute `dropout` is above 0 is trained as __call__(x, cond, key).
+A network that drops units out is trained as __call__(x, cond, key).
 """
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
+import numpy as np
 
-from genjax_zoo.core import Array, Batch, Conditionals, Key, Model, PyTree, Terms, Variables
-from genjax_zoo.linen import from_linen, image_spec
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Key, Model, PyTree, Terms, Variables, require
+from genjax_zoo.linen import from_linen, image_spec, pure
 from genjax_zoo.math import Likelihood, categorical, level_of
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded
 from genjax_zoo.sampling import sampled
 
 Shape = tuple[int, ...]
-LABEL = jax.ShapeDtypeStruct((), jnp.int32)
 
 
 class Autoregressive(nn.Module):
@@ -35,7 +36,8 @@ class Autoregressive(nn.Module):
     levels: int  # K
     likelihood: Likelihood  # of levels given logits [..., channels * K]
     network: Any
-    conditions: Mapping[str, int]  # name -> how many classes it has
+    conditions: Conditions
+    drops_out: bool = False  # takes a key in training
     formulas = {"nll": "-sum_i log p(x_i | x_1, ..., x_{i-1})"}
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
@@ -56,7 +58,7 @@ class Autoregressive(nn.Module):
 
     def start(self, n: int, cond: Batch, train: bool = False) -> PyTree:
         """The network's cache before the first row."""
-        return self.network.start(n, self.grid[1], self._given(cond))
+        return self.network.start(n, self.grid[1], embedded(cond, self.conditions))
 
     def begin_row(self, cache: PyTree, above: Array, row: Array, train: bool = False) -> PyTree:
         """Takes in the row above, levels [n, columns, channels]."""
@@ -71,15 +73,11 @@ class Autoregressive(nn.Module):
         return self.network.choices(h, x, channel)
 
     def _whole(self, batch: Batch, key: Key | None) -> Array:
-        noise = {"key": key} if key is not None and getattr(self.network, "dropout", 0.0) else {}
+        noise = {"key": key} if key is not None and self.drops_out else {}
         return self.network(*self._inputs(batch), **noise)
 
     def _inputs(self, batch: Batch) -> tuple[Array, Array | None]:
-        return _levels(batch["x"], self.levels, self.grid), self._given(batch)
-
-    def _given(self, cond: Batch) -> Array | None:
-        each = [jax.nn.one_hot(cond[name], classes, dtype=jnp.float32) for name, classes in self.conditions.items()]
-        return jnp.concatenate(each, axis=-1) if each else None
+        return _levels(batch["x"], self.levels, self.grid), embedded(batch, self.conditions)
 
 
 def autoregressive(
@@ -88,8 +86,9 @@ def autoregressive(
     shape: Shape,
     levels: int,
     grid: tuple[int, int, int] | None = None,
-    classes: int = 0,
-    conditions: Mapping[str, int] | None = None,
+    conditions: Conditions = NO_CONDITIONS,
+    sees: Callable[[int, int], np.ndarray] | None = None,
+    drops_out: bool = False,
     root: type[Autoregressive] = Autoregressive,
 ) -> Model:
     """The model of a network over `levels` levels of every number of x.
@@ -99,8 +98,9 @@ def autoregressive(
         shape: of x.
         levels: K; x is k / (levels - 1).
         grid: rows, columns and channels that the network sees x as; None is the shape of an image [H, W, C].
-        classes: of a label that the model is given, or 0.
-        conditions: name -> classes of every condition, where it is more than a label.
+        conditions: what the model is given, see nn.conditions.
+        sees: of (rows, columns), which numbers each depends on, see core.Conditionals; None is all before it.
+        drops_out: whether the network takes a key in training.
         root: a class of its own, for a network that has more than the protocol.
 
     Raises:
@@ -111,26 +111,32 @@ def autoregressive(
     if grid is None and len(shape) != 3:
         raise ValueError(f"This model is of images [H, W, C], not of x of shape {shape}.")
     rows, columns, channels = grid or shape
-    given = conditions or ({"label": classes} if classes else {})
-    module = root((rows, columns, channels), levels, categorical(levels), network, given)
-    return sampled(from_linen(module, {**image_spec(shape), **{name: LABEL for name in given}}, classes=given))
+    module = root((rows, columns, channels), levels, categorical(levels), network, conditions, drops_out)
+    spec = {**image_spec(shape), **condition_spec(conditions)}
+    model = from_linen(module, spec, classes=classes_of(conditions))
+    views = dataclasses.replace(require(model, Conditionals), sees=sees and sees(rows, columns))
+    return sampled(dataclasses.replace(model, conditionals=views))
 
 
 def network_views(network: Any, grid: tuple[int, int, int], levels: int) -> Conditionals:
-    """The views of a network on its own, for one that is part of another model."""
+    """The views of a network on its own, without conditions, for one that is part of another model."""
+    kind = type(network)
+    whole, begin = pure(network, kind.__call__), pure(network, kind.start)
 
-    def view(method: str):
-        return lambda variables, *args: network.apply(variables, *args, method=method)
+    def logits(variables: Variables, batch: Batch, *, train: bool = False) -> tuple[Array, Variables]:
+        return whole(variables, _levels(batch["x"], levels, grid))
 
-    def start(variables: Variables, n: int, cond: Batch) -> PyTree:
-        return network.apply(variables, n, grid[1], method="start")
+    def start(variables: Variables, n: int, cond: Batch = NO_CONDITION, *, train: bool = False):
+        return begin(variables, n, grid[1])
 
     return Conditionals(
         grid=grid,
         levels=levels,
-        logits=lambda variables, batch: network.apply(variables, _levels(batch["x"], levels, grid)),
+        logits=logits,
         start=start,
-        **{name: view(name) for name in ("begin_row", "step", "choices")},
+        begin_row=pure(network, kind.begin_row),
+        step=pure(network, kind.step),
+        choices=pure(network, kind.choices),
     )
 
 

@@ -1,17 +1,24 @@
 """Gated PixelCNN: two stacks of gated convolutions with no blind spot (van den Oord et al. 2016, arXiv:1606.05328).
 
-A class is a bias of every gate. Channels of a pixel are conditioned on one another in the head, where the paper masks
-groups of features.
+Conditions are biases of every gate. Channels of a pixel are conditioned on one another in the head, where the paper
+masks groups of features.
 """
 
-from genjax_zoo.core import Model, sized
+from genjax_zoo.core import Model, factory
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
-from genjax_zoo.nn import GatedPixelCNN
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, GatedPixelCNN, with_classes
 
 
-@sized
+@factory("van den Oord et al. 2016, arXiv:1606.05328")
 def gated_pixel_cnn(
-    *, shape: Shape, levels: int = 2, features: int = 64, layers: int = 8, size: int = 7, classes: int = 0
+    *,
+    shape: Shape,
+    levels: int = 2,
+    features: int = 64,
+    layers: int = 8,
+    size: int = 7,
+    classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> Model:
     """Gated PixelCNN over images.
 
@@ -21,12 +28,14 @@ def gated_pixel_cnn(
         features: channels of both stacks.
         layers: the first one with the larger kernel; each more sees one pixel further.
         size: of the first layer's kernel, odd.
-        classes: of a label that the model is given, or 0.
+        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
+        conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
         ValueError: an even kernel, or x that is no image.
     """
     if size % 2 == 0:
         raise ValueError(f"The first kernel's size must be odd, not {size}.")
-    network = GatedPixelCNN(levels, shape[-1], features, layers, size, ordered=True, conditional=classes > 0)
-    return autoregressive(network, shape=shape, levels=levels, classes=classes)
+    given = with_classes(conditions, classes)
+    network = GatedPixelCNN(levels, shape[-1], features, layers, size, ordered=True, conditional=bool(given))
+    return autoregressive(network, shape=shape, levels=levels, conditions=given)

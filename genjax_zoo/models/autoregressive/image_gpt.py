@@ -11,8 +11,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Key, Model, sized
+from genjax_zoo.core import Array, Key, Model, factory
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
 
 QUERIES = 128  # attended from at once: a block of queries never meets the keys after it, which halves the work
 SMALL = nn.initializers.normal(0.02)  # GPT-2's
@@ -162,7 +163,7 @@ class ImageGPT(nn.Module):
         return self.head(self.norm(h))
 
 
-@sized
+@factory("Chen et al. 2020")
 def image_gpt(
     *,
     shape: Shape,
@@ -171,6 +172,7 @@ def image_gpt(
     layers: int = 8,
     heads: int = 2,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
     dropout: float = 0.0,
 ) -> Model:
     """ImageGPT over levels in raster order, channels innermost.
@@ -181,7 +183,8 @@ def image_gpt(
         features: of every token.
         layers: blocks.
         heads: of attention; they share the features.
-        classes: of a label that the model is given, or 0.
+        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
+        conditions: what the model is given, each classes or an array, see nn.conditions.
         dropout: the share of features dropped in training, of the embedding and of what each block adds.
 
     Raises:
@@ -191,6 +194,8 @@ def image_gpt(
         raise ValueError(f"The heads share the features evenly: {heads} heads do not divide {features} features.")
     if not 0 <= dropout < 1:
         raise ValueError(f"A dropout is in [0, 1), not {dropout}.")
-    dimensions = math.prod(shape)
-    network = ImageGPT(dimensions, levels, features, layers, heads, classes > 0, dropout)
-    return autoregressive(network, shape=shape, levels=levels, grid=(1, dimensions, 1), classes=classes)
+    dimensions, given = math.prod(shape), with_classes(conditions, classes)
+    network = ImageGPT(dimensions, levels, features, layers, heads, bool(given), dropout)
+    return autoregressive(
+        network, shape=shape, levels=levels, grid=(1, dimensions, 1), conditions=given, drops_out=dropout > 0
+    )

@@ -4,7 +4,6 @@ p(x) = prod_i p(x_i | x_0 ... x_{i - 1}), all conditionals in one pass. With bit
 order and with one mask; with Gaussians or mixtures of them the baseline of MAF (Papamakarios et al. 2017).
 """
 
-import dataclasses
 import math
 from collections.abc import Callable
 
@@ -12,11 +11,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms, changed, conditions, sized
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, gaussian_mixture
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
-from genjax_zoo.nn import MaskedMLP
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, MaskedMLP, classes_of, condition_spec, embedded, with_classes
 from genjax_zoo.nn.masked import Walk
 
 Shape = tuple[int, ...]
@@ -28,7 +27,7 @@ class MADE(nn.Module):
     shape: Shape
     likelihood: Likelihood
     network: MaskedMLP  # x [B, D] -> parameters [B, P, D]
-    classes: int = 0
+    conditions: Conditions
     formulas = {"nll": "-sum_i log p(x_i | x_1, ..., x_{i-1})"}
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
@@ -37,7 +36,7 @@ class MADE(nn.Module):
     def nll(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Minus the log of the product of all conditionals, nats [B]."""
         flat = batch["x"].reshape(len(batch["x"]), -1)
-        output = self.network(flat, self._given(conditions(batch))).swapaxes(1, 2)  # [B, D, P]
+        output = self.network(flat, embedded(batch, self.conditions)).swapaxes(1, 2)  # [B, D, P]
         return {"nll": self.likelihood.nll(output, flat[..., None])}
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
@@ -46,10 +45,8 @@ class MADE(nn.Module):
         def draw(index: Array, parameters: Array) -> Array:
             return self.likelihood.sample(jax.random.fold_in(key, index), parameters.T)[:, 0]
 
-        return self.network.sequential(draw, jnp.zeros(n, jnp.float32), self._given(cond)).reshape(n, *self.shape)
-
-    def _given(self, cond: Batch) -> Array | None:
-        return jax.nn.one_hot(cond["label"], self.classes, dtype=jnp.float32) if self.classes else None
+        flat = self.network.sequential(draw, jnp.zeros(n, jnp.float32), embedded(cond, self.conditions))
+        return flat.reshape(n, *self.shape)
 
 
 class LevelsMADE(nn.Module):
@@ -84,7 +81,7 @@ class LevelsMADE(nn.Module):
         return levels / (self.levels - 1)
 
 
-@sized
+@factory("Germain et al. 2015, arXiv:1502.03509")
 def made(
     *,
     shape: Shape,
@@ -94,6 +91,7 @@ def made(
     direct: bool = False,
     activation: Callable[[Array], Array] = nn.relu,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> Model:
     """The model of x as a flat vector, in raster order.
 
@@ -105,7 +103,8 @@ def made(
             MADE-MoG.
         direct: connects x with the output past the hidden layers as well.
         activation: between layers.
-        classes: of a label that the model is given, or 0.
+        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
+        conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
         ValueError: fewer than two levels, or both levels and a likelihood.
@@ -115,17 +114,22 @@ def made(
         init = nn.linear.default_kernel_init
         return MaskedMLP(math.prod(shape), parameters, hidden, activation, init, direct)
 
+    given = with_classes(conditions, classes)
     if levels is None:
         one = likelihood or gaussian_mixture(1)
-        module, spec = MADE(shape, one, network(one.parameters), classes), image_spec(shape, labelled=classes > 0)
-        return from_linen(module, spec, classes={"label": classes} if classes else {})
+        spec = {**image_spec(shape), **condition_spec(given)}
+        return from_linen(MADE(shape, one, network(one.parameters), given), spec, classes=classes_of(given))
     if likelihood is not None:
         raise ValueError(f"Give levels={levels} or a likelihood of continuous numbers, not both.")
     masked = network(levels - 1)
-    grid = (1, math.prod(shape), 1)
-    model = autoregressive(LevelsMADE(levels, masked), shape=shape, levels=levels, grid=grid, classes=classes)
-    views = dataclasses.replace(model.conditionals, sees=masked.sees(classes > 0))
-    return changed(model, conditionals=views)
+    return autoregressive(
+        LevelsMADE(levels, masked),
+        shape=shape,
+        levels=levels,
+        grid=(1, math.prod(shape), 1),
+        conditions=given,
+        sees=lambda rows, columns: masked.sees(bool(given)),
+    )
 
 
 def _first_is_zero(logits: Array) -> Array:

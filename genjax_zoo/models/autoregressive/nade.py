@@ -13,8 +13,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Model, sized
+from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
 
 
 class Cache(NamedTuple):
@@ -86,23 +87,24 @@ class NADE(nn.Module):
         return bias + self.of_condition(cond) if self.conditional else bias
 
 
-@sized
-def nade(*, shape: Shape, hidden: int = 500, classes: int = 0) -> Model:
+@factory("Larochelle & Murray 2011")
+def nade(*, shape: Shape, hidden: int = 500, classes: int = 0, conditions: Conditions = NO_CONDITIONS) -> Model:
     """NADE over bits in raster order.
 
     Args:
         shape: of x, any.
         hidden: H.
-        classes: of a label that the model is given, or 0.
+        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
+        conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
         ValueError: no hidden unit.
     """
     if hidden < 1:
         raise ValueError(f"NADE needs one hidden unit or more, not {hidden}.")
-    dimensions = math.prod(shape)
-    network = NADE(dimensions, hidden, conditional=classes > 0)
-    return autoregressive(network, shape=shape, levels=2, grid=(1, dimensions, 1), classes=classes)
+    dimensions, given = math.prod(shape), with_classes(conditions, classes)
+    network = NADE(dimensions, hidden, conditional=bool(given))
+    return autoregressive(network, shape=shape, levels=2, grid=(1, dimensions, 1), conditions=given)
 
 
 def earlier(size: int) -> Array:

@@ -4,7 +4,6 @@ It has a blind spot: pixels above that are further to the right than the kernels
 (gated PixelCNN closes it with a second stack). `conditionals.sees` says exactly which.
 """
 
-import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,8 +11,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Model, changed, sized
+from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
 from genjax_zoo.nn.pixels import MaskedConv, MaskedState, PixelNetwork, written
 
 
@@ -68,7 +68,7 @@ class MaskedBlock(nn.Module):
         return x + self.up(nn.relu(hidden))
 
 
-@sized
+@factory("van den Oord et al. 2016, arXiv:1601.06759")
 def pixel_cnn(
     *,
     shape: Shape,
@@ -78,6 +78,7 @@ def pixel_cnn(
     size: int = 7,
     head_features: int = 32,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> Model:
     """PixelCNN over images.
 
@@ -88,14 +89,20 @@ def pixel_cnn(
         layers: residual blocks; each sees one pixel further.
         size: of the first layer's kernel, odd.
         head_features: of the hidden layer before the logits; the paper has 32 for MNIST and 1,024 for CIFAR-10.
-        classes: of a label that the model is given, or 0.
+        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
+        conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
         ValueError: a kernel that is even or below 3, or x that is no image.
     """
-    blocks = stack(lambda: MaskedBlock(features), layers)
     return pixel_model(
-        blocks, shape=shape, levels=levels, features=features, size=size, head_features=head_features, classes=classes
+        stack(lambda: MaskedBlock(features), layers),
+        shape=shape,
+        levels=levels,
+        features=features,
+        size=size,
+        head_features=head_features,
+        conditions=with_classes(conditions, classes),
     )
 
 
@@ -105,7 +112,14 @@ def stack(make: Callable[[], Any], layers: int) -> tuple[Any, ...]:
 
 
 def pixel_model(
-    layers: tuple[Any, ...], *, shape: Shape, levels: int, features: int, size: int, head_features: int, classes: int
+    layers: tuple[Any, ...],
+    *,
+    shape: Shape,
+    levels: int,
+    features: int,
+    size: int,
+    head_features: int,
+    conditions: Conditions,
 ) -> Model:
     """The model of a masked convolution, these layers of nn.pixels over 2 h channels, and a head.
 
@@ -115,6 +129,4 @@ def pixel_model(
     if size < 3 or size % 2 == 0:
         raise ValueError(f"The first kernel's size must be odd and at least 3, not {size}.")
     network = PixelNetwork(levels, shape[-1], 2 * features, size, layers, head_features)
-    model = autoregressive(network, shape=shape, levels=levels, classes=classes)
-    sees = network.sees(shape[0], shape[1])
-    return changed(model, conditionals=dataclasses.replace(model.conditionals, sees=sees))
+    return autoregressive(network, shape=shape, levels=levels, conditions=conditions, sees=network.sees)

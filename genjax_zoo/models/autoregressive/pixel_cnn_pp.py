@@ -5,7 +5,6 @@ plain parameters, so that one step of the cached view has nothing to normalise. 
 place does not see pixels too far to its right in the row above; `conditionals.sees` says exactly which.
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -13,10 +12,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms, changed, sized
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
 from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
 from genjax_zoo.models.autoregressive.autoregressive import Autoregressive, Shape, autoregressive
-from genjax_zoo.nn import Conv, Streams
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, Conv, Streams, with_classes
 from genjax_zoo.nn.causal import shift_down, shift_right
 from genjax_zoo.nn.pixels import moved
 from genjax_zoo.nn.shifted import around, down_shifted
@@ -127,7 +126,7 @@ class PixelCNNPP(Autoregressive):
         return self.network.parameters(*self._inputs(batch), key if train else None)
 
 
-@sized
+@factory("Salimans et al. 2017, arXiv:1701.05517")
 def pixel_cnn_pp(
     *,
     shape: Shape,
@@ -138,6 +137,7 @@ def pixel_cnn_pp(
     components: int = 10,
     dropout: float = 0.5,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> Model:
     """PixelCNN++ over images.
 
@@ -149,7 +149,8 @@ def pixel_cnn_pp(
         scales: each half of the one before.
         components: logistics in the mixture.
         dropout: the share that every block leaves out in training.
-        classes: of a label that the model is given, or 0.
+        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
+        conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
         ValueError: the image cannot be halved so often, or is none; a setting out of its range.
@@ -165,7 +166,6 @@ def pixel_cnn_pp(
             f"An image of {'x'.join(map(str, shape[:2]))} cannot be halved {scales - 1} times; use fewer scales."
         )
     settings = (levels, shape[-1], features, blocks, scales, components, dropout)
-    network = PixelCNNPPNetwork(*settings, conditional=classes > 0)
-    model = autoregressive(network, shape=shape, levels=levels, classes=classes, root=PixelCNNPP)
-    sees = network.sees(shape[0], shape[1])
-    return changed(model, conditionals=dataclasses.replace(model.conditionals, sees=sees))
+    given = with_classes(conditions, classes)
+    network = PixelCNNPPNetwork(*settings, conditional=bool(given))
+    return autoregressive(network, shape=shape, levels=levels, conditions=given, sees=network.sees, root=PixelCNNPP)

@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Model, sized
+from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.math import skew, unskew
 from genjax_zoo.math.convolve import convolve
 from genjax_zoo.models.autoregressive.autoregressive import Shape
 from genjax_zoo.models.autoregressive.pixel_cnn import pixel_model, stack
-from genjax_zoo.nn import Conv
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, Conv, with_classes
 from genjax_zoo.nn.causal import shift_down
 from genjax_zoo.nn.pixels import moved, written
 
@@ -200,7 +200,7 @@ class DiagonalBiLSTM(nn.Module):
         return bias if cond is None else bias + jnp.stack(jnp.split(self.given(cond), 2, axis=-1))
 
 
-@sized
+@factory("van den Oord et al. 2016, arXiv:1601.06759")
 def row_lstm(
     *,
     shape: Shape,
@@ -211,6 +211,7 @@ def row_lstm(
     row_size: int = 3,
     head_features: int = 32,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> Model:
     """Row LSTM over images; it sees a triangle above each pixel, `conditionals.sees` says which.
 
@@ -222,7 +223,8 @@ def row_lstm(
         size: of the first layer's kernel, odd.
         row_size: k, of the convolutions along the row, odd.
         head_features: of the hidden layer before the logits; the paper has 32 for MNIST and 1,024 for CIFAR-10.
-        classes: of a label that the model is given, or 0.
+        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
+        conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
         ValueError: a first kernel that is even or below 3, an even `row_size`, or x that is no image.
@@ -236,11 +238,11 @@ def row_lstm(
         features=features,
         size=size,
         head_features=head_features,
-        classes=classes,
+        conditions=with_classes(conditions, classes),
     )
 
 
-@sized
+@factory("van den Oord et al. 2016, arXiv:1601.06759")
 def diagonal_bilstm(
     *,
     shape: Shape,
@@ -250,6 +252,7 @@ def diagonal_bilstm(
     size: int = 7,
     head_features: int = 32,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> Model:
     """Diagonal BiLSTM over images, with the paper's sizes for MNIST.
 
@@ -260,7 +263,8 @@ def diagonal_bilstm(
         layers: of LSTMs in both directions.
         size: of the first layer's kernel, odd.
         head_features: of the hidden layer before the logits; the paper has 32 for MNIST and 1,024 for CIFAR-10.
-        classes: of a label that the model is given, or 0.
+        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
+        conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
         ValueError: a first kernel that is even or below 3, or x that is no image.
@@ -272,5 +276,5 @@ def diagonal_bilstm(
         features=features,
         size=size,
         head_features=head_features,
-        classes=classes,
+        conditions=with_classes(conditions, classes),
     )

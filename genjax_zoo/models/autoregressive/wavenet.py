@@ -6,7 +6,6 @@ the past in all gates is one product, before the first layer is asked for anythi
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -15,12 +14,13 @@ import jax.numpy as jnp
 import numpy as np
 from flax.linen.dtypes import promote_dtype
 
-from genjax_zoo.core import Array, Model, changed, sized
+from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.math.convolve import convolve_causal
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
+from genjax_zoo.nn import Conditions, width, with_classes
 from genjax_zoo.nn.causal import gated
 
-SPOKEN_DIGIT: Mapping[str, int] = {"label": 10, "speaker": 6}
+SPOKEN_DIGIT: Conditions = {"label": 10, "speaker": 6}
 
 
 class Cache(NamedTuple):
@@ -113,7 +113,7 @@ class WaveNetwork(nn.Module):
         return self.logits(nn.relu(self.hidden(nn.relu(self.skips(seen)))))
 
 
-@sized
+@factory("van den Oord et al. 2016, arXiv:1609.03499")
 def wavenet(
     *,
     length: int = 4_096,
@@ -123,7 +123,7 @@ def wavenet(
     features: int = 64,
     gates: int = 128,
     skip: int = 256,
-    conditions: Mapping[str, int] = SPOKEN_DIGIT,
+    conditions: Conditions = SPOKEN_DIGIT,
 ) -> Model:
     """WaveNet over mu-law codes: x [length, 1] is code / (levels - 1).
 
@@ -138,7 +138,7 @@ def wavenet(
         features: channels of the residual connections.
         gates: channels of tanh and sigmoid together.
         skip: channels of the skip connections and the head.
-        conditions: name -> classes of what is given, each a bias of every gate: any of "label" and "speaker", or none.
+        conditions: what the model is given, each classes or an array, see nn.conditions: a bias of every gate.
 
     Raises:
         ValueError: no samples, no layers, an odd number of gates, or a condition of no classes or named "length".
@@ -147,19 +147,19 @@ def wavenet(
         raise ValueError(f"length, layers and block must be at least 1, not {length}, {layers} and {block}.")
     if gates % 2 or gates < 2:
         raise ValueError(f"gates must be even, half for tanh and half for sigmoid, not {gates}.")
-    for name, classes in conditions.items():
-        if name in ("x", "length") or classes < 1:
-            raise ValueError(f"The condition '{name}' of {classes} classes cannot be given; name one that has classes.")
-    dilations = tuple(2 ** (layer % block) for layer in range(layers))
-    network = WaveNetwork(levels, dilations, features, gates, skip, sum(conditions.values()))
-    model = autoregressive(network, shape=(length, 1), levels=levels, grid=(1, length, 1), conditions=dict(conditions))
+    given, dilations = with_classes(conditions), tuple(2 ** (layer % block) for layer in range(layers))
+    network = WaveNetwork(levels, dilations, features, gates, skip, width(given))
+    model = autoregressive(
+        network,
+        shape=(length, 1),
+        levels=levels,
+        grid=(1, length, 1),
+        conditions=given,
+        sees=lambda rows, columns: _last(sum(dilations) + 1, columns),
+    )
     settings: dict[str, Any] = {"levels": levels, "layers": layers, "block": block, "features": features}
     settings |= {"gates": gates, "skip": skip, "conditions": conditions}
-    return changed(
-        model,
-        conditionals=dataclasses.replace(model.conditionals, sees=_last(sum(dilations) + 1, length)),
-        of_length=lambda length: wavenet(length=length, **settings),
-    )
+    return dataclasses.replace(model, of_length=lambda length: wavenet(length=length, **settings))
 
 
 def _last(reach: int, length: int) -> np.ndarray:

@@ -7,11 +7,12 @@ leave, with a Gaussian prior that a convolution reads off the other half.
 import flax.linen as nn
 import jax
 
-from genjax_zoo.core import Array, Model, sized
+from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.math import affine
 from genjax_zoo.models.flow.flow import flow
 from genjax_zoo.models.flow.real_nvp import scale_shapes
 from genjax_zoo.nn import ActNorm, Chain, Conditional, Conv, Coupling, InvertibleConv, Multiscale, Squeeze, Stack
+from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
 from genjax_zoo.nn.multiscale import Shape
 
 
@@ -30,9 +31,16 @@ class Convolutions(nn.Module):
         return Conv(self.features, kernel_init=nn.initializers.zeros, name="out")(x)
 
 
-@sized
+@factory("Kingma & Dhariwal 2018, arXiv:1807.03039")
 def glow(
-    *, shape: Shape, levels: int = 3, steps: int = 32, width: int = 512, classes: int = 0, unroll: int = 1
+    *,
+    shape: Shape,
+    levels: int = 3,
+    steps: int = 32,
+    width: int = 512,
+    classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
+    unroll: int = 1,
 ) -> Model:
     """The model; `wrap.tempered` draws its samples at a lower temperature.
 
@@ -42,6 +50,7 @@ def glow(
         steps: K, of flow at each scale.
         width: of the couplings' networks.
         classes: of a label that the density is given, or 0.
+        conditions: other things that it is given, of any kind; see `nn.conditions`.
         unroll: steps compiled out at a time.
 
     Raises:
@@ -55,4 +64,4 @@ def glow(
         step = Chain((ActNorm(), InvertibleConv(), coupling))
         scales.append(Chain((Squeeze(), Stack(step, steps, unroll))))
         priors.append(Conditional(affine(), Convolutions(0, channels)))
-    return flow(shape, Multiscale(shapes, tuple(scales), tuple(priors[:-1])), classes=classes)
+    return flow(shape, Multiscale(shapes, tuple(scales), tuple(priors[:-1])), classes=classes, conditions=conditions)

@@ -8,13 +8,14 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from genjax_zoo.core import Array, Model, sized
+from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.math import Elementwise, affine
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.nn import BatchNorm, Bijection, Chain, MaskedAutoregressive, MaskedMLP, Reverse, Stack
+from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
 
 
-@sized
+@factory("Papamakarios, Pavlakou & Murray 2017, arXiv:1705.07057")
 def maf(
     *,
     shape: Shape,
@@ -23,6 +24,7 @@ def maf(
     activation: Callable[[Array], Array] = nn.relu,
     norm: Callable[[], Bijection] | None = BatchNorm,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
     unroll: int = 1,
 ) -> Model:
     """The model of x as a flat vector.
@@ -34,10 +36,11 @@ def maf(
         activation: in it.
         norm: after every layer, `BatchNorm`, `ActNorm` or None.
         classes: of a label that the density is given, or 0.
+        conditions: other things that it is given, of any kind; see `nn.conditions`.
         unroll: layers compiled out at a time.
     """
     layer = masked_layer(math.prod(shape), affine(), hidden, activation, norm)
-    return flow(shape, flattened(shape, Stack(layer, layers, unroll)), classes=classes)
+    return flow(shape, flattened(shape, Stack(layer, layers, unroll)), classes=classes, conditions=conditions)
 
 
 def masked_layer(

@@ -9,14 +9,15 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from genjax_zoo.core import Array, Model, sized
+from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.math import rational_quadratic
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.models.flow.real_nvp import check_dimensions, conditioner
 from genjax_zoo.nn import ActNorm, Chain, Coupling, InvertibleConv, MaskedAutoregressive, MaskedMLP, Stack
+from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
 
 
-@sized
+@factory("Durkan, Bekasov, Murray & Papamakarios 2019, arXiv:1906.04032")
 def spline_coupling(
     *,
     shape: Shape,
@@ -26,6 +27,7 @@ def spline_coupling(
     bound: float = 3.0,
     activation: Callable[[Array], Array] = nn.relu,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
     unroll: int = 1,
 ) -> Model:
     """RQ-NSF (C): spline couplings of x as a flat vector, which sample as fast as they score.
@@ -38,6 +40,7 @@ def spline_coupling(
         bound: splines act on [-bound, bound]; the data enter with mean 0 and variance 1.
         activation: in the networks.
         classes: of a label that the density is given, or 0.
+        conditions: other things that it is given, of any kind; see `nn.conditions`.
         unroll: layers compiled out at a time.
 
     Raises:
@@ -46,10 +49,12 @@ def spline_coupling(
     check_dimensions(shape)
     map, dimensions = rational_quadratic(bins, bound), math.prod(shape)
     layer = Chain((InvertibleConv(), Coupling(map, conditioner(dimensions, map, hidden, activation))))
-    return flow(shape, flattened(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes)
+    return flow(
+        shape, flattened(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes, conditions=conditions
+    )
 
 
-@sized
+@factory("Durkan, Bekasov, Murray & Papamakarios 2019, arXiv:1906.04032")
 def spline_autoregressive(
     *,
     shape: Shape,
@@ -59,10 +64,13 @@ def spline_autoregressive(
     bound: float = 3.0,
     activation: Callable[[Array], Array] = nn.relu,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
     unroll: int = 1,
 ) -> Model:
     """RQ-NSF (AR): autoregressive splines; the arguments are those of `spline_coupling`."""
     map, dimensions = rational_quadratic(bins, bound), math.prod(shape)
     network = MaskedMLP(dimensions, map.parameters, hidden, activation)
     layer = Chain((InvertibleConv(), MaskedAutoregressive(map, network)))
-    return flow(shape, flattened(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes)
+    return flow(
+        shape, flattened(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes, conditions=conditions
+    )

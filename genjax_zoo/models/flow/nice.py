@@ -5,14 +5,15 @@ Additive couplings, which keep volumes, then one scale per dimension; a logistic
 
 import math
 
-from genjax_zoo.core import Model, sized
+from genjax_zoo.core import Model, factory
 from genjax_zoo.math import Prior, additive, logistic
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.models.flow.real_nvp import check_dimensions, conditioner
 from genjax_zoo.nn import Coupling, EvenOdd, Scale, Stack
+from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
 
 
-@sized
+@factory("Dinh, Krueger & Bengio 2014, arXiv:1410.8516")
 def nice(
     *,
     shape: Shape,
@@ -20,6 +21,7 @@ def nice(
     hidden: tuple[int, ...] = (1_000,) * 5,
     prior: Prior = logistic,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
     unroll: int = 1,
 ) -> Model:
     """The model.
@@ -30,6 +32,7 @@ def nice(
         hidden: widths of each coupling's network.
         prior: of every latent number, `logistic` or `normal`.
         classes: of a label that the density is given, or 0.
+        conditions: other things that it is given, of any kind; see `nn.conditions`.
         unroll: layers compiled out at a time.
 
     Raises:
@@ -38,4 +41,4 @@ def nice(
     check_dimensions(shape)
     coupling = Coupling(additive, conditioner(math.prod(shape), additive, hidden))
     bijection = flattened(shape, EvenOdd(), Stack(coupling, layers, unroll), Scale())
-    return flow(shape, bijection, prior=prior, classes=classes)
+    return flow(shape, bijection, prior=prior, classes=classes, conditions=conditions)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import flax.linen as nn
 
-from genjax_zoo.core import Array, Model, sized
+from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.math import Elementwise, affine
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.nn import (
@@ -26,10 +26,11 @@ from genjax_zoo.nn import (
     Squeeze,
     Stack,
 )
+from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
 from genjax_zoo.nn.multiscale import Shape as ImageShape
 
 
-@sized
+@factory("Dinh et al. 2016, arXiv:1605.08803")
 def real_nvp(
     *,
     shape: Shape,
@@ -38,6 +39,7 @@ def real_nvp(
     activation: Callable[[Array], Array] = nn.relu,
     norm: Callable[[], Bijection] | None = BatchNorm,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
     unroll: int = 1,
 ) -> Model:
     """The model of x as a flat vector; even and odd numbers change in turn.
@@ -49,6 +51,7 @@ def real_nvp(
         activation: in the networks.
         norm: after every coupling: `BatchNorm`, `ActNorm` or None.
         classes: of a label that the density is given, or 0.
+        conditions: other things that it is given, of any kind; see `nn.conditions`.
         unroll: layers compiled out at a time.
 
     Raises:
@@ -58,10 +61,12 @@ def real_nvp(
     map = affine()
     coupling: Bijection = Coupling(map, conditioner(math.prod(shape), map, hidden, activation))
     layer = coupling if norm is None else Chain((coupling, norm()))
-    return flow(shape, flattened(shape, EvenOdd(), Stack(layer, layers, unroll)), classes=classes)
+    return flow(
+        shape, flattened(shape, EvenOdd(), Stack(layer, layers, unroll)), classes=classes, conditions=conditions
+    )
 
 
-@sized
+@factory("Dinh et al. 2016, arXiv:1605.08803")
 def multiscale_real_nvp(
     *,
     shape: ImageShape,
@@ -70,6 +75,7 @@ def multiscale_real_nvp(
     blocks: int = 4,
     norm: Callable[[], Bijection] = BatchNorm,
     classes: int = 0,
+    conditions: Conditions = NO_CONDITIONS,
 ) -> Model:
     """The model of images: a scale is three checkerboard couplings, a squeeze and three channel couplings.
 
@@ -82,6 +88,7 @@ def multiscale_real_nvp(
         blocks: residual blocks in each.
         norm: after every coupling, `BatchNorm` or `ActNorm`.
         classes: of a label that the density is given, or 0.
+        conditions: other things that it is given, of any kind; see `nn.conditions`.
 
     Raises:
         ValueError: more scales than the size allows.
@@ -101,7 +108,7 @@ def multiscale_real_nvp(
         channels = squeezed // 2
     levels.append(Chain(tuple(colours(channels, scales - 1, 4))))
     identity = tuple(Chain(()) for _ in levels[1:])
-    return flow(shape, Multiscale(shapes, tuple(levels), identity), classes=classes)
+    return flow(shape, Multiscale(shapes, tuple(levels), identity), classes=classes, conditions=conditions)
 
 
 class ResidualNet(nn.Module):

@@ -4,10 +4,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Model, sized
-from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.models.gan.gan import GAN, Prior
-from genjax_zoo.nn import ImageDecoder, ImageEncoder, Norm, batch_norm, no_norm
+from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.models.gan.gan import Prior, gan_of
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, ImageDecoder, ImageEncoder, Norm, batch_norm, no_norm
 from genjax_zoo.nn.image import INIT
 
 
@@ -38,7 +37,7 @@ class Discriminator(nn.Module):
         return encoder(2 * x - 1, train)
 
 
-@sized
+@factory("Radford et al. 2015, arXiv:1511.06434")
 def dcgan(
     *,
     shape: tuple[int, int, int],
@@ -46,6 +45,7 @@ def dcgan(
     widths: tuple[int, ...] = (64, 128, 256),
     norm: Norm = batch_norm,
     edge_norm: Norm = no_norm,
+    conditions: Conditions = NO_CONDITIONS,
     pack: int = 1,
     prior: Prior = jax.random.normal,
 ) -> Model:
@@ -57,8 +57,9 @@ def dcgan(
         widths: channels of the discriminator's layers; the generator's are the same, reversed.
         norm: of the discriminator's inner layers: `batch_norm` (the paper), `spectral_norm` or `no_norm`.
         edge_norm: of its first and last layer: `no_norm` (the paper) or `spectral_norm`.
+        conditions: what both networks are given, each classes or an array, see nn.conditions.
         pack: examples that the discriminator sees at once (PacGAN).
         prior: draws z.
     """
     networks = Generator(shape, widths[::-1]), Discriminator(widths, norm, edge_norm)
-    return from_linen(GAN(latent, *networks, pack=pack, prior=prior), image_spec(shape), bounded=True)
+    return gan_of(*networks, shape=shape, latent=latent, conditions=conditions, pack=pack, prior=prior)

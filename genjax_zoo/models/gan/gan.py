@@ -3,20 +3,32 @@
 The generator maps z to x, the discriminator maps x to one real score. Which game they play is not decided here: see
 `losses.adversarial`. A discriminator that is given packs of examples scores each pack (PacGAN, Lin et al. 2018,
 arXiv:1712.04086): a generator that always makes the same few is found out, because its packs are less diverse.
+
+Conditions make a conditional GAN (Mirza & Osindero 2014, arXiv:1411.1784): as one vector, see `nn.conditions`, they lie
+beside z, and beside each example that the discriminator sees, as constant channels of an image or numbers of a point.
 """
 
 import math
 from collections.abc import Callable
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, sized
+from genjax_zoo.core import Array, Batch, Key, Model, factory
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.nn import MaxoutMLP, Normalised
+from genjax_zoo.nn import (
+    NO_CONDITIONS,
+    Conditions,
+    MaxoutMLP,
+    Normalised,
+    classes_of,
+    condition_spec,
+    embedded,
+    with_classes,
+)
 
+Initializer = nn.initializers.Initializer
 Prior = Callable[[Key, tuple[int, ...]], Array]
 
 
@@ -31,6 +43,7 @@ class GAN(nn.Module):
     latent: int
     generator: nn.Module
     discriminator: nn.Module
+    conditions: Conditions  # that both are given as one vector
     pack: int = 1
     prior: Prior = jax.random.normal
 
@@ -40,7 +53,7 @@ class GAN(nn.Module):
 
     def decode(self, z: Array, cond: Batch, train: bool = False) -> Array:
         """The example of a latent, [B, ...]."""
-        return self.generator(z, cond.get("label"), train)
+        return self.generator(beside(z, embedded(cond, self.conditions)), cond.get("label"), train)
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
         """Examples of n draws from the prior."""
@@ -58,7 +71,37 @@ class GAN(nn.Module):
         """One score per pack of examples, [B / pack]; high where they look real."""
         label = cond.get("label")
         label = None if label is None else label.reshape(-1, self.pack)
-        return self.discriminator(packed(x, self.pack), label, train)[:, 0]
+        seen = packed(beside(x, embedded(cond, self.conditions)), self.pack)
+        return self.discriminator(seen, label, train)[:, 0]
+
+
+def gan_of(
+    generator: nn.Module,
+    discriminator: nn.Module,
+    *,
+    shape: tuple[int, ...],
+    latent: int,
+    conditions: Conditions = NO_CONDITIONS,
+    pack: int = 1,
+    prior: Prior = jax.random.normal,
+) -> Model:
+    """The model of two networks, of points [D] or of images [H, W, C] in [0, 1].
+
+    Raises:
+        ValueError: a condition that cannot be one.
+    """
+    given = with_classes(conditions)
+    module = GAN(latent, generator, discriminator, given, pack, prior)
+    spec = {**image_spec(shape), **condition_spec(given)}
+    return from_linen(module, spec, classes=classes_of(given), bounded=len(shape) == 3)
+
+
+def beside(x: Array, given: Array | None) -> Array:
+    """X [B, ..., C] with a vector [B, D] of conditions as more channels, the same at all places: [B, ..., C + D]."""
+    if given is None:
+        return x
+    everywhere = given.reshape(len(given), *[1] * (x.ndim - 2), -1)
+    return jnp.concatenate([x, jnp.broadcast_to(everywhere, (*x.shape[:-1], given.shape[-1]))], axis=-1)
 
 
 def packed(x: Array, count: int) -> Array:
@@ -81,7 +124,7 @@ class Generator(nn.Module):
     shape: tuple[int, ...]
     hidden: tuple[int, ...]
     normalised: bool
-    kernel_init: Any
+    kernel_init: Initializer
 
     @nn.compact
     def __call__(self, z: Array, label: Array | None, train: bool) -> Array:
@@ -98,7 +141,7 @@ class Discriminator(nn.Module):
 
     hidden: tuple[int, ...]
     pieces: int
-    kernel_init: Any
+    kernel_init: Initializer
 
     @nn.compact
     def __call__(self, x: Array, label: Array | None, train: bool) -> Array:
@@ -106,7 +149,7 @@ class Discriminator(nn.Module):
         return MaxoutMLP(self.hidden, 1, self.pieces, self.kernel_init, name="maxout")(x)
 
 
-@sized
+@factory("Goodfellow et al. 2014, arXiv:1406.2661")
 def gan(
     *,
     shape: tuple[int, ...],
@@ -115,8 +158,9 @@ def gan(
     critic_hidden: tuple[int, ...] = (240, 240),
     pieces: int = 5,
     normalised: bool = False,
+    conditions: Conditions = NO_CONDITIONS,
     pack: int = 1,
-    kernel_init: Any = nn.linear.default_kernel_init,
+    kernel_init: Initializer = nn.linear.default_kernel_init,
     prior: Prior = uniform,
 ) -> Model:
     """The original GAN, of dense layers.
@@ -128,10 +172,10 @@ def gan(
         critic_hidden: widths of the discriminator's maxout layers.
         pieces: linear functions of which a maxout unit takes the largest.
         normalised: batch norm in the generator.
+        conditions: what both networks are given, each classes or an array, see nn.conditions.
         pack: examples that the discriminator sees at once.
         kernel_init: of all layers.
         prior: draws z.
     """
     networks = Generator(shape, hidden, normalised, kernel_init), Discriminator(critic_hidden, pieces, kernel_init)
-    module = GAN(latent, *networks, pack=pack, prior=prior)
-    return from_linen(module, image_spec(shape), bounded=len(shape) == 3)
+    return gan_of(*networks, shape=shape, latent=latent, conditions=conditions, pack=pack, prior=prior)

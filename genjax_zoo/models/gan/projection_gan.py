@@ -4,14 +4,14 @@ SNGAN's networks, given a label: the generator by batch norm with the label's ow
 one more term of its score, the inner product of its features and the label's embedding.
 """
 
-from genjax_zoo.core import Model, sized
+from genjax_zoo.core import Model, factory
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.models.gan.gan import GAN
 from genjax_zoo.models.gan.sngan import Discriminator, Generator
-from genjax_zoo.nn import halvings
+from genjax_zoo.nn import NO_CONDITIONS, halvings
 
 
-@sized
+@factory("Miyato & Koyama 2018, arXiv:1802.05637")
 def projection_gan(
     *, shape: tuple[int, int, int], classes: int = 10, latent: int = 128, features: int = 128, pack: int = 1
 ) -> Model:
@@ -25,5 +25,5 @@ def projection_gan(
         pack: examples that the discriminator sees at once, whose labels' embeddings are summed.
     """
     networks = Generator(shape, features, classes), Discriminator(features, halvings(shape) - 1, classes)
-    module, spec = GAN(latent, *networks, pack=pack), image_spec(shape, labelled=True)
+    module, spec = GAN(latent, *networks, NO_CONDITIONS, pack), image_spec(shape, labelled=True)
     return from_linen(module, spec, classes={"label": classes}, bounded=True)

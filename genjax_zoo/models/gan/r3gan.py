@@ -7,10 +7,9 @@ learned basis of 4x4 images where z comes in and the score goes out. They play `
 import flax.linen as nn
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Model, sized
-from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.models.gan.gan import GAN
-from genjax_zoo.nn import MLP, BottleneckBlock, leaky_init, leaky_relu, linear_resize
+from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.models.gan.gan import gan_of
+from genjax_zoo.nn import MLP, NO_CONDITIONS, BottleneckBlock, Conditions, leaky_init, leaky_relu, linear_resize
 
 LINEAR = nn.initializers.variance_scaling(1.0, "fan_in", "normal")
 
@@ -94,7 +93,7 @@ class PointDiscriminator(nn.Module):
         return MLP(self.hidden, 1, leaky_relu, kernel_init=leaky_init(1.0), name="mlp")(x)
 
 
-@sized
+@factory("Huang et al. 2024, arXiv:2501.05441")
 def r3gan(
     *,
     shape: tuple[int, ...],
@@ -104,6 +103,7 @@ def r3gan(
     groups: int = 16,
     expansion: int = 2,
     hidden: tuple[int, ...] = (128, 128, 128),
+    conditions: Conditions = NO_CONDITIONS,
     pack: int = 1,
 ) -> Model:
     """R3GAN; of points [D] with dense networks of the same activations.
@@ -116,6 +116,7 @@ def r3gan(
         groups: of the grouped convolutions.
         expansion: a block's inside is this many times as wide.
         hidden: widths of the dense networks, for points.
+        conditions: what both networks are given, each classes or an array, see nn.conditions.
         pack: examples that the discriminator sees at once (PacGAN).
 
     Raises:
@@ -133,7 +134,7 @@ def r3gan(
             )
         settings = (blocks, groups, expansion)
         networks = Generator(shape, widths, *settings), Discriminator(widths[::-1], *settings)
-    return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape), bounded=len(shape) == 3)
+    return gan_of(*networks, shape=shape, latent=latent, conditions=conditions, pack=pack)
 
 
 def _near(size: int, factor: int) -> str:

@@ -7,10 +7,18 @@ in the discriminator. Other sizes have as many doublings as lead to them from 4 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Model, sized
-from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.models.gan.gan import GAN
-from genjax_zoo.nn import Conv, DownBlock, Normalised, UpBlock, halvings, spectral_norm
+from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.models.gan.gan import gan_of
+from genjax_zoo.nn import (
+    NO_CONDITIONS,
+    Conditions,
+    Conv,
+    DownBlock,
+    Normalised,
+    UpBlock,
+    halvings,
+    spectral_norm,
+)
 from genjax_zoo.nn.resnet import XAVIER
 
 
@@ -56,15 +64,23 @@ class Discriminator(nn.Module):
         return score
 
 
-@sized
-def sngan(*, shape: tuple[int, int, int], latent: int = 128, features: int = 128, pack: int = 1) -> Model:
+@factory("Miyato et al. 2018, arXiv:1802.05957")
+def sngan(
+    *,
+    shape: tuple[int, int, int],
+    latent: int = 128,
+    features: int = 128,
+    conditions: Conditions = NO_CONDITIONS,
+    pack: int = 1,
+) -> Model:
     """SNGAN.
 
     Args:
         shape: an image's [H, W, C], of sizes that halve down to 4.
         latent: the dimension of z.
         features: channels of all blocks; the paper's generator has 256, its discriminator 128.
+        conditions: what both networks are given, each classes or an array, see nn.conditions.
         pack: examples that the discriminator sees at once (PacGAN).
     """
     networks = Generator(shape, features), Discriminator(features, halvings(shape) - 1)
-    return from_linen(GAN(latent, *networks, pack=pack), image_spec(shape), bounded=True)
+    return gan_of(*networks, shape=shape, latent=latent, conditions=conditions, pack=pack)

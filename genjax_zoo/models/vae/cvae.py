@@ -1,68 +1,96 @@
 """CVAE: deep conditional generative models (Sohn, Lee & Yan 2015, "Learning structured output representation").
 
-q(z|x, y), p(z|y) and p(x|z, y) for a label y. z is kept as noise: the prior is N(0, I), and what the decoder sees is
-mean(y) + std(y) * z, which is a draw from p(z|y). So one z means the same style under every label.
+q(z|x, y), p(z|y) and p(x|z, y) for a condition y: a label, a vector, an image. z is kept as noise: the prior is
+N(0, I), and what the decoder sees is mean(y) + std(y) * z, which is a draw from p(z|y). So one z means the same style
+under every label. Networks "encoder", "prior" and "decoder".
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Model, sized
-from genjax_zoo.linen import from_linen, image_spec
+from genjax_zoo.compose import distribution, gaussian, observed, union, variational
+from genjax_zoo.core import Array, Batch, Key, Model, Variables, factory
+from genjax_zoo.linen import Network, network
 from genjax_zoo.math import Likelihood, bernoulli, gaussian_of
-from genjax_zoo.models.vae.vae import VAE, Shape
+from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import MLP
+from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded, with_classes
+from genjax_zoo.specs import checker
 
 
-class CVAE(VAE):
-    """A VAE given a label; networks "encoder", "prior" and "decoder"."""
-
-    classes: int
-    prior: nn.Module  # one-hot y [B, classes] -> mean and log standard deviation of p(z|y), [B, 2 * latent]
-
-    def posterior(self, batch: Batch, train: bool = False) -> tuple[Array, Array]:
-        """The mean and log standard deviation of the noise z given x and y, both [B, latent]."""
-        y = self._one_hot(batch)
-        flat = batch["x"].reshape(len(y), -1)
-        mean, log_std = gaussian_of(self.encoder(jnp.concatenate([flat, y], axis=-1), train))
-        centre, log_scale = gaussian_of(self.prior(y, train))
-        return (mean - centre) * jnp.exp(-log_scale), log_std - log_scale
-
-    def output(self, z: Array, cond: Batch, train: bool = False) -> Array:
-        """What p(x|z, y) is made of, [B, H, W, C * likelihood.parameters]."""
-        y = self._one_hot(cond)
-        centre, log_scale = gaussian_of(self.prior(y, train))
-        seen = jnp.concatenate([centre + jnp.exp(log_scale) * z, y], axis=-1)
-        return self.decoder(seen, train).reshape(len(z), *self.shape[:2], -1)
-
-    def _one_hot(self, cond: Batch) -> Array:
-        return jax.nn.one_hot(cond["label"], self.classes, dtype=jnp.float32)
-
-
-@sized
+@factory("Sohn, Lee & Yan 2015")
 def cvae(
     *,
     shape: Shape,
     classes: int = 10,
+    conditions: Conditions = NO_CONDITIONS,
     latent: int = 32,
     hidden: tuple[int, ...] = (512, 512),
     activation: Callable[[Array], Array] = nn.relu,
     likelihood: Likelihood = bernoulli,
 ) -> Model:
-    """The conditional VAE; its batches have an int32 "label" [B] beside "x".
+    """The conditional VAE; its batches have an int32 "label" [B] beside "x", or other conditions.
 
     Args:
         shape: an image's [H, W, C].
-        classes: labels are 0 ... classes - 1.
+        classes: labels are 0 ... classes - 1; unused where `conditions` are given.
+        conditions: of any kind, instead of a label; see `nn.conditions`.
         latent: the dimension of z.
         hidden: widths of the encoder's layers; the decoder's are the same, reversed.
         activation: between layers.
         likelihood: the observation model.
     """
-    encoder = MLP(hidden, 2 * latent, activation)
-    decoder = MLP(hidden[::-1], likelihood.outputs(shape), activation)
-    module = CVAE(shape, latent, likelihood, encoder, decoder, classes, MLP((), 2 * latent))
-    return from_linen(module, image_spec(shape, labelled=True), classes={"label": classes})
+    given = with_classes(conditions) if conditions else with_classes({}, classes)
+    encoder = network("encoder", MLP(hidden, 2 * latent, activation))
+    decoder = network("decoder", MLP(hidden[::-1], likelihood.outputs(shape), activation))
+    prior = network("prior", MLP((), 2 * latent))  # y -> mean and log standard deviation of p(z|y), [B, 2 * latent]
+
+    def of_y(variables: Variables, batch: Batch, train: bool):
+        return _moments(prior, variables, _embedded(batch, given), train)
+
+    def noise(variables: Variables, batch: Batch, *, key: Key | None = None, train: bool = False):
+        """The mean and log standard deviation of the noise z given x and y, [B, 2 * latent]."""
+        (mean, log_std), variables = _moments(encoder, variables, _beside(batch["given"], batch, given), train)
+        (centre, log_scale), variables = of_y(variables, batch, train)
+        return jnp.concatenate([(mean - centre) * jnp.exp(-log_scale), log_std - log_scale], axis=-1), variables
+
+    def output(variables: Variables, batch: Batch, *, key: Key | None = None, train: bool = False):
+        (centre, log_scale), variables = of_y(variables, batch, train)
+        z = centre + jnp.exp(log_scale) * batch["z"]
+        return decoder(variables, _beside(z, batch, given), train=train)
+
+    def begin(key: Key, batch: Batch) -> Variables:
+        k_encoder, k_prior = jax.random.split(key)
+        of_encoder = encoder.init(k_encoder, _beside(batch["given"], batch, given))
+        return union(of_encoder, prior.init(k_prior, _embedded(batch, given)))
+
+    def begin_decoder(key: Key, batch: Batch) -> Variables:
+        return decoder.init(key, _beside(batch["z"], batch, given))
+
+    spec = condition_spec(given)
+    return variational(
+        prior=dataclasses.replace(distribution((latent,)), check=checker(classes_of(given))),
+        posterior=gaussian(Network(init=begin, run=noise), (latent,), spec=spec),
+        observation=observed(Network(init=begin_decoder, run=output), likelihood, shape, spec=spec),
+    )
+
+
+def _moments(read: Network, variables: Variables, x: Array, train: bool):
+    out, variables = read(variables, x, train=train)
+    return gaussian_of(out), variables
+
+
+def _embedded(batch: Batch, given: Conditions) -> Array:
+    y = embedded(batch, given)
+    if y is None:
+        raise ValueError("A conditional VAE needs a condition: classes=10, or conditions={'context': (3,)}.")
+    return y
+
+
+def _beside(array: Array, batch: Batch, given: Conditions) -> Array:
+    """An array's numbers and the conditions'."""
+    return jnp.concatenate([array.reshape(len(array), -1), _embedded(batch, given)], axis=-1)

@@ -8,14 +8,13 @@ with ELU and batch norm, skip connections, a learned p(z_L). For the world outsi
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms, sized
+from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Gaussian, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled
 from genjax_zoo.math.convolve import double, halve
@@ -126,7 +125,7 @@ class LadderVAE(nn.Module):
         return {"distortion": self.likelihood.nll(output, batch["x"]), **rates}
 
     def log_weights(
-        self, batch: Batch, k: int, key: Key, train: bool = False, detached: bool = False, tilt: Any = None
+        self, batch: Batch, k: int, key: Key, train: bool = False, detached: bool = False, tilt: Array | None = None
     ) -> Array:
         """Log p(x, z) / q(z|x) of k draws of all layers for each x, [k, B], nats."""
         if detached or tilt is not None:
@@ -174,7 +173,9 @@ class LadderVAE(nn.Module):
         noise = [part.reshape(-1, *shape) for part, shape in zip(parts, self._shapes())]
         return self._run(noise, None, train, jax.random.key(0))[0]
 
-    def _run(self, noise: Sequence[Array], below: Any, train: bool, key: Key) -> tuple[Array, list[Layer]]:
+    def _run(
+        self, noise: Sequence[Array], below: Sequence[Array] | None, train: bool, key: Key
+    ) -> tuple[Array, list[Layer]]:
         output, layers = self.top_down(noise, below, train, key)
         (top, _), (left, _) = self._margins()
         return output[:, top : top + self.shape[0], left : left + self.shape[1]], layers
@@ -198,7 +199,7 @@ class LadderVAE(nn.Module):
         return jnp.pad(x, ((0, 0), *self._margins(), (0, 0)))
 
 
-@sized
+@factory("Sønderby et al. 2016, arXiv:1602.02282")
 def ladder_vae(
     *,
     shape: Shape,

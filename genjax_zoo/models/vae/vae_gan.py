@@ -11,10 +11,30 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, sized
-from genjax_zoo.linen import from_linen, image_spec
+from genjax_zoo.compose import distribution, gaussian, union
+from genjax_zoo.core import (
+    NO_CONDITION,
+    Array,
+    Batch,
+    Critic,
+    Density,
+    Explained,
+    Key,
+    Latent,
+    Model,
+    Sampler,
+    Terms,
+    Unit,
+    Variables,
+    factory,
+    part,
+    require,
+)
+from genjax_zoo.linen import network, once, reader
+from genjax_zoo.losses import Adversary, non_saturating
 from genjax_zoo.math import gaussian_kl
 from genjax_zoo.nn import ImageDecoder, ImageEncoder, Pyramid, batch_norm
+from genjax_zoo.specs import checked, checker, image_spec
 
 
 class Discriminator(nn.Module):
@@ -30,58 +50,112 @@ class Discriminator(nn.Module):
         return score[:, 0], features
 
 
-class VAEGAN(nn.Module):
-    """Networks "encoder", "decoder" and "discriminator"."""
-
-    latent: int
-    encoder: ImageEncoder
-    decoder: ImageDecoder
-    discriminator: Discriminator
-
-    def __call__(self, batch: Batch, key: Key, train: bool = False) -> tuple[Array, Array]:
-        z, _ = self.posterior(batch["x"], key, train)
-        return self.discriminate(self.decode(z, {}, train), train)
-
-    def posterior(self, x: Array, key: Key, train: bool = False) -> tuple[Array, Array]:
-        """A draw from q(z|x) [B, latent], and KL(q(z|x) || N(0, I)) in nats [B]."""
-        mean, log_std = jnp.split(self.encoder(x, train), 2, axis=-1)
-        z = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
-        return z, gaussian_kl(mean, log_std)
-
-    def discriminate(self, x: Array, train: bool = False) -> tuple[Array, Array]:
-        """Scores [B] and features [B, h, w, C]."""
-        return self.discriminator(x, train)
-
-    def encode(self, batch: Batch, key: Key, train: bool = False) -> Array:
-        """The posterior mean [B, latent]."""
-        return self.encoder(batch["x"], train)[:, : self.latent]
-
-    def decode(self, z: Array, cond: Batch, train: bool = False) -> Array:
-        """The image of a latent, [B, H, W, C] in [0, 1]."""
-        return nn.sigmoid(self.decoder(z, train))
-
-    def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
-        """Images of n draws from N(0, I)."""
-        return self.decode(self.sample_prior(key, n, cond, train, **how), cond, train)
-
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
-        """Draws from N(0, I), [n, latent]."""
-        return temperature * jax.random.normal(key, (n, self.latent), jnp.float32)
-
-
-@sized
+@factory("Larsen et al. 2016, arXiv:1512.09300")
 def vae_gan(*, shape: tuple[int, int, int], latent: int = 128, widths: tuple[int, ...] = (64, 128, 256)) -> Model:
-    """VAE-GAN.
+    """VAE-GAN; networks "encoder", "decoder" and "discriminator".
 
     Args:
         shape: an image's [H, W, C].
         latent: the dimension of z.
         widths: channels of the encoder's and discriminator's layers; the decoder's are the same, reversed.
     """
-    module = VAEGAN(
-        latent,
-        ImageEncoder(widths, 2 * latent, norm=batch_norm),
-        ImageDecoder(shape, widths[::-1], norm=batch_norm),
-        Discriminator(widths),
+    encoder = reader("encoder", ImageEncoder(widths, 2 * latent, norm=batch_norm), "given")
+    decoder = network("decoder", ImageDecoder(shape, widths[::-1], norm=batch_norm))
+    discriminator = network("discriminator", Discriminator(widths))
+    prior = distribution((latent,))
+    posterior = gaussian(encoder, (latent,), spec={"given": image_spec(shape)["x"]})
+    of_prior, of_posterior = require(prior, Sampler), part(posterior, Sampler, "mean")
+
+    def init(key: Key, batch: Batch) -> Variables:
+        k_encoder, k_decoder, k_discriminator = jax.random.split(key, 3)
+        return union(
+            encoder.init(k_encoder, {"given": batch["x"]}),
+            decoder.init(k_decoder, jnp.zeros((len(batch["x"]), latent))),
+            discriminator.init(k_discriminator, batch["x"]),
+        )
+
+    def encode(variables: Variables, batch: Batch, key: Key, *, train: bool = False):
+        return of_posterior(variables, len(batch["x"]), {"given": batch["x"]}, train=train)
+
+    def decode(
+        variables: Variables, z: Array, cond: Batch = NO_CONDITION, key: Key | None = None, *, train: bool = False
+    ):
+        x, variables = decoder(variables, z, train=train)
+        return nn.sigmoid(x), variables
+
+    def draw(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION, *, train: bool = False, **how: float):
+        z, variables = of_prior.draw(variables, key, n, cond, train=train, **how)
+        return decode(variables, z, train=train)
+
+    def features(
+        variables: Variables, x: Array, cond: Batch = NO_CONDITION, key: Key | None = None, *, train: bool = False
+    ):
+        return discriminator(variables, x, train=train)
+
+    def score(
+        variables: Variables, x: Array, cond: Batch = NO_CONDITION, key: Key | None = None, *, train: bool = False
+    ):
+        (scores, _), variables = discriminator(variables, x, train=train)
+        return scores, variables
+
+    model = Model(
+        spec=image_spec(shape),
+        init=once(init),
+        sampler=Sampler(draw=draw, settings=of_prior.settings),
+        latent=Latent(prior=prior, posterior=posterior, encode=encode, decode=decode),
+        critic=Critic(score=score, features=features),
+        check=checker({}, bounded=True),
     )
-    return from_linen(module, image_spec(shape), bounded=True)
+    return checked(model)
+
+
+def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> Explained:
+    """All terms of a VAE-GAN, for three players to weigh.
+
+    Args:
+        model: samples and decodes, its posterior is Gaussian, its prior N(0, I), and its critic has features.
+        adversary: the game.
+
+    Returns:
+        A TermFn with "distortion" (Gaussian nats up to a constant, in the discriminator's features), "rate" (nats),
+        "critic" and "fool". Reconstructions and samples from the prior both count as fakes, half each.
+
+    Raises:
+        ValueError: the model lacks one of these.
+    """
+    sampler, posterior = require(model, Sampler), require(model, Latent).posterior
+    decode, features = part(model, Latent, "decode"), part(model, Critic, "features")
+    if posterior is None:
+        raise ValueError("This model has no 'latent.posterior', whose rate is a term of a VAE-GAN.")
+    moments = part(posterior, Density, "gaussian")
+
+    def run(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
+        k_posterior, k_prior = jax.random.split(key)
+        keys = iter(jax.random.split(jax.random.fold_in(key, 1), 4))  # of dropout
+        x, no = batch["x"], NO_CONDITION
+        (mean, log_std), variables = moments(variables, {"given": x}, train=train)
+        z = mean + jnp.exp(log_std) * jax.random.normal(k_posterior, mean.shape, mean.dtype)
+        rebuilt, variables = decode(variables, z, no, key=next(keys), train=train)
+        sampled, variables = sampler.draw(variables, k_prior, len(x), no, train=train)
+        (real, real_features), variables = features(variables, x, no, key=next(keys), train=train)
+        (fake, fake_features), variables = features(variables, rebuilt, no, key=next(keys), train=train)
+        (prior, _), variables = features(variables, sampled, no, key=next(keys), train=train)
+        difference = (real_features - fake_features).reshape(len(x), -1)
+        terms = {
+            "distortion": 0.5 * jnp.sum(difference**2, axis=-1),
+            "rate": gaussian_kl(mean, log_std),
+            "critic": 0.5 * (adversary.critic(real, fake) + adversary.critic(real, prior)),
+            "fool": 0.5 * (adversary.generator(real, fake) + adversary.generator(real, prior)),
+        }
+        return terms, variables
+
+    of_critic, of_generator = adversary.formulas
+    both = "mean over z ~ q(z | x) and z ~ p(z) of"
+    written = {
+        "distortion": "0.5 * ||h(x) - h(G(z))||**2, z ~ q(z | x), h = features of D",
+        "rate": "KL(q(z | x) || p(z))",
+        "critic": f"{both} {of_critic}",
+        "fool": f"{both} {of_generator}",
+    }
+    units: dict[str, Unit] = {"distortion": "nats", "rate": "nats", "critic": "loss", "fool": "loss"}
+    return Explained(terms=run, formulas=written, units=units)

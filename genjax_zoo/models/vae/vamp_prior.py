@@ -7,11 +7,13 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Key, Model, sized
-from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_mixture_nll, gaussian_nll, gaussian_of
-from genjax_zoo.models.vae.vae import VAE, Shape
+from genjax_zoo.compose import gaussian, observed, variational
+from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Sampler, Variables, factory
+from genjax_zoo.linen import network, reader
+from genjax_zoo.math import Likelihood, bernoulli, gaussian_mixture_nll, gaussian_of
+from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import GatedMLP
+from genjax_zoo.specs import image_spec
 
 
 class PseudoInputs(nn.Module):
@@ -28,34 +30,42 @@ class PseudoInputs(nn.Module):
         return jnp.clip(u, 0.0, 1.0)
 
 
-class VampPrior(VAE):
-    """Networks "encoder", "decoder" and "pseudo_inputs"."""
+def mixture_prior(encoder: nn.Module, pseudo_inputs: PseudoInputs, latent: int) -> Model:
+    """p(z) = mean_k q(z|u_k), by the encoder that the posterior brings; its own network is "pseudo_inputs"."""
+    inputs, moments = network("pseudo_inputs", pseudo_inputs), network("encoder", encoder)
 
-    pseudo_inputs: PseudoInputs
-    formulas = {**VAE.formulas, "rate": "log q(z | x) - log p(z), z ~ q(z | x), p(z) = mean_k q(z | u_k)"}
+    def components(variables: Variables, train: bool):
+        u, variables = inputs(variables)
+        out, variables = moments(variables, u, train=train)
+        return bounded(out), variables
 
-    def posterior(self, batch: Batch, train: bool = False) -> tuple[Array, Array]:
-        """The mean and log standard deviation of q(z|x), both [B, latent]; the variance is in [e^-6, e^2]."""
-        mean, log_variance = gaussian_of(self.encoder(batch["x"], train))
-        return mean, 0.5 * jnp.clip(log_variance, -6.0, 2.0)
+    def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False):
+        mixture, variables = components(variables, train)
+        return {"nll": gaussian_mixture_nll(batch["x"], *mixture)}, variables
 
-    def log_prior(self, z: Array, train: bool = False) -> Array:
-        """Log p(z), [B], nats."""
-        return -gaussian_mixture_nll(z, *self.posterior({"x": self.pseudo_inputs()}, train))
-
-    def rate(self, z: Array, mean: Array, log_std: Array, train: bool = False) -> Array:
-        """Log q(z|x) - log p(z) at z, [B], nats: KL to a mixture has no closed form."""
-        return -gaussian_nll(z, mean, log_std) - self.log_prior(z, train)
-
-    def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
-        """The posterior of a pseudo-input drawn at random, and a draw from it, [n, latent]."""
+    def draw(variables: Variables, key: Key, n: int, cond: Batch, *, train: bool = False, temperature: float = 1.0):
         k_component, k_noise = jax.random.split(key)
-        component = jax.random.randint(k_component, (n,), 0, self.pseudo_inputs.k)
-        mean, log_std = self.posterior({"x": self.pseudo_inputs()[component]}, train)
-        return mean + temperature * jnp.exp(log_std) * jax.random.normal(k_noise, mean.shape, mean.dtype)
+        component = jax.random.randint(k_component, (n,), 0, pseudo_inputs.k)
+        (mean, log_std), variables = components(variables, train)
+        mean, log_std = mean[component], log_std[component]
+        z = mean + temperature * jnp.exp(log_std) * jax.random.normal(k_noise, mean.shape, mean.dtype)
+        return z, variables
+
+    return Model(
+        spec=image_spec((latent,)),
+        init=lambda key, batch: inputs.init(key),
+        density=Density(terms=Explained(terms=terms, rest="nats"), exact=True),
+        sampler=Sampler(draw=draw, settings={"temperature": 1.0}),
+    )
 
 
-@sized
+def bounded(output: Array) -> tuple[Array, Array]:
+    """The mean and log standard deviation of q(z|x), both [B, latent]; the variance is in [e^-6, e^2]."""
+    mean, log_variance = gaussian_of(output)
+    return mean, 0.5 * jnp.clip(log_variance, -6.0, 2.0)
+
+
+@factory("Tomczak & Welling 2018, arXiv:1705.07120")
 def vamp_prior(
     *,
     shape: Shape,
@@ -73,7 +83,9 @@ def vamp_prior(
         pseudo_inputs: K, the components of the prior.
         likelihood: the observation model.
     """
-    encoder = GatedMLP(hidden, 2 * latent)
-    decoder = GatedMLP(hidden[::-1], likelihood.outputs(shape))
-    module = VampPrior(shape, latent, likelihood, encoder, decoder, PseudoInputs(pseudo_inputs, shape))
-    return from_linen(module, image_spec(shape))
+    encoder, decoder = GatedMLP(hidden, 2 * latent), GatedMLP(hidden[::-1], likelihood.outputs(shape))
+    return variational(
+        prior=mixture_prior(encoder, PseudoInputs(pseudo_inputs, shape), latent),
+        posterior=gaussian(reader("encoder", encoder, "given"), (latent,), moments=bounded),
+        observation=observed(reader("decoder", decoder, "z"), likelihood, shape),
+    )

@@ -1,15 +1,17 @@
 """VQ-VAE: neural discrete representation learning (van den Oord et al. 2017, arXiv:1711.00937).
 
 An image becomes a small grid of codes. Two players: the autoencoder learns to rebuild from codes, the prior learns
-which codes there are (`losses.vector_quantized`). q(c|x) is certain, so -log p(x) <= -log p(x|c) - log P(c), a bound
+which codes there are (`vector_quantized`). q(c|x) is certain, so -log p(x) <= -log p(x|c) - log P(c), a bound
 that any other model's can be compared with.
 """
+
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax
 import optax
 
-from genjax_zoo.core import Array, Batch, Key, Model, Terms, sized
+from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Terms, Variables, factory, require
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, bernoulli, sum_per_example
 from genjax_zoo.math.convolve import double
@@ -64,26 +66,21 @@ class VQVAE(nn.Module):
         "commitment": "||e(x) - constant(c)||**2, summed over places",
         "rate": "-log P(c), c = the codes nearest to e(x)",
     }
+    units = {"commitment": "loss"}
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Terms:
-        return {**self.autoencode(batch, train), **self.nelbo(batch, key, train)}
-
-    def autoencode(self, batch: Batch, train: bool = False) -> Terms:
-        """Distortion (nats) and commitment (squared distance to the codes), [B]."""
-        quantized, _, commitment = self.quantizer(self.encoder(batch["x"], train), train)
-        output = self.decoder(quantized, train)
-        return {"distortion": self.likelihood.nll(output, batch["x"]), "commitment": commitment}
-
-    def code_nll(self, codes: Array, train: bool = False) -> Array:
-        """-log P of codes int [B, h, w], nats [B]."""
-        logits = self.prior(codes[..., None])[..., 0, :]
-        return sum_per_example(optax.softmax_cross_entropy_with_integer_labels(logits, codes))
+        return self.nelbo(batch, key, train)
 
     def nelbo(self, batch: Batch, key: Key, train: bool = False) -> Terms:
-        """Distortion, and rate: what the prior takes to name the codes, nats [B]."""
-        quantized, codes, _ = self.quantizer(self.encoder(batch["x"], train))
+        """Distortion, and rate: what the prior takes to name the codes, nats [B].
+
+        In training the codes move, and there is the commitment: the squared distance to them, which no likelihood has.
+        """
+        quantized, codes, commitment = self.quantizer(self.encoder(batch["x"], train), train)
         distortion = self.likelihood.nll(self.decoder(quantized, train), batch["x"])
-        return {"distortion": distortion, "rate": self.code_nll(codes, train)}
+        logits = self.prior(codes[..., None])[..., 0, :]
+        rate = sum_per_example(optax.softmax_cross_entropy_with_integer_labels(logits, codes))
+        return {"distortion": distortion, "rate": rate, **({"commitment": commitment} if train else {})}
 
     def codes(self, batch: Batch, train: bool = False) -> Array:
         """Indices into the code book, int [B, h, w]."""
@@ -110,7 +107,7 @@ class VQVAE(nn.Module):
         return self.likelihood.sample(k_x, self.decoder(self.sample_prior(k_codes, n, cond, train, **how), train))
 
 
-@sized
+@factory("van den Oord et al. 2017, arXiv:1711.00937")
 def vq_vae(
     *,
     shape: Shape,
@@ -152,3 +149,31 @@ def vq_vae(
         GatedPixelCNN(codes, features=prior_features, layers=prior_layers),
     )
     return from_linen(module, image_spec(shape))
+
+
+def vector_quantized(model: Model) -> tuple[Explained, Explained]:
+    """The two sides of a VQ-VAE: (autoencoder's terms, prior's terms).
+
+    Args:
+        model: has `codes`, and a density with a rate.
+
+    Returns:
+        Two TermFns: one with "distortion" (nats) and, in training, "commitment"; the other with "rate" (nats) of the
+        codes, whose gradient reaches only the prior. A compiled turn of one side computes nothing of the other.
+
+    Raises:
+        ValueError: the model has no `codes`, or no density.
+    """
+    if model.codes is None:
+        raise ValueError("This model has no 'codes', whose rate is one side of a VQ-VAE.")
+    stated = require(model, Density).terms
+
+    def side(mine: Callable[[str], bool]) -> Explained:
+        def run(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
+            terms, variables = stated(variables, batch, key, train=train)
+            return {name: value for name, value in terms.items() if mine(name)}, variables
+
+        written = {name: text for name, text in stated.formulas.items() if mine(name)}
+        return Explained(terms=run, formulas=written, units=stated.units, rest=stated.rest)
+
+    return side(lambda name: name != "rate"), side(lambda name: name == "rate")

@@ -1,0 +1,91 @@
+"""What players own and weigh: checked before the first step, read in every turn."""
+
+from collections.abc import Collection, Iterable, Mapping
+
+import jax
+import optax
+
+from genjax_zoo.core import FROZEN, Batch, Model, Player, Spec, Variables, networks, unit_of
+
+Weights = Mapping[str, float | optax.Schedule]  # by term
+
+
+def owned(player: Player, variables: Variables) -> tuple[str, ...]:
+    """The networks a player writes."""
+    return _owned_of(player.owns, networks(variables))
+
+
+def weights_by_player(model: Model, players: Mapping[str, Player], batch: Batch | Spec) -> Mapping[str, Weights]:
+    """Each player's weights by term, its own or those that follow from the units; a batch's shapes are enough.
+
+    Raises:
+        ValueError: as `create_state`.
+    """
+    key = jax.random.key(0)
+    shapes = jax.eval_shape(model.init, key, batch)
+    _check_ownership(players, networks(shapes), shapes.get(FROZEN, {}))
+    weights: dict[str, Weights] = {}
+    nats: dict[int, tuple[str, set[str]]] = {}  # terms -> a player of theirs, and what of a likelihood none weighs
+    for name, player in players.items():
+        terms, _ = jax.eval_shape(lambda v, b, k, p=player: p.terms(v, b, k, train=True), shapes, batch, key)
+        weights[name] = weights_of(player, terms)
+        _check_weights(name, player, weights[name], terms)
+        _, left = nats.setdefault(id(player.terms), (name, {t for t in terms if unit_of(player.terms, t) == "nats"}))
+        left -= set(weights[name])
+    for name, left in nats.values():
+        if left:
+            raise ValueError(
+                f"No player weighs '{min(left)}', a term of the likelihood that player '{name}' computes; give it to a "
+                f"player, weight 0 leaves it out on purpose."
+            )
+    return weights
+
+
+def weights_of(player: Player, terms: Collection[str]) -> Weights:
+    """A player's weights: its own, or one of each term of a likelihood."""
+    if player.weights is not None:
+        return player.weights
+    return {term: 1.0 for term in terms if unit_of(player.terms, term) == "nats"}
+
+
+def _owned_of(owns: Iterable[str] | None, available: tuple[str, ...]) -> tuple[str, ...]:
+    """The networks that these names own: "a" is all of "a/..."."""
+    if owns is None:
+        return available
+    names = tuple(owns)
+    return tuple(n for n in available if any(n == name or n.startswith(f"{name}/") for name in names))
+
+
+def _check_ownership(players: Mapping[str, Player], available: tuple[str, ...], frozen: Collection[str]) -> None:
+    owner: dict[str, str] = {}
+    for name, player in players.items():
+        for asked in player.owns or ():
+            if not _owned_of((asked,), available):
+                why = "which is frozen, and" if _owned_of((asked,), tuple(frozen)) else "but"
+                raise ValueError(f"Player '{name}' owns '{asked}', {why} the model has networks {sorted(available)}.")
+        for network in _owned_of(player.owns, available):
+            if network in owner:
+                raise ValueError(
+                    f"Players '{owner[network]}' and '{name}' both own '{network}', and each network has one owner; "
+                    f"give one player both terms."
+                )
+            owner[network] = name
+    missing = sorted(set(available) - set(owner))
+    if missing:
+        raise ValueError(
+            f"No player owns '{missing[0]}'; add it to a player's 'owns' ({sorted(players)}), or freeze it: "
+            f"compose.frozen."
+        )
+
+
+def _check_weights(name: str, player: Player, weights: Weights, terms: Collection[str]) -> None:
+    if unknown := sorted(set(weights) - set(terms)):
+        raise ValueError(f"Player '{name}' weighs '{unknown[0]}', but its terms are {sorted(terms)}.")
+    unstated = [term for term in terms if unit_of(player.terms, term) is None]
+    if player.weights is None and unstated:
+        raise ValueError(
+            f"Player '{name}' has no weights, and its term '{unstated[0]}' does not state its unit; give it "
+            f"weights={{'{unstated[0]}': 1.0, ...}}, or let core.Explained state the unit."
+        )
+    if not weights:
+        raise ValueError(f"Player '{name}' weighs none of its terms {sorted(terms)}; give it weights.")
