@@ -85,9 +85,15 @@ def tabled(
 
     def of_batch(method: str) -> Of[Any] | None:
         """A method (batch), (batch, key) or (batch, k, key) as the function (variables, batch, key, k)."""
+        taken = inspect.signature(getattr(kind, method)).parameters if hasattr(kind, method) else {}
 
         def changed(run: Of[Any]) -> Of[Any]:
             def call(variables: Variables, batch: Batch, *more: Any, train: bool = False, **how: Any):
+                if unknown := [name for name in how if name not in taken]:
+                    raise ValueError(
+                        f"The method '{method}' takes no '{unknown[0]}', which this estimator asks for; give it this "
+                        f"argument, or take estimator=losses.reparameterized."
+                    )
                 key, k = (more[0] if more else None), more[1:]
                 return run(variables, batch, *k, key=key, train=train, **how)
 

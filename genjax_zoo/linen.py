@@ -123,7 +123,18 @@ def network(name: str, module: nn.Module, method: Method = "__call__") -> Networ
 
 def reader(name: str, module: nn.Module, given: str | Callable[[Batch], Array]) -> Network:
     """A network that reads one entry of a batch, or what a function makes of it: init (key, batch), run (v, batch)."""
-    of, seen = network(name, module), (lambda batch: batch[given]) if isinstance(given, str) else given
+    of = network(name, module)
+
+    def seen(batch: Batch) -> Array:
+        if not isinstance(given, str):
+            return given(batch)
+        if given not in batch:
+            raise ValueError(
+                f"The network '{name}' reads '{given}', but it is given {sorted(batch)}; a posterior is given x as "
+                f"'given', an observation z as 'z'."
+            )
+        return batch[given]
+
     return Network(
         init=lambda key, batch: of.init(key, seen(batch)),
         run=lambda variables, batch, *, train=False, key=None: of(variables, seen(batch), train=train, key=key),

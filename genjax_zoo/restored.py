@@ -1,6 +1,7 @@
 """A run read back: the experiment that made it, and its state; also within an experiment that freezes them."""
 
 import contextlib
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def restore(
     if trust:
         trust_run(folder)
     if experiment is None:
-        experiment = experiment_of(folder)
+        experiment = _as_begun(experiment_of(folder), folder)
     else:
         given = isinstance(experiment, Experiment)
         experiment = experiment if given else build(experiment, read_config(folder)["flags"])
@@ -105,6 +106,13 @@ def restore(
                 if (folder / "checkpoints" / str(step)).is_dir():
                     raise  # else its trainer has gone on, and removed it
     raise ValueError(f"The checkpoints of {folder} are removed faster than they are read; raise its --save-every.")
+
+
+def _as_begun(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment, whose card says where its constants came from: at its first start, whatever they are by now."""
+    frozen = tuple((read_config(folder).get("card") or {}).get("frozen") or ())
+    card = dataclasses.replace(experiment.model.card, frozen=frozen or experiment.model.card.frozen)
+    return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, card=card))
 
 
 def _without_values(target: TrainState) -> TrainState:

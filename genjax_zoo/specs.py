@@ -56,7 +56,7 @@ def checked(model: Model) -> Model:
 
         return call
 
-    def drawing(run: Of[Any], shape: tuple[int, ...] | None) -> Of[Any]:
+    def drawing(run: Of[Any], shape: tuple[int, ...] | None, given: Callable[[Batch], Batch]) -> Of[Any]:
         def draw(v: Variables, key: Key, n: int, cond: Batch = NO_CONDITION, *, train: bool = False, **how: Any):
             out, v = run(v, key, n, given(cond), train=train, **how)
             if shape is not None:
@@ -65,9 +65,9 @@ def checked(model: Model) -> Model:
 
         return draw
 
-    def sampler(of: Sampler, shape: tuple[int, ...] | None) -> Sampler:
-        scored = if_there(of.scored, lambda run: drawing(run, shape))
-        return dataclasses.replace(of, draw=drawing(of.draw, shape), scored=scored)
+    def sampler(of: Sampler, shape: tuple[int, ...] | None, given: Callable[[Batch], Batch] = given) -> Sampler:
+        scored = if_there(of.scored, lambda run: drawing(run, shape, given))
+        return dataclasses.replace(of, draw=drawing(of.draw, shape, given), scored=scored)
 
     def density(of: Density) -> Density:
         def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
@@ -91,7 +91,12 @@ def checked(model: Model) -> Model:
         return decode
 
     def prior(of: Model) -> Model:
-        return dataclasses.replace(of, sampler=if_there(of.sampler, lambda one: sampler(one, None)))
+        def own(cond: Batch) -> Batch:
+            check_conditions(of.spec, cond)
+            of.check({name: cond[name] for name in conditions(of.spec)})
+            return cond
+
+        return dataclasses.replace(of, sampler=if_there(of.sampler, lambda one: sampler(one, None, own)))
 
     def latent(of: Latent) -> Latent:
         return dataclasses.replace(

@@ -24,6 +24,11 @@ def fold(key, index):
     return jax.random.fold_in(key, index)
 
 
+def aside(key, which):
+    """What no split gives."""
+    return jax.random.fold_in(key, 2**31 - 1 - which)
+
+
 def moments(params, x):
     return np.split(hand.mlp(params["encoder"], x), 2, axis=1)
 
@@ -66,7 +71,7 @@ def aae_digits(v, batch, key):
     def score(z):
         return hand.mlp(v["params"]["critic"], z)[:, 0]
 
-    real, fake = score(noise(fold(key, 1), B, 2)), score(codes(split(key, 4)[0]))
+    real, fake = score(noise(aside(key, 1), B, 2)), score(codes(split(key, 4)[0]))
     fooling = score(codes(split(fold(key, 1), 3)[0]))
     critic = scores(real, fake, hand.softplus(-real) + hand.softplus(fake))
     cost = distortion(v["params"], codes(fold(key, 0)), batch["x"])

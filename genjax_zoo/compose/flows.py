@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 
-from genjax_zoo.compose.parts import CONTINUOUS, Shape
+from genjax_zoo.compose.parts import CONTINUOUS, Shape, check_continuous
 from genjax_zoo.compose.trees import union
 from genjax_zoo.core import (
     NO_CONDITION,
@@ -23,9 +23,10 @@ from genjax_zoo.core import (
     Of,
     Sampler,
     Variables,
+    aside,
     if_there,
+    likelihood,
     require,
-    total,
 )
 from genjax_zoo.core import conditions as conditions_of
 from genjax_zoo.linen import Network, network, once
@@ -58,17 +59,22 @@ def pushed(
     Raises:
         ValueError: when initialised, if base and bijection have a network of one name.
     """
+    if not isinstance(bijection, Bijection):
+        raise ValueError(f"A bijection is an nn.Bijection, with forward and inverse, not {type(bijection).__name__}.")
+    check_continuous(base, "base")
     forward, inverse = (network(name, bijection, method) for method in (Bijection.forward, Bijection.inverse))
     x_shape, turned = base.spec["x"].shape if shape is None else shape, begin is not Bijection.forward
 
-    def given(v: Variables, cond: Batch, train: bool) -> tuple[Array | None, Variables]:
-        return (embedded(cond, conditions), v) if context is None else context(v, cond, train=train)
+    def given(v: Variables, cond: Batch, key: Key | None, train: bool) -> tuple[Array | None, Variables]:
+        if context is None:
+            return embedded(cond, conditions), v
+        return context(v, cond, key=None if key is None else aside(key, 2), train=train)
 
     def initialise(key: Key, batch: Batch) -> Variables:
         k_base, k_map, k_context, k_z = jax.random.split(key, 4)
         cond = conditions_of(batch)
         v = {"params": {}} if context is None else context.init(k_context, batch)
-        seen, _ = given(v, cond, True)
+        seen, _ = given(v, cond, k_z, True)
         if not turned:
             z, _ = forward(made := forward.init(k_map, batch["x"], seen), batch["x"], seen)[0]
             return union(base.init(k_base, {**cond, "x": z}), made, v)
@@ -78,31 +84,32 @@ def pushed(
 
     def terms(v: Variables, batch: Batch, key: Key, *, train: bool = False):
         cond = conditions_of(batch)
-        seen, v = given(v, cond, train)
+        seen, v = given(v, cond, key, train)
         (z, log_det), v = forward(v, batch["x"], seen, train=train)
-        of_z, v = require(base, Density).terms(v, {**cond, "x": z}, key, train=train)
-        return {"prior": total(of_z), "log_det": -log_det}, v
+        base_terms = require(base, Density).terms
+        of_z, v = base_terms(v, {**cond, "x": z}, key, train=train)
+        return {"prior": likelihood(base_terms, of_z), "log_det": -log_det}, v
 
     def draw(v: Variables, key: Key, n: int, cond: Batch = NO_CONDITION, *, train: bool = False, **how: float):
         z, v = require(base, Sampler).draw(v, key, n, cond, train=train, **how)
-        return decode(v, z, cond, train=train)
+        return decode(v, z, cond, key, train=train)
 
     def scoring(base_scored: Of[tuple[Array, Array]]) -> Of[tuple[Array, Array]]:
         def scored(v: Variables, key: Key, n: int, cond: Batch = NO_CONDITION, *, train: bool = False):
             (z, nats), v = base_scored(v, key, n, cond, train=train)
-            seen, v = given(v, cond, train)
+            seen, v = given(v, cond, key, train)
             (x, log_det), v = inverse(v, z, seen, train=train)
             return (x, nats + log_det), v
 
         return scored
 
     def encode(v: Variables, batch: Batch, key: Key | None = None, *, train: bool = False):
-        seen, v = given(v, conditions_of(batch), train)
+        seen, v = given(v, conditions_of(batch), key, train)
         (z, _), v = forward(v, batch["x"], seen, train=train)
         return z, v
 
     def decode(v: Variables, z: Array, cond: Batch = NO_CONDITION, key: Key | None = None, *, train: bool = False):
-        seen, v = given(v, cond, train)
+        seen, v = given(v, cond, key, train)
         (x, _), v = inverse(v, z, seen, train=train)
         return x, v
 
@@ -119,7 +126,7 @@ def pushed(
     model = Model(
         spec={**conditions_of(base.spec), **image_spec(x_shape), **condition_spec(conditions)},
         init=once(initialise),
-        card=dataclasses.replace(CONTINUOUS, frozen=base.card.frozen),
+        card=dataclasses.replace(CONTINUOUS, family="flow", frozen=base.card.frozen),
         density=if_there(base.density, lambda of: Density(terms=stated, exact=of.exact)),
         sampler=if_there(base.sampler, sampler),
         latent=Latent(prior=base, encode=encode, decode=decode),

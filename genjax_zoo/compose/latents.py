@@ -6,18 +6,21 @@ a model itself: then there are several layers of latents, each with a rate.
 """
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
 
+from genjax_zoo.compose.parts import check_continuous
 from genjax_zoo.compose.trees import union
 from genjax_zoo.core import (
     NO_CONDITION,
     Array,
     Batch,
+    Card,
     Density,
     Explained,
     Key,
@@ -26,8 +29,11 @@ from genjax_zoo.core import (
     Of,
     Sampler,
     Variables,
+    aside,
     conditions,
     if_there,
+    likelihood,
+    likelihood_names,
     part,
     require,
     total,
@@ -37,6 +43,7 @@ from genjax_zoo.math import gaussian_kl, gaussian_nll, tiled, tilted
 from genjax_zoo.specs import checked
 
 _Value = TypeVar("_Value")
+NETWORK, PRIOR, OBSERVATION = 1, 2, 3  # who is given which key aside; draws of z have the key itself
 
 
 def variational(prior: Model, posterior: Model, observation: Model) -> Model:
@@ -51,14 +58,22 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
     Parts may read networks that another brings. Samplers' settings are the prior's.
 
     Raises:
-        ValueError: a part lacks what it needs; when initialised, if two have a network of one name.
+        ValueError: a part lacks what it needs, or is of a z of another kind or shape; when initialised, if two have a
+            network of one name.
     """
+    prior = _as_latent(prior)
     p, q, o = require(prior, Density), require(posterior, Sampler), require(observation, Density)
     scored, q_density = part(posterior, Sampler, "scored"), posterior.density
     of_q, of_p = q_density and q_density.gaussian, p.gaussian
     given = {name: one for part in (prior, posterior, observation) for name, one in conditions(part.spec).items()}
     spec = {"x": observation.spec["x"], **{name: one for name, one in given.items() if name not in ("given", "z")}}
     shape = prior.spec["x"].shape
+    check_continuous(prior, "prior")
+    if posterior.spec["x"].shape != shape:
+        raise ValueError(
+            f"The prior is of z of shape {tuple(shape)}, but the posterior of {tuple(posterior.spec['x'].shape)}; "
+            f"give both one shape."
+        )
     posterior = dataclasses.replace(posterior, spec={**posterior.spec, "given": spec["x"]})
     observation = dataclasses.replace(observation, spec={**observation.spec, "z": prior.spec["x"]})
 
@@ -72,37 +87,43 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
         v = union(v, prior.init(k_p, {**conditions(batch), "x": scored(v, k_z, n, of_x(batch))[0][0]}))
         return union(v, observation.init(k_o, {**batch, "z": empty}))
 
-    def inferred(v: Variables, batch: Batch, key: Key, k: int, train: bool, detached: bool, tilt: Array | None):
+    def drawn(v: Variables, batch: Batch, key: Key, k: int, train: bool):
         """K draws of z for each x, [k * B, ...], -log q(z | x) of them, and the moments of a Gaussian q."""
         if of_q is not None:
-            moments, v = of_q(v, of_x(batch), key=key, train=train)
+            moments, v = of_q(v, of_x(batch), key=aside(key, NETWORK), train=train)
             mean, log_std = (tiled(one, k) for one in moments)
             z = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
-            z = z if tilt is None else tilted(z, tilt.reshape(-1, *[1] * len(shape)))
-            seen = jax.lax.stop_gradient((mean, log_std)) if detached else (mean, log_std)
-            return z, gaussian_nll(z, *seen), moments, v
-        every = {name: tiled(value, k) for name, value in of_x(batch).items()}
-        (z, nats), v = scored(v, key, k * len(batch["x"]), every, train=train)
-        z = z if tilt is None else tilted(z, tilt.reshape(-1, *[1] * len(shape)))
-        if detached or tilt is not None:
-            constant = jax.lax.stop_gradient(v) if detached else v
-            nats = total(require(posterior, Density).terms(constant, {**every, "x": z}, key)[0])
+            return z, gaussian_nll(z, mean, log_std), moments, v
+        (z, nats), v = scored(v, key, k * len(batch["x"]), _tiled(of_x(batch), k), train=train)
         return z, nats, None, v
+
+    def detached_nats(v: Variables, batch: Batch, z: Array, key: Key, k: int, train: bool) -> Array:
+        """-log q(z | x), whose gradient is that of z and x: q's parameters are constants."""
+        constant = jax.lax.stop_gradient(v)
+        if of_q is not None:
+            moments, _ = of_q(constant, of_x(batch), key=aside(jax.random.clone(key), NETWORK), train=train)
+            return gaussian_nll(z, *(tiled(one, k) for one in moments))
+        stated = require(posterior, Density).terms
+        again = jax.random.clone(key)  # what draws has drawn: the same masks of dropout
+        named, _ = stated(constant, {**_tiled(of_x(batch), k), "x": z}, again, train=train)
+        return likelihood(stated, named)
 
     def observe(v: Variables, batch: Batch, z: Array, key: Key, train: bool) -> tuple[Array, Variables]:
         """-log p(x | z), [B]."""
-        named, v = o.terms(v, {**batch, "z": z}, jax.random.fold_in(key, 2), train=train)
-        return total(named), v
+        named, v = o.terms(v, {**batch, "z": z}, aside(key, OBSERVATION), train=train)
+        return likelihood(o.terms, named), v
 
     def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False):
-        z, entropy, moments, v = inferred(variables, batch, key, 1, train, False, None)
+        z, entropy, moments, v = drawn(variables, batch, key, 1, train)
         distortion, v = observe(v, batch, z, key, train)
+        of_z, k_p = {**conditions(batch), "x": z}, aside(key, PRIOR)
         if moments is not None and of_p is not None:
-            (centre, log_scale), v = of_p(v, conditions(batch), train=train)
+            (centre, log_scale), v = of_p(v, of_z, key=k_p, train=train)
             mean, log_std = moments
             rate = gaussian_kl((mean - centre) * jnp.exp(-log_scale), log_std - log_scale)
             return {"distortion": distortion, "rate": rate}, v
-        named, v = p.terms(v, {**conditions(batch), "x": z}, jax.random.fold_in(key, 1), train=train)
+        named, v = p.terms(v, of_z, k_p, train=train)
+        named = {name: named[name] for name in likelihood_names(p.terms, named)}
         deeper = _deeper(named)
         first = total({name: value for name, value in named.items() if name not in deeper}) - entropy
         numbered = {f"rate_{i}": value for i, value in enumerate((first, *deeper.values()), 1)}
@@ -118,23 +139,34 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
         detached: bool = False,
         tilt: Array | None = None,
     ):
-        z, entropy, _, v = inferred(v, batch, key, k, train, detached, tilt)
-        every, k_p = {name: tiled(value, k) for name, value in batch.items()}, jax.random.fold_in(key, 1)
-        distortion, v = observe(v, every, z, key, train)
-        of_z = {**conditions(every), "x": z}
+        """A tilt is met once on every way back to q's parameters: behind each draw, by all that sees it but q."""
+        before = v
+        z, entropy, _, v = drawn(v, batch, key, k, train)
+        seen, at = z, batch
+        if tilt is not None:
+            seen = tilted(z, tilt.reshape(-1, *[1] * len(shape)))
+            if k == 1:  # of data there is no gradient; of a prior's x, which is drawn, there is
+                at = {**batch, "x": tilted(batch["x"], tilt.reshape(-1, *[1] * (batch["x"].ndim - 1)))}
+        if detached:
+            entropy = detached_nats(before, at, seen, key, k, train)
+        every, k_p = _tiled(at, k), aside(key, PRIOR)
+        distortion, v = observe(v, every, seen, key, train)
         if p.weigh is None:
-            named, v = p.terms(v, of_z, k_p, train=train)
-            log_p = -total(named)
+            named, v = p.terms(v, {**conditions(every), "x": seen}, k_p, train=train)
+            log_p = -likelihood(p.terms, named)
         else:
-            rest = None if tilt is None else tilt.reshape(1, -1)
-            log_p, v = p.weigh(v, of_z, k_p, 1, train=train, detached=detached, tilt=rest)
+            how = {} if tilt is None else {"tilt": tilt.reshape(1, -1)}
+            how |= {"detached": True} if detached else {}
+            log_p, v = p.weigh(v, {**conditions(every), "x": z}, k_p, 1, train=train, **how)
         return (log_p.reshape(-1) + entropy - distortion).reshape(k, -1), v
 
-    def draw(v: Variables, key: Key, n: int, cond: Batch = NO_CONDITION, *, train: bool = False, **how: float):
+    def draw(v: Variables, key: Key, n: int, cond: Batch = NO_CONDITION, *, train: bool = False, **how: Any):
+        """With deep=True x is a latent of another model, whose noise has the temperature, too."""
         k_z, k_x = jax.random.split(key)
-        z, v = require(prior, Sampler).draw(v, k_z, n, cond, train=train, **how)
-        emitted = require(observation, Sampler)
-        own = {name: value for name, value in how.items() if name in emitted.settings}
+        deep = how.pop("deep", False)
+        of_prior, emitted = require(prior, Sampler), require(observation, Sampler)
+        z, v = of_prior.draw(v, k_z, n, cond, train=train, **how)
+        own = {name: value for name, value in how.items() if deep and name in emitted.settings}
         return emitted.draw(v, k_x, n, {**cond, "z": z}, train=train, **own)
 
     def encode(v: Variables, batch: Batch, key: Key, *, train: bool = False):
@@ -148,10 +180,10 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
         own, v = encode(v, batch, key, train=train)
         if below is None:
             return own, v
-        every = {name: tiled(value, k) for name, value in of_x(batch).items()}
+        every = _tiled(of_x(batch), k)
         z, v = q.draw(v, key, k * n, every, train=train)
         cond = {name: value for name, value in every.items() if name != "given"}
-        deep, v = below(v, {**cond, "x": z}, jax.random.fold_in(key, 1), 1, train=train)
+        deep, v = below(v, {**cond, "x": z}, aside(key, PRIOR), 1, train=train)
         return jnp.concatenate([own.reshape(n, -1), jnp.mean(deep.reshape(k, n, -1), axis=0)], axis=-1), v
 
     def decoding(mean: Of[Array]) -> Of[Array]:
@@ -176,13 +208,13 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
         written |= {f"rate_{i}": text for i, text in enumerate((first, *map(_shifted, deeper.values())), 1)}
     else:
         written["rate"] = "KL(q(z | x) || p(z))" if closed else "log q(z | x) - log p(z), z ~ q(z | x)"
-    stated = Explained(terms=terms, formulas=written, units=dict.fromkeys(written, "nats"))
-    settings = prior.sampler.settings if prior.sampler else {}
+    stated = Explained(terms=terms, formulas=written, units=dict.fromkeys(written, "nats"), rest="nats")
+    settings = {**(prior.sampler.settings if prior.sampler else {}), "deep": False}
     return checked(
         Model(
             spec=spec,
             init=once(initialise),
-            card=dataclasses.replace(observation.card, frozen=constants),
+            card=Card(family="vae", support=observation.card.support, frozen=constants),
             density=Density(terms=stated, exact=False, weigh=weigh),
             sampler=Sampler(draw=draw, settings=settings) if prior.sampler and observation.sampler else None,
             latent=Latent(
@@ -196,6 +228,22 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
             check=check,
         )
     )
+
+
+def _as_latent(prior: Model) -> Model:
+    """A prior all of whose draws are latents, so that a temperature is of the noise of each of its layers."""
+
+    def deep(of: Sampler) -> Sampler:
+        if "deep" not in of.settings:
+            return of
+        settings = {name: value for name, value in of.settings.items() if name != "deep"}
+        return dataclasses.replace(of, draw=functools.partial(of.draw, deep=True), settings=settings)
+
+    return dataclasses.replace(prior, sampler=if_there(prior.sampler, deep))
+
+
+def _tiled(batch: Batch, k: int) -> dict[str, Array]:
+    return {name: tiled(value, k) for name, value in batch.items()}
 
 
 def _deeper(named: Mapping[str, _Value]) -> dict[str, _Value]:

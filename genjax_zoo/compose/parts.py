@@ -25,11 +25,12 @@ from genjax_zoo.core import (
     Sampler,
     Spec,
     Variables,
+    aside,
     conditions,
 )
 from genjax_zoo.linen import Network
 from genjax_zoo.math import Likelihood, Prior, gaussian_nll, gaussian_of, normal
-from genjax_zoo.specs import checker, image_spec
+from genjax_zoo.specs import check_batch, checker, image_spec
 
 Shape = tuple[int, ...]
 CONTINUOUS = Card(support=Levels(None))
@@ -39,9 +40,10 @@ NOTHING: Variables = {"params": {}}
 
 def distribution(shape: Shape, prior: Prior = normal) -> Model:
     """p(x) of independent numbers of a known distribution; of the normal one draws have a temperature."""
-    gaussian = prior is normal
+    gaussian, spec = prior is normal, image_spec(shape)
 
     def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False):
+        check_batch(spec, batch)
         return {"nll": prior.nll(batch["x"])}, variables
 
     def draw(variables: Variables, key: Key, n: int, cond: Batch = NO_CONDITION, *, train: bool = False, **how: float):
@@ -51,11 +53,12 @@ def distribution(shape: Shape, prior: Prior = normal) -> Model:
         x, _ = draw(variables, key, n)
         return (x, prior.nll(x)), variables
 
-    def moments(variables: Variables, batch: Batch, *, train: bool = False):
-        return (jnp.zeros(shape), jnp.zeros(shape)), variables
+    def moments(variables: Variables, batch: Batch, *, key: Key | None = None, train: bool = False):
+        zero = jnp.zeros((len(next(iter(batch.values()))), *shape))
+        return (zero, zero), variables
 
     return Model(
-        spec=image_spec(shape),
+        spec=spec,
         init=lambda key, batch: NOTHING,
         card=CONTINUOUS,
         density=Density(terms=_nats(terms, "-log p(x)"), exact=True, gaussian=moments if gaussian else None),
@@ -76,10 +79,14 @@ def gaussian(
     """
 
     def of(variables: Variables, batch: Batch, *, key: Key | None = None, train: bool = False):
-        out, variables = read(variables, conditions(batch), key=key, train=train)
-        return moments(out), variables
+        out, variables = read(variables, conditions(batch), key=_of_network(key), train=train)
+        mean, log_std = moments(out)
+        if mean.shape[1:] != shape:
+            raise ValueError(f"The network gives moments of shape {mean.shape[1:]}, but the Gaussian is of {shape}.")
+        return (mean, log_std), variables
 
     def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False):
+        check_batch(image_spec(shape), batch)
         (mean, log_std), variables = of(variables, batch, key=key, train=train)
         return {"nll": gaussian_nll(batch["x"], mean, log_std)}, variables
 
@@ -116,7 +123,12 @@ def observed(read: Network, likelihood: Likelihood, shape: Shape, *, spec: Spec 
     """
 
     def output(variables: Variables, cond: Batch, key: Key | None, train: bool) -> tuple[Array, Variables]:
-        out, variables = read(variables, cond, key=key, train=train)
+        out, variables = read(variables, cond, key=_of_network(key), train=train)
+        if out.size != len(out) * likelihood.outputs(shape):
+            raise ValueError(
+                f"The network gives {out.size // len(out)} numbers an example, but the likelihood of x {shape} takes "
+                f"{likelihood.outputs(shape)}: likelihood.outputs(shape)."
+            )
         return out.reshape(len(out), *shape[:-1], -1), variables
 
     def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False):
@@ -164,8 +176,24 @@ def reading(read: Network, of: Callable[[Array], Array]) -> Network:
 
 
 def shared(read: Network) -> Network:
-    """A network that another part brings, and initialises."""
+    """A network that another part brings; in `variational` the posterior does, which is initialised first."""
     return Network(init=lambda key, *args: NOTHING, run=read.run)
+
+
+def check_continuous(model: Model, what: str) -> None:
+    """Checks that a prior or a base is a density, as the z is that is drawn or mapped.
+
+    Raises:
+        ValueError: it is a probability of levels.
+    """
+    if model.density is not None and model.card.support is not None and model.card.support.number is not None:
+        levels = model.card.support.number
+        raise ValueError(f"The {what} is a probability of {levels} levels, but z is continuous; give it a density.")
+
+
+def _of_network(key: Key | None) -> Key | None:
+    """The key that a network is given, apart from the noise of the distribution around it."""
+    return None if key is None else aside(key, 1)
 
 
 def _nats(terms, formula: str) -> Explained:

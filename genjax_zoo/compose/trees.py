@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import FROZEN, Batch, Explained, Key, Model, Of, Variables
+from genjax_zoo.core import FROZEN, Batch, Explained, Key, Model, Of, Variables, aside, conditions
 from genjax_zoo.linen import network
 
 Init = Callable[[Key, Batch], Variables]
@@ -106,6 +106,10 @@ def frozen(model: Model, variables: Variables | None = None, *, origin: str = ""
 
     def begin(init: Init) -> Init:
         def constant(key: Key, batch: Batch) -> Variables:
+            if variables is not None and not isinstance(variables, Mapping):
+                raise ValueError("A model is frozen with variables, such as restore(RUN).variables.")
+            if variables is not None:
+                _check_networks(variables, jax.eval_shape(init, key, batch))
             own = init(key, batch) if variables is None else jax.tree.map(jnp.copy, variables)
             names = {net: None for nets in own.values() for net in nets}
             return {
@@ -117,6 +121,11 @@ def frozen(model: Model, variables: Variables | None = None, *, origin: str = ""
 
     def lift(run: Of[Any]) -> Of[Any]:
         def call(variables: Variables, *args: Any, train: bool = False, **how: Any):
+            if FROZEN not in variables:
+                raise ValueError(
+                    "The variables of a frozen model are those of its init, or of the tree that it is part of; to ask "
+                    "it with its own, ask the model that was frozen."
+                )
             kept = variables[FROZEN]
             collections = {"params": None, **{c: None for tree in kept.values() for c in tree}}
             own = {c: {net: tree[c] for net, tree in kept.items() if c in tree} for c in collections}
@@ -127,6 +136,13 @@ def frozen(model: Model, variables: Variables | None = None, *, origin: str = ""
     one = over_variables(model, lift, begin)
     came = (*one.card.frozen, *([origin] if origin else []))
     return dataclasses.replace(one, card=dataclasses.replace(one.card, frozen=came))
+
+
+def _check_networks(variables: Variables, wanted: Variables) -> None:
+    """Checks that variables are those of a model, by the names of its networks."""
+    has, needs = ({net for c in ("params", FROZEN) for net in tree.get(c, {})} for tree in (variables, wanted))
+    if has != needs:
+        raise ValueError(f"The model to freeze has networks {sorted(needs)}, but the variables are of {sorted(has)}.")
 
 
 def union(*trees: Variables) -> Variables:
@@ -172,9 +188,15 @@ class Merged(Mapping[str, Model]):
         origins = tuple(origin for part in self.values() for origin in part.card.frozen)
         one = like or next(iter(self.values()))
         spec = {**{n: s for part in self.values() for n, s in part.spec.items()}, **one.spec}
-        base = like or Model(spec=spec, init=self.init, check=one.check)
+        base = like or Model(spec=spec, init=self.init)
+
+        def check(batch: Mapping[str, Any]) -> None:
+            one.check(batch)
+            for part in self.values():
+                part.check(conditions(batch))
+
         card = dataclasses.replace(base.card, frozen=origins)
-        return dataclasses.replace(base, spec=spec, init=self.init, card=card, **capabilities)
+        return dataclasses.replace(base, spec=spec, init=self.init, card=card, check=check, **capabilities)
 
 
 def merge(**models: Model) -> Merged:
@@ -198,6 +220,6 @@ def with_network(model: Model, name: str, module: nn.Module, *examples: Any) -> 
     first = [jnp.zeros(x.shape, x.dtype) for x in examples]
 
     def init(key: Key, batch: Batch) -> Variables:
-        return union(model.init(key, batch), more.init(jax.random.fold_in(key, 1), *first))
+        return union(model.init(key, batch), more.init(aside(key, 1), *first))
 
     return dataclasses.replace(model, init=init), more

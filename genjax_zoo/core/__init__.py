@@ -45,10 +45,13 @@ from genjax_zoo.core.types import TermFn as TermFn
 from genjax_zoo.core.types import Terms as Terms
 from genjax_zoo.core.types import Unit as Unit
 from genjax_zoo.core.types import Variables as Variables
+from genjax_zoo.core.types import aside as aside
 from genjax_zoo.core.types import behaviour as behaviour
 from genjax_zoo.core.types import conditions as conditions
 from genjax_zoo.core.types import dimensions as dimensions
 from genjax_zoo.core.types import formulas as formulas
+from genjax_zoo.core.types import likelihood as likelihood
+from genjax_zoo.core.types import likelihood_names as likelihood_names
 from genjax_zoo.core.types import networks as networks
 from genjax_zoo.core.types import total as total
 from genjax_zoo.core.types import unit_of as unit_of

@@ -21,7 +21,7 @@ from genjax_zoo.core.types import (
     Spec,
     Variables,
     behaviour,
-    total,
+    likelihood,
 )
 
 _Kind = TypeVar("_Kind")
@@ -221,7 +221,7 @@ def log_prob(model: Model) -> Callable[..., Array]:
 
     def of(variables: Variables, x: Array, cond: Batch = NO_CONDITION) -> Array:
         one = {name: jnp.asarray(value)[None] for name, value in {**cond, "x": x}.items()}
-        return -total(terms(variables, one, jax.random.key(0))[0])[0]
+        return -likelihood(terms, terms(variables, one, jax.random.key(0))[0])[0]
 
     return of
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, dataclass_transform
 
 import jax
@@ -107,6 +107,22 @@ def conditions(batch: Mapping[str, Any]) -> dict[str, Any]:
 def dimensions(spec: Spec) -> int:
     """How many numbers one "x" has; bits/dim divides by it."""
     return math.prod(spec["x"].shape)
+
+
+def aside(key: Key, which: int) -> Key:
+    """A key that is none of those that `jax.random.split` makes of this one: those are its first `fold_in`s."""
+    return jax.random.fold_in(key, 2**31 - 1 - which)
+
+
+def likelihood(stated: Explained, terms: Terms) -> Array:
+    """The sum of those terms that are part of the likelihood, float [B]: those in nats, or all where none is stated."""
+    return total({name: terms[name] for name in likelihood_names(stated, terms)})
+
+
+def likelihood_names(stated: Any, names: Iterable[str]) -> list[str]:
+    """The names of the terms that are part of a likelihood: those in nats, or all where none is stated."""
+    every = list(names)
+    return [name for name in every if unit_of(stated, name) == "nats"] or every
 
 
 def total(terms: Terms) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from genjax_zoo.core import Array, Batch, Data, Levels, Model, TermFn, unit_of
+from genjax_zoo.core import Array, Batch, Data, Levels, Model, TermFn, likelihood_names, unit_of
 from genjax_zoo.data import Support
 
 
@@ -61,10 +61,8 @@ def counted(terms_of: TermFn, names: Collection[str]) -> tuple[list[str], list[s
         terms_of: says its terms' units: those in nats count. Where it says none, all count.
         names: of its terms.
     """
-    units = {name: unit_of(terms_of, name) for name in names}
-    if "nats" not in units.values():
-        return list(names), []
-    return [name for name in names if units[name] == "nats"], [name for name in names if units[name] is None]
+    counting = likelihood_names(terms_of, names)
+    return counting, [name for name in names if name not in counting and unit_of(terms_of, name) is None]
 
 
 def stranger_said(names: Collection[str]) -> str:

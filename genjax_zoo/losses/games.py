@@ -18,6 +18,7 @@ from genjax_zoo.core import (
     Sampler,
     Terms,
     Variables,
+    aside,
     conditions,
     require,
 )
@@ -117,7 +118,7 @@ def game(
         return fakes, reals, variables
 
     def critics(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
-        k_source = jax.random.fold_in(key, 1)
+        k_source = aside(key, 1)
         k_sample, k_real, k_fake, k_penalty = jax.random.split(key, 4)
         cond = conditions(batch)
         *both, variables = drawn(variables, batch, k_sample, k_source, train)
@@ -145,7 +146,7 @@ def game(
         return _per_example(terms, count(reals)), _remember(variables, remembered, round) if train else variables
 
     def generators(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
-        k_source = jax.random.fold_in(key, 1)
+        k_source = aside(key, 1)
         k_sample, k_real, k_fake = jax.random.split(key, 3)
         cond = conditions(batch)
         fakes, reals, variables = drawn(variables, batch, k_sample, k_source, train)

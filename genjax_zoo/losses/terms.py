@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Explained, Key, TermFn, Terms, Unit, Variables, formulas
+from genjax_zoo.core import Array, Batch, Explained, Key, TermFn, Terms, Unit, Variables, formulas, unit_of
 
 
 def merge(*functions: TermFn) -> Explained:
@@ -12,6 +12,7 @@ def merge(*functions: TermFn) -> Explained:
     Raises:
         ValueError: when run, if two of them name a term alike.
     """
+    units: dict[str, Unit] = {name: unit for function in functions for name, unit in _units(function)[0].items()}
 
     def run(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
         merged: dict[str, Array] = {}
@@ -21,13 +22,13 @@ def merge(*functions: TermFn) -> Explained:
             if twice:
                 raise ValueError(f"Two merged functions have a term '{twice[0]}'; rename one.")
             merged |= terms
+            units.update({name: unit for name in terms if (unit := unit_of(function, name)) is not None})
         return merged, variables
 
     return Explained(
         terms=run,
         formulas={name: text for f in functions for name, text in formulas(f).items()},
-        units={name: unit for f in functions for name, unit in _units(f)[0].items()},
-        rest=_shared([_units(f)[1] for f in functions]),
+        units=units,  # those that a function states by its `rest` come in when their names are first known
     )
 
 
@@ -52,8 +53,3 @@ def free_bits(terms_of: TermFn, floor: float) -> Explained:
 
 def _units(terms: TermFn) -> tuple[dict[str, Unit], Unit | None]:
     return (dict(terms.units), terms.rest) if isinstance(terms, Explained) else ({}, None)
-
-
-def _shared(units: list[Unit | None]) -> Unit | None:
-    """The unit that all have, or None."""
-    return units[0] if len(set(units)) == 1 else None

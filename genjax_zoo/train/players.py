@@ -1,6 +1,7 @@
 """What players own and weigh: checked before the first step, read in every turn."""
 
 from collections.abc import Collection, Iterable, Mapping
+from typing import Any
 
 import jax
 import optax
@@ -27,7 +28,8 @@ def weights_by_player(model: Model, players: Mapping[str, Player], batch: Batch 
     weights: dict[str, Weights] = {}
     nats: dict[int, tuple[str, set[str]]] = {}  # terms -> a player of theirs, and what of a likelihood none weighs
     for name, player in players.items():
-        terms, _ = jax.eval_shape(lambda v, b, k, p=player: p.terms(v, b, k, train=True), shapes, batch, key)
+        returned = jax.eval_shape(lambda v, b, k, p=player: p.terms(v, b, k, train=True), shapes, batch, key)
+        terms = _terms_of(name, returned, len(jax.tree.leaves(batch)) and next(iter(batch.values())).shape[:1])
         weights[name] = weights_of(player, terms)
         _check_weights(name, player, weights[name], terms)
         _, left = nats.setdefault(id(player.terms), (name, {t for t in terms if unit_of(player.terms, t) == "nats"}))
@@ -46,6 +48,23 @@ def weights_of(player: Player, terms: Collection[str]) -> Weights:
     if player.weights is not None:
         return player.weights
     return {term: 1.0 for term in terms if unit_of(player.terms, term) == "nats"}
+
+
+def _terms_of(name: str, returned: Any, each: Any) -> Mapping[str, Any]:
+    """The terms that a TermFn returned, after a look at what that is."""
+    pair = isinstance(returned, tuple) and len(returned) == 2 and all(isinstance(one, Mapping) for one in returned)
+    if not pair:
+        raise ValueError(
+            f"The terms of player '{name}' must return a pair: the terms by name, each one number per example, and the "
+            f"variables, as in: return {{'name': loss}}, variables."
+        )
+    for term, value in returned[0].items():
+        if value.shape != each:
+            raise ValueError(
+                f"The term '{term}' of player '{name}' has the shape {value.shape}; it must be one number per example, "
+                f"{each}."
+            )
+    return returned[0]
 
 
 def _owned_of(owns: Iterable[str] | None, available: tuple[str, ...]) -> tuple[str, ...]:
@@ -70,6 +89,10 @@ def _check_ownership(players: Mapping[str, Player], available: tuple[str, ...], 
                     f"give one player both terms."
                 )
             owner[network] = name
+        if not _owned_of(player.owns, available):
+            raise ValueError(
+                f"Player '{name}' owns no network, and so has nothing to learn; give it one, or leave it out."
+            )
     missing = sorted(set(available) - set(owner))
     if missing:
         raise ValueError(
