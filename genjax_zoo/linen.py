@@ -186,7 +186,7 @@ def from_linen(
     """Wraps a module as a Model.
 
     Args:
-        module: the root module; see the table above.
+        module: the root module; see the table of `capabilities`.
         spec: name -> shape and dtype of one example, without the batch axis.
         classes: name -> how many classes a condition has, 0 ... classes - 1.
         bounded: whether x is in [0, 1].

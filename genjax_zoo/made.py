@@ -33,7 +33,7 @@ def batch_of(experiment: Experiment) -> Spec:
     size, source = experiment.data.batch_size, experiment.data
     if isinstance(source, data.Absent):
         return {name: jax.ShapeDtypeStruct((size, *one.shape), one.dtype) for name, one in source.spec.items()}
-    return jax.eval_shape(lambda: source.at(0))
+    return jax.eval_shape(lambda s: s.at(0), source) if source.resident else jax.eval_shape(lambda: source.at(0))
 
 
 def check_made(folder: Path, experiment: Experiment) -> None:

@@ -251,7 +251,9 @@ def test_relatives_of_a_vae_of_flows_agree():
     assert np.abs(other - cross).max() > 1e-2
 
 
-@pytest.mark.parametrize("estimator", [losses.sticking_the_landing, losses.doubly_reparameterized])
+@pytest.mark.parametrize(
+    "estimator", [pytest.param(losses.sticking_the_landing, marks=pytest.mark.slow), losses.doubly_reparameterized]
+)
 def test_estimators_hold_for_a_flow_posterior(estimator):
     """Their value is the bound's, and their gradient another than autodiff's only where q's parameters are."""
     model, batch = flow_vae(), images()

@@ -24,6 +24,7 @@ from genjax_zoo.run import fit
 from genjax_zoo.train import create_state, make_step
 from genjax_zoo.train.parallel import data_mesh, parallelize, place
 
+LONG = ("m2_digits", "infogan_digits", "aae_digits")  # to compile
 B = 16
 
 
@@ -80,7 +81,9 @@ def apart(name, experiment):
     return float(jnp.max(jnp.abs(np.asarray(many) - one)) / jnp.max(jnp.abs(one - first)))
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in LONG else name for name in TINY]
+)
 def test_two_devices_are_one(name):
     assert apart(name, made(name)) < 1e-5
 
@@ -92,7 +95,9 @@ def test_control_of_two_devices(name, monkeypatch):
     assert apart(name, module(name).experiment(**TINY[name], batch_size=B, steps=2, seed=3)) > 1e-4
 
 
-@pytest.mark.parametrize("tx", (optax.sgd(1e-3), optax.adam(1e-3)), ids=("sgd", "adam"))
+@pytest.mark.parametrize(
+    "tx", (pytest.param(optax.sgd(1e-3), marks=pytest.mark.slow, id="sgd"), pytest.param(optax.adam(1e-3), id="adam"))
+)
 def test_a_merged_pair_trains_as_the_two_alone(tx):
     shape, key = (2, 1, 1), jax.random.key(7)
     vae = models.vae(shape=shape, latent=2, hidden=(6,), likelihood=gaussian(0.5))
@@ -157,6 +162,7 @@ def same(first, second):
     return all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(first), jax.tree.leaves(second)))
 
 
+@pytest.mark.xdist_group("distilled")
 def test_a_student_keeps_what_it_learned_from(distilled):
     """The teacher's evaluated variables, frozen beside networks of the same name, from wherever it is read."""
     teacher, student = restore(distilled / "teacher"), restore(distilled / "student")
@@ -168,6 +174,7 @@ def test_a_student_keeps_what_it_learned_from(distilled):
     assert json.loads((distilled / "student/config.json").read_text())["card"]["frozen"] == ["teacher, step 2"]
 
 
+@pytest.mark.xdist_group("distilled")
 def test_a_student_resumes_and_samples(distilled):
     student, halting = restore(distilled / "student"), restore(distilled / "halting")
     assert int(student.state.step) == 2
@@ -182,6 +189,7 @@ def test_a_student_resumes_and_samples(distilled):
     assert x.shape == (5, 2) and bool(jnp.all(jnp.isfinite(x)))
 
 
+@pytest.mark.xdist_group("distilled")
 def test_distillation_by_hand(distilled):
     """The teacher's nats at the student's draws, and the student's own."""
     student, key = restore(distilled / "student"), jax.random.key(5)

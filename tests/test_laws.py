@@ -256,7 +256,7 @@ def without_a_bias(views):
 
 
 CONTROLS = [
-    ("terms_are_finite_per_example", with_terms(reduced), r"term 'distortion' of 'vae' has shape \(\), not \(16,\)"),
+    ("terms_are_finite_per_example", with_terms(reduced), r"term 'distortion' of player 'vae' has the shape \(\)"),
     ("terms_are_finite_per_example", with_terms(infinite), "term 'rate' of 'vae' is not finite"),
     (
         "same_key_same_terms",
@@ -314,7 +314,7 @@ CONTROLS = [
 @pytest.mark.parametrize("law, control, sentence", CONTROLS)
 def test_control(law, control, sentence):
     case = control()
-    with pytest.raises(AssertionError, match=sentence):
+    with pytest.raises((AssertionError, ValueError), match=sentence):
         getattr(conformance, law)(case)
 
 

@@ -196,4 +196,7 @@ def test_units_and_formulas_are_carried_on():
     assert floored.formulas == {"rate": "max(0.5, KL)"} and both.formulas == {"rate": "KL", "far": "|x|"}
     assert [unit_of(floored, name) for name in ("rate", "other")] == ["nats", "nats"]
     assert [unit_of(both, name) for name in ("rate", "far", "other")] == ["nats", "loss", None]
-    assert unit_of(losses.merge(rates, floored), "other") == "nats"
+    others = Explained(terms=lambda *a, **k: ({"other": jnp.ones(2)}, {}), rest="nats")
+    merged = losses.merge(others, scores)
+    merged({}, {}, jax.random.key(0), train=True)
+    assert unit_of(merged, "other") == "nats"  # from when it is first computed
