@@ -34,6 +34,10 @@ TINY = {
 }
 
 
+OFTEN = ("nade", "gated_pixel_cnn", "image_gpt")  # the others are slow to compile, and one embedding serves all
+EACH = [name if name in OFTEN else pytest.param(name, marks=pytest.mark.slow) for name in TINY]
+
+
 def contexts(conditions, n=2, seed=0):
     """Conditions of n examples, each unlike the others."""
     rng = np.random.default_rng(seed)
@@ -101,7 +105,7 @@ def test_what_is_no_condition(conditions, classes, said):
 # ---- conditional densities ----
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EACH)
 def test_a_conditional_density(name):
     """For each context all 256 states sum to 1, samples have their frequencies, and each condition has a say."""
     model, variables, cond = built(name)
@@ -133,7 +137,7 @@ def told(model: Model, cond):
     return dataclasses.replace(model, sampler=Sampler(draw=drawn))
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", EACH)
 def test_the_cached_view_is_the_naive_one_given_a_class_a_vector_and_an_image(name):
     model, variables, cond = built(name)
     x = jax.random.bernoulli(KEY, shape=(6, *model.spec["x"].shape)).astype(jnp.float32)

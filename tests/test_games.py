@@ -247,7 +247,9 @@ def playing(name, fake):
     }
 
 
-@pytest.mark.parametrize("backend", ("shard_map", "pmap", "jit", "vmap"))
+@pytest.mark.parametrize(
+    "backend", ("shard_map", "pmap", *(pytest.param(b, marks=pytest.mark.slow) for b in ("jit", "vmap")))
+)
 @pytest.mark.parametrize("name", GAMES)
 def test_one_device_plays_as_two(name, backend):
     assert distance(*playing(name, GAMES[name][2]), BATCH, backend, devices=2) < 2e-5

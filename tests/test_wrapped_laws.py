@@ -23,6 +23,7 @@ from genjax_zoo.models.flow.flow import flattened
 from genjax_zoo.models.flow.flow import flow as flow_of
 from genjax_zoo.models.flow.real_nvp import conditioner
 
+pytestmark = pytest.mark.xdist_group("wrapped")  # one worker has what several tests ask for
 X = jnp.asarray(np.random.default_rng(0).integers(0, LEVELS, (4, *SHAPE)) / (LEVELS - 1), jnp.float32)
 BATCH = {"x": X, "label": jnp.array([0, 1, 2, 1])}
 BASES = ("vae", "flow")
