@@ -22,11 +22,10 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from genjax_zoo.capabilities import NO_CLASSES, tabled
-from genjax_zoo.core import Array, Batch, Card, Key, Model, Of, Spec, Variables, behaviour
+from genjax_zoo.core import DROPOUT, Array, Batch, Card, Key, Model, Of, Spec, Variables, aside, behaviour
 from genjax_zoo.specs import check_measured
 from genjax_zoo.specs import image_spec as image_spec
 
-DROPOUT = 2**31 - 1  # what a key is folded with for the masks of nn.Dropout, apart from what else it draws
 Method = str | Callable[..., Any]
 
 
@@ -64,7 +63,7 @@ def accepted(takes: Container[str], key: Key | None, train: bool) -> dict[str, A
 def dropping(*args: Any) -> Key | None:
     """The key of dropout's masks: of the first key that a method is given, apart from what else it draws."""
     given = next((x for x in args if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)), None)
-    return None if given is None else jax.random.fold_in(given, DROPOUT)
+    return None if given is None else aside(given, DROPOUT)
 
 
 def keyless(name: str, what: str, dropout: str = "nn.Dropout") -> ValueError:
@@ -146,7 +145,7 @@ def initialiser(begin: Callable[..., Variables]) -> Callable[..., Variables]:
 
     def initialise(key: Key, *args: Any) -> Variables:
         k_params, k_call = jax.random.split(key)
-        return begin({"params": k_params, "dropout": jax.random.fold_in(k_call, DROPOUT)}, k_call, *args)
+        return begin({"params": k_params, "dropout": aside(k_call, DROPOUT)}, k_call, *args)
 
     return once(initialise)
 

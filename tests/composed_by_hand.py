@@ -9,6 +9,8 @@ import jax
 import numpy as np
 from scipy.special import log_softmax, logsumexp
 
+from genjax_zoo.core import SOURCE, aside
+
 B, DIGITS = 16, 1_297  # examples in a batch, and to train on
 
 
@@ -22,11 +24,6 @@ def split(key, n=2):
 
 def fold(key, index):
     return jax.random.fold_in(key, index)
-
-
-def aside(key, which):
-    """What no split gives."""
-    return jax.random.fold_in(key, 2**31 - 1 - which)
 
 
 def moments(params, x):
@@ -71,7 +68,7 @@ def aae_digits(v, batch, key):
     def score(z):
         return hand.mlp(v["params"]["critic"], z)[:, 0]
 
-    real, fake = score(noise(aside(key, 1), B, 2)), score(codes(split(key, 4)[0]))
+    real, fake = score(noise(aside(key, SOURCE), B, 2)), score(codes(split(key, 4)[0]))
     fooling = score(codes(split(fold(key, 1), 3)[0]))
     critic = scores(real, fake, hand.softplus(-real) + hand.softplus(fake))
     cost = distortion(v["params"], codes(fold(key, 0)), batch["x"])

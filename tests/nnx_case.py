@@ -9,8 +9,7 @@ from flax import nnx
 
 from genjax_zoo import from_linen
 from genjax_zoo.conformance import Case
-from genjax_zoo.core import Model, Player
-from genjax_zoo.linen import DROPOUT
+from genjax_zoo.core import DROPOUT, Model, Player, aside
 from genjax_zoo.math import discretized_logistic, gaussian_kl
 from genjax_zoo.math.devices import mapped_axis
 from genjax_zoo.nnx import from_nnx
@@ -70,7 +69,7 @@ class LinenEncoder(nn.Module):
     def __call__(self, x: jax.Array, key: jax.Array, train: bool) -> jax.Array:
         h = nn.Dense(HIDDEN, name="hidden")(x.reshape(-1, 64))
         h = nn.BatchNorm(use_running_average=not train, axis_name=mapped_axis(), name="norm")(h)
-        stream = jax.random.split(jax.random.fold_in(jax.random.fold_in(key, DROPOUT), 0), ())
+        stream = jax.random.split(jax.random.fold_in(aside(key, DROPOUT), 0), ())
         h = nn.Dropout(RATE)(nn.tanh(h), deterministic=not train, rng=jax.random.fold_in(stream, 0))
         return nn.Dense(2 * LATENT, name="out")(h)
 

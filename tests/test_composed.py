@@ -10,7 +10,7 @@ from composed import FOLDER, OF_TWO_RUNS, TINY, made, module, variables_of
 from scipy.special import log_expit
 
 from genjax_zoo import classifiers, compose, losses, models, wrap
-from genjax_zoo.core import Density, log_prob, part, total
+from genjax_zoo.core import PRIOR, Density, aside, log_prob, part, total
 from genjax_zoo.math import gaussian
 
 KEY = jax.random.key(5)
@@ -82,7 +82,7 @@ def test_importance_weights_of_a_scaled_iwae():
     q1 = read("encoders_0", tall)
     z1 = q1[0] + np.exp(q1[1]) * composed_by_hand.noise(KEY, k * 16, 3)
     q2 = read("encoders_1", z1)
-    z2 = q2[0] + np.exp(q2[1]) * composed_by_hand.noise(composed_by_hand.aside(KEY, 2), k * 16, 2)
+    z2 = q2[0] + np.exp(q2[1]) * composed_by_hand.noise(aside(KEY, PRIOR), k * 16, 2)
     costs = hand.gaussian_nats(tall, hand.mlp(v["decoders_0"], z1, np.tanh), np.log(0.5))
     costs = costs + hand.gaussian_nats(z1, *read("decoders_1", z2)) + hand.gaussian_nats(z2)
     log_w = hand.gaussian_nats(z1, *q1) + hand.gaussian_nats(z2, *q2) - costs

@@ -15,9 +15,9 @@ from capable import of as pure
 
 from genjax_zoo import data, evals, math, models, wrap
 from genjax_zoo.compare import measures
-from genjax_zoo.core import Conditionals, Explained, Levels, Model
+from genjax_zoo.core import Conditionals, Explained, Levels, Model, stated
 from genjax_zoo.data import named
-from genjax_zoo.evals.support import counted, stated, unit
+from genjax_zoo.evals.support import counted, unit
 
 KEY, DIMENSIONS = jax.random.key(0), 6
 BYTES = np.random.default_rng(0).integers(0, 256, (10, 2, 3, 1)).astype(np.uint8)

@@ -12,6 +12,7 @@ import jax
 from genjax_zoo.compose.parts import CONTINUOUS, Shape, check_continuous
 from genjax_zoo.compose.trees import union
 from genjax_zoo.core import (
+    CONTEXT,
     NO_CONDITION,
     Array,
     Batch,
@@ -68,7 +69,7 @@ def pushed(
     def given(v: Variables, cond: Batch, key: Key | None, train: bool) -> tuple[Array | None, Variables]:
         if context is None:
             return embedded(cond, conditions), v
-        return context(v, cond, key=None if key is None else aside(key, 2), train=train)
+        return context(v, cond, key=None if key is None else aside(key, CONTEXT), train=train)
 
     def initialise(key: Key, batch: Batch) -> Variables:
         k_base, k_map, k_context, k_z = jax.random.split(key, 4)

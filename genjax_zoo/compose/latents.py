@@ -17,7 +17,10 @@ import jax.numpy as jnp
 from genjax_zoo.compose.parts import check_continuous
 from genjax_zoo.compose.trees import union
 from genjax_zoo.core import (
+    NETWORK,
     NO_CONDITION,
+    OBSERVATION,
+    PRIOR,
     Array,
     Batch,
     Card,
@@ -43,7 +46,6 @@ from genjax_zoo.math import gaussian_kl, gaussian_nll, tiled, tilted
 from genjax_zoo.specs import checked
 
 _Value = TypeVar("_Value")
-NETWORK, PRIOR, OBSERVATION = 1, 2, 3  # who is given which key aside; draws of z have the key itself
 
 
 def variational(prior: Model, posterior: Model, observation: Model) -> Model:

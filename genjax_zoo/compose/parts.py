@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import (
+    NETWORK,
     NO_CONDITION,
     Array,
     Batch,
@@ -27,6 +28,7 @@ from genjax_zoo.core import (
     Variables,
     aside,
     conditions,
+    levels_of,
 )
 from genjax_zoo.linen import Network
 from genjax_zoo.math import Likelihood, Prior, gaussian_nll, gaussian_of, normal
@@ -186,14 +188,13 @@ def check_continuous(model: Model, what: str) -> None:
     Raises:
         ValueError: it is a probability of levels.
     """
-    if model.density is not None and model.card.support is not None and model.card.support.number is not None:
-        levels = model.card.support.number
+    if (levels := levels_of(model)) is not None:
         raise ValueError(f"The {what} is a probability of {levels} levels, but z is continuous; give it a density.")
 
 
 def _of_network(key: Key | None) -> Key | None:
     """The key that a network is given, apart from the noise of the distribution around it."""
-    return None if key is None else aside(key, 1)
+    return None if key is None else aside(key, NETWORK)
 
 
 def _nats(terms, formula: str) -> Explained:

@@ -13,7 +13,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import FROZEN, Batch, Explained, Key, Model, Of, Variables, aside, conditions
+from genjax_zoo.core import FROZEN, MORE, Batch, Explained, Key, Model, Of, Variables, aside, conditions
 from genjax_zoo.linen import network
 
 Init = Callable[[Key, Batch], Variables]
@@ -220,6 +220,6 @@ def with_network(model: Model, name: str, module: nn.Module, *examples: Any) -> 
     first = [jnp.zeros(x.shape, x.dtype) for x in examples]
 
     def init(key: Key, batch: Batch) -> Variables:
-        return union(model.init(key, batch), more.init(aside(key, 1), *first))
+        return union(model.init(key, batch), more.init(aside(key, MORE), *first))
 
     return dataclasses.replace(model, init=init), more

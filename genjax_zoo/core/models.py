@@ -16,6 +16,7 @@ from genjax_zoo.core.types import (
     Card,
     Explained,
     Key,
+    Levels,
     Of,
     PyTree,
     Spec,
@@ -185,6 +186,19 @@ def part(model: Model, kind: type, name: str) -> Of[Any]:
     if found is None:
         raise ValueError(_lacks(model, f"{CAPABILITIES[kind]}.{name}"))
     return found
+
+
+def stated(model: Model) -> Levels | None:
+    """What a model says that its likelihood is of, in its card or by its conditionals; None where it does not say."""
+    if model.card.support is None and model.conditionals is not None:
+        return Levels(model.conditionals.levels)
+    return model.card.support
+
+
+def levels_of(model: Model) -> int | None:
+    """K, where a model's likelihood is a probability of K levels; None of a density, and where it does not say."""
+    said = stated(model)
+    return said.number if said and (model.density or model.conditionals) else None
 
 
 def if_there(value: _Kind | None, change: Callable[[_Kind], _Other]) -> _Other | None:

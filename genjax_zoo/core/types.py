@@ -109,8 +109,14 @@ def dimensions(spec: Spec) -> int:
     return math.prod(spec["x"].shape)
 
 
+DROPOUT, NETWORK, CONTEXT, PRIOR, OBSERVATION, SOURCE, SCORE, MORE = range(8)  # who is given which key aside
+
+
 def aside(key: Key, which: int) -> Key:
-    """A key that is none of those that `jax.random.split` makes of this one: those are its first `fold_in`s."""
+    """A key that is none of those that `jax.random.split` makes of this one: those are its first `fold_in`s.
+
+    Who shares a key with others takes one that is named after it, whatever the others do with theirs.
+    """
     return jax.random.fold_in(key, 2**31 - 1 - which)
 
 

@@ -8,15 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from genjax_zoo.core import Array, Batch, Data, Levels, Model, TermFn, likelihood_names, unit_of
+from genjax_zoo.core import Array, Batch, Data, Model, TermFn, likelihood_names, stated, unit_of
 from genjax_zoo.data import Support
-
-
-def stated(model: Model) -> Levels | None:
-    """What a model says that its likelihood is of, in its card or by its conditionals; None where it does not say."""
-    if model.card.support is None and model.conditionals is not None:
-        return Levels(model.conditionals.levels)
-    return model.card.support
 
 
 def support_of(model: Model, data: Data) -> Support:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 
 from genjax_zoo.core import (
     MEMORY,
+    SCORE,
+    SOURCE,
     TURNS,
     Array,
     Batch,
@@ -103,7 +105,7 @@ def game(
         seen = x if augment is None else augment(key, x)
         if _shapes(seen) != _shapes(x):
             raise ValueError(f"The augmentation makes {_shapes(seen)} of {_shapes(x)}; it must keep the shape.")
-        return critic.score(variables, seen, cond, key=jax.random.fold_in(key, 1), train=train)
+        return critic.score(variables, seen, cond, key=aside(key, SCORE), train=train)
 
     def drawn(
         variables: Variables, batch: Batch, key: Key, k_real: Key, train: bool
@@ -118,7 +120,7 @@ def game(
         return fakes, reals, variables
 
     def critics(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
-        k_source = aside(key, 1)
+        k_source = aside(key, SOURCE)
         k_sample, k_real, k_fake, k_penalty = jax.random.split(key, 4)
         cond = conditions(batch)
         *both, variables = drawn(variables, batch, k_sample, k_source, train)
@@ -146,7 +148,7 @@ def game(
         return _per_example(terms, count(reals)), _remember(variables, remembered, round) if train else variables
 
     def generators(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
-        k_source = aside(key, 1)
+        k_source = aside(key, SOURCE)
         k_sample, k_real, k_fake = jax.random.split(key, 3)
         cond = conditions(batch)
         fakes, reals, variables = drawn(variables, batch, k_sample, k_source, train)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from genjax_zoo.core import Levels, Model, Of, Variables
+from genjax_zoo.core import Model, Of, Variables, levels_of
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
@@ -40,10 +40,8 @@ def check_density(model: Model, by: str) -> None:
     Raises:
         ValueError: the model's likelihood is a probability of levels already.
     """
-    support = model.card.support or (model.conditionals and Levels(model.conditionals.levels))
-    likely = model.density is not None or model.conditionals is not None
-    if likely and support is not None and support.number is not None:
+    if (levels := levels_of(model)) is not None:
         raise ValueError(
-            f"{by} is for a density of continuous x, but this model's likelihood is a probability of {support.number} "
+            f"{by} is for a density of continuous x, but this model's likelihood is a probability of {levels} "
             f"levels, which has no change of variables; build the model with a density, such as math.gaussian()."
         )

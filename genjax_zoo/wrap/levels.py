@@ -11,6 +11,7 @@ import numpy as np
 from jax.core import Tracer
 
 from genjax_zoo.core import (
+    MORE,
     Array,
     Batch,
     Density,
@@ -22,6 +23,7 @@ from genjax_zoo.core import (
     Sampler,
     Terms,
     Variables,
+    aside,
     dimensions,
     require,
 )
@@ -114,7 +116,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
     }
     return Model(
         spec=model.spec,
-        init=lambda key, batch: (check(batch), model.init(key, noisy(batch, jax.random.fold_in(key, 1))))[1],
+        init=lambda key, batch: (check(batch), model.init(key, noisy(batch, aside(key, MORE))))[1],
         check=check,
         card=dataclasses.replace(model.card, support=Levels(levels)),
         density=Density(terms=stated, exact=False, weigh=density.weigh and weighing(density.weigh)),

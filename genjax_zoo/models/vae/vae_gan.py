@@ -13,6 +13,7 @@ import jax.numpy as jnp
 
 from genjax_zoo.compose import distribution, gaussian, union
 from genjax_zoo.core import (
+    NETWORK,
     NO_CONDITION,
     Array,
     Batch,
@@ -26,6 +27,7 @@ from genjax_zoo.core import (
     Terms,
     Unit,
     Variables,
+    aside,
     factory,
     part,
     require,
@@ -131,7 +133,7 @@ def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> Explai
 
     def run(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
         k_posterior, k_prior = jax.random.split(key)
-        keys = iter(jax.random.split(jax.random.fold_in(key, 1), 4))  # of dropout
+        keys = iter(jax.random.split(aside(key, NETWORK), 4))  # of dropout
         x, no = batch["x"], NO_CONDITION
         (mean, log_std), variables = moments(variables, {"given": x}, train=train)
         z = mean + jnp.exp(log_std) * jax.random.normal(k_posterior, mean.shape, mean.dtype)
