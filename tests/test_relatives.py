@@ -9,6 +9,7 @@ import numpy as np
 import optax
 import pytest
 from capable import density, sampler
+from jax.core import Tracer
 
 from genjax_zoo import Player, compose, losses, math, models, nn, wrap
 from genjax_zoo.conformance import randomised
@@ -153,7 +154,7 @@ def test_whoever_shares_a_key_has_one_of_its_own():
 
     def heard(name, width):
         def run(v, *args, key=None, train=False):
-            if key is not None and not isinstance(key, jax.core.Tracer):  # which init has
+            if key is not None and not isinstance(key, Tracer):  # which init has
                 told.setdefault(name, set()).add(jax.random.key_data(key).tobytes())
             return jnp.zeros((len(X), width)), v
 

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from wrapped_by_hand import EVALS, KEY, LEVELS, LOSSES, SHAPE, WRAPPERS, ByHand
+from asked_by_hand import EVALS, LOSSES
+from wrapped_by_hand import KEY, LEVELS, SHAPE, WRAPPERS, ByHand
 
 from genjax_zoo import compose, models, nn, precision
 from genjax_zoo.conformance import randomised
