@@ -25,7 +25,7 @@ from PIL import Image
 
 from genjax_zoo import Experiment, data
 from genjax_zoo.data.files import Listing, decode
-from genjax_zoo.run import create_state_of, load_experiment
+from genjax_zoo.runs import create_state_of, load_experiment
 from genjax_zoo.train import make_steps
 
 N = 60_000

@@ -26,10 +26,10 @@ from timing import best
 from genjax_zoo import Model, models
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Conditionals, conditions, require
+from genjax_zoo.inference.sampling import cached, drawn
 from genjax_zoo.linen import network
 from genjax_zoo.math import level_of
 from genjax_zoo.models.autoregressive.pixel_cnn_pp import PixelCNNPPNetwork
-from genjax_zoo.sampling import cached, drawn
 
 RATE = 8_000  # samples per second of sound
 KEY = jax.random.key(0)

@@ -3,12 +3,12 @@
     GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/classifier_mnist.py
 
 FOLDER/mnist holds the four original files. The weights that the package ships are this run's, 99.48 % after 12 minutes
-on one core: see `classifiers.mnist`.
+on one core: see `judges.mnist`.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, classifiers, data, evals, main
+from genjax_zoo import Experiment, Player, data, evals, judges, main
 
 
 def experiment(
@@ -28,14 +28,14 @@ def experiment(
         steps: train up to this step.
         seed: of parameters, noise, and the training data's order.
     """
-    model = classifiers.image_classifier()
+    model = judges.image_classifier()
     tx = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
     moved = data.shifted(data.scale(256), (shift, shift))
     test = data.load("mnist", "test", batch_size=500, conditions=("label",))
     return Experiment(
         model=model,
         players={
-            "classifier": Player(terms=classifiers.cross_entropy(model), weights={"cross_entropy": 1.0}, tx=tx),
+            "classifier": Player(terms=judges.cross_entropy(model), weights={"cross_entropy": 1.0}, tx=tx),
         },
         data=data.load("mnist", "train", batch_size=batch_size, conditions=("label",), transform=moved, seed=seed),
         steps=steps,

@@ -5,12 +5,12 @@
 FOLDER/spoken_digit holds the Free Spoken Digit Dataset. A recording longer than a window is several examples, and its
 last may hold next to nothing of the word: "test/accuracy" counts all 377 windows of the 300 recordings, 90.7 % of them
 right, of which 99 % of the first windows and 58 % of the others. The weights that the package ships are this run's: see
-`classifiers.spoken_digit`.
+`judges.spoken_digit`.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, classifiers, data, evals, main
+from genjax_zoo import Experiment, Player, data, evals, judges, main
 
 
 def experiment(
@@ -32,14 +32,14 @@ def experiment(
         steps: train up to this step.
         seed: of parameters, noise, and the training data's order.
     """
-    model = classifiers.sound_classifier(length=window)
+    model = judges.sound_classifier(length=window)
     tx = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
     moved = data.shifted(data.scale(256), (shift,), fill=128)
     options = {"conditions": ("label",), "window": window}
     return Experiment(
         model=model,
         players={
-            "classifier": Player(terms=classifiers.cross_entropy(model), weights={"cross_entropy": 1.0}, tx=tx),
+            "classifier": Player(terms=judges.cross_entropy(model), weights={"cross_entropy": 1.0}, tx=tx),
         },
         data=data.load("spoken-digit", "train", batch_size=batch_size, transform=moved, **options, seed=seed),
         steps=steps,

@@ -10,7 +10,7 @@ FOLDER/mnist holds MNIST's four files. The recipe is that of Lin et al. 2018, se
 
 import optax
 
-from genjax_zoo import Experiment, Player, classifiers, data, evals, losses, main, models, train
+from genjax_zoo import Experiment, Player, data, evals, judges, losses, main, models, train
 
 
 def experiment(
@@ -52,7 +52,7 @@ def experiment(
         evals={
             "modes": evals.stacked_modes(mode_samples),
             "health": evals.held_out_coverage(
-                data.load("stacked-mnist", "test", batch_size=250), lambda x: classifiers.mnist().features(x[..., :1])
+                data.load("stacked-mnist", "test", batch_size=250), lambda x: judges.mnist().features(x[..., :1])
             ),
             "samples": evals.sample_grid(n=64),
         },

@@ -10,7 +10,7 @@ within 10,000 steps; the penalised one does not.
 
 import optax
 
-from genjax_zoo import Experiment, Player, classifiers, data, evals, losses, main, models, train, wrap
+from genjax_zoo import Experiment, Player, data, evals, judges, losses, main, models, train, wrap
 
 
 def experiment(
@@ -51,7 +51,7 @@ def experiment(
         },
         data=data.load("mnist", "train", batch_size=batch_size, seed=seed),
         evals={
-            "health": evals.held_out_coverage(test, classifiers.mnist().features),
+            "health": evals.held_out_coverage(test, judges.mnist().features),
             "samples": evals.sample_grid(n=64),
         },
         alarms=(train.collapsed("health/coverage"), *(() if adversary == "wasserstein" else (train.critic_wins(),))),

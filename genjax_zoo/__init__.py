@@ -3,19 +3,19 @@
 Model, Player, TrainState, Experiment    the four values everything is made of
 fit, restore, main                       train an experiment, read a run back, make a file a command
 from_linen, from_nnx, pure, log_prob    own modules as models and functions; a density for other JAX programs
-classifiers, compose, data, evals, latent, losses, math, models, nn, train, wrap, conformance
+compose, conformance, data, evals, inference, judges, losses, math, models, nn, train, wrap
 """
 
 import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from genjax_zoo import classifiers as classifiers
     from genjax_zoo import compose as compose
     from genjax_zoo import conformance as conformance
     from genjax_zoo import data as data
     from genjax_zoo import evals as evals
-    from genjax_zoo import latent as latent
+    from genjax_zoo import inference as inference
+    from genjax_zoo import judges as judges
     from genjax_zoo import losses as losses
     from genjax_zoo import math as math
     from genjax_zoo import models as models
@@ -31,29 +31,29 @@ if TYPE_CHECKING:
     from genjax_zoo.linen import from_linen as from_linen
     from genjax_zoo.linen import pure as pure
     from genjax_zoo.nnx import from_nnx as from_nnx
-    from genjax_zoo.run import fit as fit
-    from genjax_zoo.run import restore as restore
+    from genjax_zoo.runs import fit as fit
+    from genjax_zoo.runs import restore as restore
 
 _HOME = {
     "Experiment": "core",
     "Model": "core",
     "Player": "core",
     "TrainState": "core",
-    "fit": "run",
+    "fit": "runs",
     "from_linen": "linen",
     "from_nnx": "nnx",
     "log_prob": "core",
     "main": "cli",
     "pure": "linen",
-    "restore": "run",
+    "restore": "runs",
 }
 _MODULES = (
-    "classifiers",
     "compose",
     "conformance",
     "data",
     "evals",
-    "latent",
+    "inference",
+    "judges",
     "losses",
     "math",
     "models",

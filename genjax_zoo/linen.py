@@ -21,10 +21,10 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from genjax_zoo.capabilities import NO_CLASSES, tabled
 from genjax_zoo.core import DROPOUT, Array, Batch, Card, Key, Model, Of, Spec, Variables, aside, behaviour
-from genjax_zoo.specs import check_measured
-from genjax_zoo.specs import image_spec as image_spec
+from genjax_zoo.core.capabilities import NO_CLASSES, tabled
+from genjax_zoo.core.specs import check_measured
+from genjax_zoo.core.specs import image_spec as image_spec
 
 Method = str | Callable[..., Any]
 

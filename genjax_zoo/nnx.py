@@ -25,8 +25,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from genjax_zoo.capabilities import NO_CLASSES, tabled
 from genjax_zoo.core import Card, Key, Model, Of, Spec, Variables, behaviour
+from genjax_zoo.core.capabilities import NO_CLASSES, tabled
 from genjax_zoo.linen import Method, accepted, dropping, keyless, name_of, network, once
 from genjax_zoo.math.devices import mapped_axis
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 
 from genjax_zoo.conformance.case import randomised
-from genjax_zoo.source import load_module
+from genjax_zoo.runs.source import load_module
 
 FOLDER = Path(__file__).parent.parent / "experiments" / "composed"
 VAE = {"latent": 2, "hidden": 6}

@@ -5,7 +5,7 @@ import json
 import numpy as np
 from PIL import Image
 
-from genjax_zoo import report
+from genjax_zoo import draw
 from genjax_zoo.compare.leaderboard import COLUMNS
 
 FLAGS = {"steps": 200, "seed": None, "backend": "shard_map", "precision": "float32", "beta": 1.0, "latent": 8}
@@ -51,7 +51,7 @@ def trained(folder, *, title="A model on digits.", warning=None, **flags):
     (folder / "latent").mkdir()
     colours = np.random.default_rng(0).integers(0, 255, (40, 60, 3)).astype(np.uint8)
     Image.fromarray(colours).save(folder / "latent/map.png")
-    report.save_sound(folder / "samples-0-0.wav", 0.5 + 0.2 * np.sin(np.arange(2_000) / 3)[:, None])
+    draw.save_sound(folder / "samples-0-0.wav", 0.5 + 0.2 * np.sin(np.arange(2_000) / 3)[:, None])
     return folder
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import optax
 import pytest
 
-from genjax_zoo import run as runs
-from genjax_zoo import sweep as sweeps
+from genjax_zoo import runs
+from genjax_zoo.runs import sweep as sweeps
 from genjax_zoo.train.alike import alike
 
 

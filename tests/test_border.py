@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-from genjax_zoo import Experiment, Player, classifiers, data, fit, models, wrap
-from genjax_zoo.border import check_data, not_finite_at
+from genjax_zoo import Experiment, Player, data, fit, judges, models, wrap
 from genjax_zoo.data.transforms import raw
 from genjax_zoo.evals.samples import draw
 from genjax_zoo.math import discretized_logistic
-from genjax_zoo.run import check
+from genjax_zoo.runs import check
+from genjax_zoo.train.border import check_data, not_finite_at
 
 RANDOM = np.random.default_rng(0)
 X = (RANDOM.integers(0, 17, (40, 8, 8, 1)) / 16).astype(np.float32)
@@ -34,7 +34,7 @@ LABELLED = {
     "real_nvp": lambda: models.real_nvp(shape=SMALL, layers=2, hidden=(4,), classes=10),
     "made": lambda: models.made(shape=SMALL, hidden=(4,), classes=10),
     "nade": lambda: models.nade(shape=SMALL, hidden=4, classes=10),
-    "classifier": lambda: classifiers.image_classifier(shape=SMALL, widths=(4,), strides=(2,), features=4),
+    "classifier": lambda: judges.image_classifier(shape=SMALL, widths=(4,), strides=(2,), features=4),
     "dequantized": lambda: wrap.dequantized(models.real_nvp(shape=SMALL, layers=2, hidden=(4,), classes=10), 2),
     "scaled": lambda: wrap.scaled(models.real_nvp(shape=SMALL, layers=2, hidden=(4,), classes=10), shift=1, scale=2),
 }

@@ -15,7 +15,7 @@ from scripted import alone, bits, logged, scripted, target
 
 from genjax_zoo import data, evals, fit
 from genjax_zoo.core import Experiment
-from genjax_zoo.run import create_state_of
+from genjax_zoo.runs import create_state_of
 from genjax_zoo.train.checkpoint import Checkpoints, Damaged
 from genjax_zoo.train.digest import leaf_digest
 from genjax_zoo.train.loop import evaluate

@@ -14,9 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genjax_zoo import cli, restore
-from genjax_zoo import run as runs
-from genjax_zoo.run import only_trainer
+from genjax_zoo import cli, restore, runs
+from genjax_zoo.runs import only_trainer
 
 ROOT = Path(__file__).parent.parent
 DIGITS = str(ROOT / "experiments/vae_digits.py")
@@ -302,7 +301,7 @@ def start(folder, log):
         "2000",
     ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    command = [sys.executable, "-m", "genjax_zoo.cli", *arguments, "--workdir", str(folder)]
+    command = [sys.executable, "-m", "genjax_zoo", *arguments, "--workdir", str(folder)]
     with log.open("w") as output:
         return subprocess.Popen(command, env=environment, stdout=output, stderr=subprocess.STDOUT)
 

@@ -12,9 +12,9 @@ from capable import of
 from cases import CASES
 
 from genjax_zoo import data, models
-from genjax_zoo.codec import compress, decompress
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Conditionals, Model, conditions, total
+from genjax_zoo.inference.codec import compress, decompress
 
 KEY = jax.random.key(0)
 SCALE = 0.05  # a likelihood so wrong that it calls its data impossible costs no more than the coder's 24 bits a number

@@ -15,7 +15,7 @@ from capable import density, sampler
 from rich.console import Console
 from test_leaderboard import row as leaderboard_row
 
-from genjax_zoo import data, evals, run
+from genjax_zoo import data, evals, runs
 from genjax_zoo.compare import judges as judges_
 from genjax_zoo.compare import measures, scores, speed
 from genjax_zoo.compare import table as compare
@@ -54,14 +54,14 @@ def no_compilation(monkeypatch):
 
 def made(folder, source, step=2, **flags):
     """A run folder with one checkpoint, of untrained weights."""
-    run.open_run(folder, Path(source), flags)
+    runs.open_run(folder, Path(source), flags)
     save(folder, step)
     return folder
 
 
 def save(folder, step, checkpoint=lambda x: x):
-    experiment = run.build(run.load_experiment(folder / "experiment.py"), run.read_config(folder)["flags"])
-    state = run.create_state_of(experiment)
+    experiment = runs.build(runs.load_experiment(folder / "experiment.py"), runs.read_config(folder)["flags"])
+    state = runs.create_state_of(experiment)
     with Checkpoints(folder / "checkpoints", best=experiment.best) as checkpoints:
         checkpoints.save(step, state._replace(step=jnp.asarray(step)), {})
         checkpoints.wait()
@@ -163,7 +163,7 @@ def test_real_examples_get_the_floors_and_noisy_ones_do_not(tmp_path, no_compila
         if key not in ("class_score", "memorisation"):
             assert cell["value"] == cell["floor"], key
     noisy = dataclasses.replace(
-        subject, experiment=run.build(run.load_experiment(tmp_path / "mine.py"), {"noise": 0.5})
+        subject, experiment=runs.build(runs.load_experiment(tmp_path / "mine.py"), {"noise": 0.5})
     )
     cells = measures.of_samples(noisy)
     assert (
@@ -172,7 +172,7 @@ def test_real_examples_get_the_floors_and_noisy_ones_do_not(tmp_path, no_compila
 
 
 def restored(folder, asked):
-    experiment, state = run.restore(folder)
+    experiment, state = runs.restore(folder)
     return subject_of(experiment, state.variables, asked)
 
 
@@ -210,7 +210,7 @@ def test_modes_of_points_have_the_floor_of_as_many_real_ones(n):
     model = Model(spec=real.spec, init=lambda *a: {}, sampler=sampler(lambda v, key, n, cond: x[:n]))
     judge = judges_.judge_of("ring8", (2,))
     asked = Protocol(mode_samples=n)
-    experiment = run.build(run.load_experiment(EXPERIMENTS / "gan_points.py"), {"points": "ring8"})
+    experiment = runs.build(runs.load_experiment(EXPERIMENTS / "gan_points.py"), {"points": "ring8"})
     subject = measures.Subject(dataclasses.replace(experiment, model=model), {}, real, judge, 20, asked)
     cells = measures.modes(subject)
     assert cells["modes"]["value"] == cells["modes"]["floor"] == 8 and cells["modes"]["n"] == n
@@ -222,7 +222,7 @@ def test_modes_of_points_have_the_floor_of_as_many_real_ones(n):
 
 
 def test_the_train_step_is_compiled_and_its_memory_known(vae):
-    experiment, state = run.restore(vae)
+    experiment, state = runs.restore(vae)
     cells = speed.train_step(experiment, state)
     held = sum(x.nbytes for x in jax.tree.leaves(experiment.data)) / 1e6
     assert cells["compile_s"]["value"] > 0.05 and held < cells["peak_memory_mb"]["value"] < 100 * held
@@ -265,7 +265,7 @@ def test_a_folder_gives_a_leaderboard_per_data_set(tmp_path, vae, monkeypatch):
     for name in ("one", "two"):
         copied(vae, tmp_path / name)
     made(tmp_path / "points", EXPERIMENTS / "gan_points.py", points="ring8")
-    run.open_run(tmp_path / "young", EXPERIMENTS / "vae_digits.py", {})
+    runs.open_run(tmp_path / "young", EXPERIMENTS / "vae_digits.py", {})
     kept = {"one": "digits", "two": "digits", "points": "ring8"}
     monkeypatch.setattr(
         compare, "score", lambda folder, *a, **k: leaderboard_row(folder.name, data=f"{kept[folder.name]}/test")

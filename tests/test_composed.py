@@ -9,7 +9,7 @@ import pytest
 from composed import FOLDER, OF_TWO_RUNS, TINY, made, module, variables_of
 from scipy.special import log_expit
 
-from genjax_zoo import classifiers, compose, losses, models, wrap
+from genjax_zoo import compose, judges, losses, models, wrap
 from genjax_zoo.core import PRIOR, Density, aside, log_prob, part, total
 from genjax_zoo.math import gaussian
 
@@ -180,4 +180,4 @@ def test_only_a_latent_variable_model_comes_apart():
     with pytest.raises(ValueError, match=r"has no 'latent\.posterior'; it has sampler, latent, critic\."):
         compose.apart(models.gan(shape=(2,)))
     with pytest.raises(ValueError, match="has no 'latent'; it has judge"):
-        compose.apart(classifiers.image_classifier(shape=(8, 8, 1), widths=(2,), strides=(1,)))
+        compose.apart(judges.image_classifier(shape=(8, 8, 1), widths=(2,), strides=(1,)))

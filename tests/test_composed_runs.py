@@ -20,7 +20,7 @@ from genjax_zoo.conformance.case import randomised
 from genjax_zoo.core import FROZEN, Density, Explained, Player, require, total
 from genjax_zoo.data import Resident
 from genjax_zoo.math import gaussian
-from genjax_zoo.run import fit
+from genjax_zoo.runs import fit
 from genjax_zoo.train import create_state, make_step
 from genjax_zoo.train.parallel import data_mesh, parallelize, place
 

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax_zoo import cli, conformance, drawing, models
+from genjax_zoo import cli, conformance, models
 from genjax_zoo.conformance import conditionals
 from genjax_zoo.core import Conditionals, Model, Sampler, require
+from genjax_zoo.explore import drawing
 from genjax_zoo.math import gaussian_mixture
 from genjax_zoo.nn import classes_of, condition_spec, embedded, width, with_classes
 

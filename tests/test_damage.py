@@ -12,9 +12,9 @@ import test_readers
 from genjax_zoo import cli
 from genjax_zoo.compare.scores import _kept
 from genjax_zoo.compare.speed import examples_per_s
+from genjax_zoo.draw import read_curves, read_sound, save_sound
 from genjax_zoo.files import read_log
-from genjax_zoo.pages.gather import gather
-from genjax_zoo.report import read_curves, read_sound, save_sound
+from genjax_zoo.report.gather import gather
 from genjax_zoo.report.page import render
 
 GOOD = {

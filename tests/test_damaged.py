@@ -8,9 +8,9 @@ import pytest
 from made import SMALL, TONE, wav_bytes, write_idx
 
 from genjax_zoo import cli, data
-from genjax_zoo.classifiers import inception
 from genjax_zoo.data import mnist
-from genjax_zoo.drawing import beginning
+from genjax_zoo.explore.drawing import beginning
+from genjax_zoo.judges import inception
 
 
 def npy(array):

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import pytest
 
 from genjax_zoo import cli, restore
+from genjax_zoo.cli.flags import parse_experiment
 from genjax_zoo.data import Resident
-from genjax_zoo.flags import parse_experiment
-from genjax_zoo.run import build, check, create_state_of
+from genjax_zoo.runs import build, check, create_state_of
 from genjax_zoo.train import make_step
 
 ROOT = Path(__file__).parent.parent

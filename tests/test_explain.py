@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from genjax_zoo import cli, data, losses, math, models, wrap
-from genjax_zoo import run as runs
+from genjax_zoo import cli, data, losses, math, models, runs, wrap
 from genjax_zoo.core import formulas, unit_of
-from genjax_zoo.precision import half_precision
 from genjax_zoo.train.players import weights_of
+from genjax_zoo.wrap.precision import half_precision
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))

@@ -14,7 +14,7 @@ from genjax_zoo import conformance, data, evals, models, wrap
 from genjax_zoo.core import Latent, Model, Sampler
 from genjax_zoo.math import gaussian_mixture, rational_quadratic
 from genjax_zoo.nn import Chain
-from genjax_zoo.precision import half_precision
+from genjax_zoo.wrap.precision import half_precision
 
 KEY = jax.random.key(0)
 FLAT = {

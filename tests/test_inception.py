@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax_zoo.classifiers import inception
 from genjax_zoo.compare import judges
+from genjax_zoo.judges import inception
 
 PUBLISHED = {  # parameters: kernels, and two numbers of batch norm per channel
     "Conv2d_1a_3x3": 3 * 32 * 9 + 64,
@@ -265,7 +265,7 @@ def test_without_torch_the_published_file_asks_for_it(tmp_path, monkeypatch):
     monkeypatch.setattr(inception, "SHA256", inception._sha256(path)[:8])
     monkeypatch.setitem(sys.modules, "torch", None)
     for read in (inception.read, lambda path: inception.convert(path, tmp_path / "pt.npz")):
-        with pytest.raises(ValueError, match="pt.pth needs PyTorch .* convert it: 'python -m genjax_zoo.classifiers"):
+        with pytest.raises(ValueError, match="pt.pth needs PyTorch .* convert it: 'python -m genjax_zoo.judges"):
             read(path)
     assert not (tmp_path / "pt.npz").exists()
 

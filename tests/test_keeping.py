@@ -15,7 +15,7 @@ from scripted import alone, bits, logged, scripted, target
 
 from genjax_zoo import cli, data, fit, restore
 from genjax_zoo.core import Player
-from genjax_zoo.run import create_state_of
+from genjax_zoo.runs import create_state_of
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
 from genjax_zoo.train.loop import Diverged
 

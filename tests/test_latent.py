@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genjax_zoo import latent, math, models
+from genjax_zoo import math, models
 from genjax_zoo.conformance import randomised
+from genjax_zoo.inference import latent
 
 KEY = jax.random.key(0)
 TIMES = jnp.linspace(0, 1, 5)

@@ -9,7 +9,7 @@ import pytest
 from capable import density, sampler
 from rich.console import Console
 
-from genjax_zoo import data, evals, run
+from genjax_zoo import data, evals, runs
 from genjax_zoo.compare import judges, measures, scores, speed
 from genjax_zoo.compare import table as compare
 from genjax_zoo.compare.cells import absent, found
@@ -71,10 +71,10 @@ def test_a_run_measured_another_way_is_measured_again_and_not_ranked_with_the_fi
     (tmp_path / "points.py").write_text(POINTS)
     (tmp_path / "mine.py").write_text("def features(x): return x")
     folder, measured = tmp_path / "run", []
-    run.open_run(folder, tmp_path / "points.py", {})
-    experiment = run.build(run.load_experiment(folder / "experiment.py"), {})
+    runs.open_run(folder, tmp_path / "points.py", {})
+    experiment = runs.build(runs.load_experiment(folder / "experiment.py"), {})
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        checkpoints.save(1, run.create_state_of(experiment), {})
+        checkpoints.save(1, runs.create_state_of(experiment), {})
     nothing = {key: absent("not here") for key in ("nats", "bits_per_dim")}
     monkeypatch.setattr(scores, "likelihood", lambda subject: (measured.append(subject.key), (nothing, []))[1])
     monkeypatch.setattr(speed, "train_step", lambda *args: {k: found(1.0) for k in ("compile_s", "peak_memory_mb")})

@@ -12,9 +12,9 @@ from rich.console import Console
 from test_leaderboard import row
 
 from genjax_zoo import cli
-from genjax_zoo import sweep as sweeps
 from genjax_zoo.compare import table as compare
 from genjax_zoo.compare.measures import Protocol
+from genjax_zoo.runs import sweep as sweeps
 
 EXPERIMENT = """
 import jax.numpy as jnp, numpy as np, optax

@@ -16,8 +16,8 @@ from genjax_zoo.conformance import randomised
 from genjax_zoo.core import FROZEN, Levels, Player
 from genjax_zoo.math.devices import AXIS
 from genjax_zoo.nnx import from_nnx, pure
-from genjax_zoo.precision import in_precision
 from genjax_zoo.train.step import create_state, make_step
+from genjax_zoo.wrap.precision import in_precision
 
 KEY = jax.random.key(5)
 

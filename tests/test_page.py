@@ -23,13 +23,13 @@ from scipy.io import wavfile
 
 from genjax_zoo import cli, data, models
 from genjax_zoo.core import Experiment
-from genjax_zoo.pages import computed
-from genjax_zoo.pages import gather as pages
-from genjax_zoo.pages.cards import command_of
-from genjax_zoo.pages.scoreboard import boards_of
-from genjax_zoo.report import read_curves, save_curves, thinned
+from genjax_zoo.draw import read_curves, save_curves, thinned
+from genjax_zoo.report import computed
+from genjax_zoo.report import gather as pages
+from genjax_zoo.report.cards import command_of
 from genjax_zoo.report.page import Panel, plot, render, short, ticks
-from genjax_zoo.run import read_config
+from genjax_zoo.report.scoreboard import boards_of
+from genjax_zoo.runs import read_config
 
 EVIL = "<script>alert(1)</script><img src=x onerror='alert(2)'>\"'&"
 

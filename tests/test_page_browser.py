@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import run_folders
 
-from genjax_zoo.pages import gather as pages
-from genjax_zoo.pages.watch import port_of, server_of
+from genjax_zoo.report import gather as pages
 from genjax_zoo.report.page import render
+from genjax_zoo.report.watch import port_of, server_of
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install '.[dev]'")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

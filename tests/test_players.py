@@ -10,14 +10,14 @@ import pytest
 from cases import CASES
 from test_step import BATCH, SPEC, player, quadratic, run, scalar_model, w
 
-from genjax_zoo.build import in_precision
 from genjax_zoo.compose import frozen
 from genjax_zoo.core import FROZEN, Experiment, Explained, Model
-from genjax_zoo.precision import half_precision
+from genjax_zoo.runs.building import in_precision
 from genjax_zoo.train import create_state, make_step
 from genjax_zoo.train.begin import begun_from
 from genjax_zoo.train.digest import by_name
 from genjax_zoo.train.players import weights_by_player
+from genjax_zoo.wrap.precision import half_precision
 
 
 def stated(**units):

@@ -129,7 +129,7 @@ def test_a_sweep_that_is_killed_twice_is_the_unbroken_one(tmp_path):
     file.write_text(KILLED)
     cli.console(["sweep", str(file), "--workdir", str(tmp_path / "whole"), *flags])
     (tmp_path / "killed.py.calls").unlink()
-    command = [sys.executable, "-m", "genjax_zoo.cli", "sweep", str(file), "--workdir", str(tmp_path / "parts")]
+    command = [sys.executable, "-m", "genjax_zoo", "sweep", str(file), "--workdir", str(tmp_path / "parts")]
     ends = [
         subprocess.run([*command, *flags, "--calls", "4/9"], capture_output=True, text=True, timeout=120)
         for _ in range(3)
@@ -167,7 +167,7 @@ def experiment():
 def test_an_evaluation_is_left_within_seconds_and_its_steps_are_kept(tmp_path):
     """One that computes for hours, deep in a library that hears no signal."""
     (tmp_path / "slow.py").write_text(SLOW)
-    command = [sys.executable, "-m", "genjax_zoo.cli", "train", "slow.py", "--workdir", "run"]
+    command = [sys.executable, "-m", "genjax_zoo", "train", "slow.py", "--workdir", "run"]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests")))}
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 120

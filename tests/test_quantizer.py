@@ -14,12 +14,12 @@ from jax.sharding import PartitionSpec as P
 from genjax_zoo import data, evals, models
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import unit_of
+from genjax_zoo.inference.sampling import drawn, naive
 from genjax_zoo.models.autoregressive.autoregressive import network_views
 from genjax_zoo.models.vae.vq_vae import vector_quantized
 from genjax_zoo.nn import GatedPixelCNN, Quantizer
 from genjax_zoo.nn.causal import GatedLayer, shift_right
 from genjax_zoo.nn.quantizer import straight_through
-from genjax_zoo.sampling import drawn, naive
 from genjax_zoo.train.parallel import data_mesh
 
 KEY = jax.random.key(0)

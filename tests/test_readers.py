@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import run_folders
 
-from genjax_zoo import cli, run
+from genjax_zoo import cli, runs
 from genjax_zoo.compare import speed
 from genjax_zoo.compare.cells import found
 from genjax_zoo.train.checkpoint import Checkpoints
@@ -77,9 +77,9 @@ def made(folder, *checkpoints):
     """A run folder with checkpoints: each its raw and its averaged parameter, and what ranks it."""
     source = folder.with_suffix(".py")
     source.write_text(MINE)
-    run.open_run(folder, source, {"steps": None, "precision": "float32"})
+    runs.open_run(folder, source, {"steps": None, "precision": "float32"})
     run_folders.log(folder, step=1, **{"p/loss": 1.0})
-    state = run.create_state_of(run.load_experiment(source)())
+    state = runs.create_state_of(runs.load_experiment(source)())
     with Checkpoints(folder / "checkpoints", best="test/w") as saved:
         for step, (raw, average, rank) in enumerate(checkpoints, 1):
             params, ema = ({"net": {"w": jnp.float32(value)}} for value in (raw, average))

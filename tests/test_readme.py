@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from genjax_zoo import cli, restore
-from genjax_zoo.run import load_experiment
+from genjax_zoo.runs import load_experiment
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -66,9 +66,7 @@ def test_experiments_named_exist():
 def test_commands_are_what_ci_runs():
     script = (ROOT / ".ci/run").read_text()
     assert "README.md" in script
-    done = subprocess.run(
-        [sys.executable, "-m", "genjax_zoo.cli", "--help"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "genjax_zoo", "--help"], capture_output=True, text=True, check=True)
     for command in re.findall(r"^    genjax-zoo (\w+)", README, re.M):
         assert command in done.stdout
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import run_folders
 
-from genjax_zoo import cli, data, models
-from genjax_zoo import run as runs
+from genjax_zoo import cli, data, models, runs
 from genjax_zoo.errors import is_sentence
 
 ROOT = Path(__file__).parent.parent
@@ -186,7 +185,7 @@ def test_bad_flags(argv, message, refused, tmp_path):
     ],
 )
 def test_a_prefix_that_cannot_be_read(name, content, message, tmp_path, monkeypatch):
-    from genjax_zoo.drawing import beginning
+    from genjax_zoo.explore.drawing import beginning
 
     monkeypatch.chdir(tmp_path)
     if isinstance(content, bytes):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from genjax_zoo.folder import check_run, only_trainer, open_run, read_config
+from genjax_zoo.runs.folder import check_run, only_trainer, open_run, read_config
 
 CODE = """# a comment
 def experiment(*, width: int = 4):

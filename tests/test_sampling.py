@@ -10,12 +10,21 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from genjax_zoo import cli, evals, models, run, wrap
+from genjax_zoo import cli, evals, models, runs, wrap
 from genjax_zoo.conformance import all_bits, probabilities_sum_to_one, randomised, samples_follow_the_likelihood
 from genjax_zoo.core import Conditionals, Sampler, conditions, require
 from genjax_zoo.data import Resident, load
 from genjax_zoo.evals.walk import some_of
-from genjax_zoo.sampling import cached, checked_prefix, completed, drawn, levels_of, naive, reporting, values_of
+from genjax_zoo.inference.sampling import (
+    cached,
+    checked_prefix,
+    completed,
+    drawn,
+    levels_of,
+    naive,
+    reporting,
+    values_of,
+)
 from genjax_zoo.train.checkpoint import Checkpoints
 
 KEY = jax.random.key(0)
@@ -298,9 +307,9 @@ def test_the_command_tempers_a_flow(tmp_path, capsys):
     """x = a z + 1, so that a temperature multiplies what x has beyond 1; of the same draws."""
     (tmp_path / "flow.py").write_text(FLOW)
     folder, out = tmp_path / "run", tmp_path / "x.npy"
-    run.open_run(folder, tmp_path / "flow.py", {})
+    runs.open_run(folder, tmp_path / "flow.py", {})
     with Checkpoints(folder / "checkpoints") as checkpoints:
-        checkpoints.save(1, run.create_state_of(run.build(run.load_experiment(folder / "experiment.py"), {})), {})
+        checkpoints.save(1, runs.create_state_of(runs.build(runs.load_experiment(folder / "experiment.py"), {})), {})
 
     def beyond(*more):
         cli.console(["sample", str(folder), "-n", "500", "--out", str(out), *more])

@@ -9,8 +9,8 @@ from test_readers import MINE as ON_DIGITS
 
 from genjax_zoo import cli
 from genjax_zoo.compare.scores import data_of
-from genjax_zoo.folder import check_run, open_run, write_run
-from genjax_zoo.run import load_experiment
+from genjax_zoo.runs import load_experiment
+from genjax_zoo.runs.folder import check_run, open_run, write_run
 
 HELPER = "from package import part\n\nNUMBER = part.number()\n"
 MINE = """from helper import NUMBER

@@ -15,7 +15,7 @@ from PIL import Image
 
 from genjax_zoo import data
 from genjax_zoo.data import builders, mnist, places, store
-from genjax_zoo.run import load_experiment
+from genjax_zoo.runs import load_experiment
 
 pytestmark = pytest.mark.usefixtures("own_folders")
 REAL = os.environ.get("GENJAX_ZOO_DATA")

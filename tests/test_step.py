@@ -12,9 +12,9 @@ from cases import CASES
 
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Model, Player
-from genjax_zoo.precision import half_precision
 from genjax_zoo.train import create_state, eval_variables, make_step
 from genjax_zoo.train.loop import means_over_steps
+from genjax_zoo.wrap.precision import half_precision
 
 SPEC = {"x": jax.ShapeDtypeStruct((), jnp.float32)}
 BATCH = {"x": jnp.array([1.0, 3.0, 5.0, 7.0])}

@@ -9,8 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from genjax_zoo import Experiment, Player, cli, data, models, restore
-from genjax_zoo import run as runs
+from genjax_zoo import Experiment, Player, cli, data, models, restore, runs
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))

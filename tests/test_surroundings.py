@@ -12,18 +12,18 @@ import numpy as np
 import pytest
 import test_readers
 
-from genjax_zoo import caches, cli, restore
-from genjax_zoo import trust as trusted
+from genjax_zoo import cli, files, restore
+from genjax_zoo.cli.flags import use_compilation_cache
 from genjax_zoo.data import store
-from genjax_zoo.flags import use_compilation_cache
-from genjax_zoo.run import build
+from genjax_zoo.runs import build
+from genjax_zoo.runs import trust as trusted
 
 
 @pytest.fixture(autouse=True)
 def own(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setattr(trusted, "_given", set())
-    caches._temporary.cache_clear()
+    files._temporary.cache_clear()
 
 
 @pytest.fixture
@@ -51,7 +51,7 @@ def test_what_cannot_be_cached_is_made_in_a_temporary_folder(surroundings, monke
     compiled = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
     arrays = store.stored("numbers", 1, lambda folder: {"x": np.arange(3)})
     assert np.asarray(arrays["x"]).tolist() == [0, 1, 2]
-    assert compiled.is_dir() and caches.can_write(compiled)
+    assert compiled.is_dir() and files.can_write(compiled)
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "nothing is cached for the next start" in said
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_cached_is_made_in_a_temporary_folder(surroundings, monke
 def test_a_cache_that_can_only_be_read_is_read(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     store.stored("numbers", 1, lambda folder: {"x": np.arange(3)})
-    monkeypatch.setattr(caches, "can_write", lambda folder: False)
+    monkeypatch.setattr(files, "can_write", lambda folder: False)
 
     def never(folder):
         raise AssertionError("made again")

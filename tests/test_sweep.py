@@ -8,9 +8,8 @@ import numpy as np
 import optax
 import pytest
 
-from genjax_zoo import Experiment, Player, cli, data, evals, fit, losses, models, restore, wrap
-from genjax_zoo import run as runs
-from genjax_zoo import sweep as sweeps
+from genjax_zoo import Experiment, Player, cli, data, evals, fit, losses, models, restore, runs, wrap
+from genjax_zoo.runs import sweep as sweeps
 from genjax_zoo.train.parallel import member_mesh
 
 FILE = """

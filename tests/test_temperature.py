@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from cases import CASES
 
-from genjax_zoo import drawing, models, nn, wrap
+from genjax_zoo import models, nn, wrap
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Sampler, conditions, require
+from genjax_zoo.explore import drawing
 from genjax_zoo.linen import network
 from genjax_zoo.math import gaussian, normal
 

@@ -13,7 +13,7 @@ import pytest
 import run_folders
 from page_elements import foreign
 
-from genjax_zoo.pages.watch import port_of, server_of
+from genjax_zoo.report.watch import port_of, server_of
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_watch_is_on_loopback_only(served):
 @pytest.mark.processes
 def test_watch_waits_and_ends(tmp_path):
     folder = run_folders.start(tmp_path / "new")
-    command = [sys.executable, "-m", "genjax_zoo.cli", "watch", str(folder)]
+    command = [sys.executable, "-m", "genjax_zoo", "watch", str(folder)]
     before = signal.signal(
         signal.SIGINT, signal.default_int_handler
     )  # a shell's background ignores it, and so would it

@@ -10,14 +10,15 @@ import pytest
 from cases import CASES, compiled
 from PIL import Image
 
-from genjax_zoo import cli, conformance, drawing, evals, models, report, wrap
+from genjax_zoo import cli, conformance, draw, evals, models, wrap
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Conditionals, require
 from genjax_zoo.data.resident import Resident
 from genjax_zoo.data.wav import read_wav
+from genjax_zoo.explore import drawing
+from genjax_zoo.inference.sampling import _inverted, cached, drawn, naive, values_of
 from genjax_zoo.math import mu_law, mu_law_inverse, spectrogram
 from genjax_zoo.math.convolve import convolve_causal
-from genjax_zoo.sampling import _inverted, cached, drawn, naive, values_of
 
 KEY = jax.random.key(0)
 
@@ -172,17 +173,17 @@ def test_draws_have_probability():
 def test_wav_and_spectrogram(tmp_path):
     """Codes come back from a WAV file, and a tone is at its frequency, as loud as it is."""
     codes = np.arange(256).repeat(3)
-    report.save_sound(tmp_path / "x.wav", codes[:, None] / 255)
+    draw.save_sound(tmp_path / "x.wav", codes[:, None] / 255)
     samples = read_wav((tmp_path / "x.wav").read_bytes(), "x.wav")
     np.testing.assert_array_equal(mu_law(samples / 2**15), codes)
     np.testing.assert_allclose(samples / 2**15, mu_law_inverse(codes), atol=2**-15)
-    tone = 0.5 * jnp.sin(2 * jnp.pi * 1_000 / report.RATE * jnp.arange(1_000))
+    tone = 0.5 * jnp.sin(2 * jnp.pi * 1_000 / draw.RATE * jnp.arange(1_000))
     decibels = spectrogram(jnp.stack([tone, 0 * tone]))
     assert decibels.shape == (2, 129, 12)
     assert np.all(np.argmax(decibels[0], axis=0) == 32)  # of 129 up to 4 kHz
     np.testing.assert_allclose(decibels[0, 32], 20 * np.log10(0.5), atol=0.01)
     np.testing.assert_array_equal(decibels[1], -80)
-    report.save_samples(tmp_path / "x.png", jax.random.uniform(KEY, (5, 100, 1)))  # shorter than a window
+    draw.save_samples(tmp_path / "x.png", jax.random.uniform(KEY, (5, 100, 1)))  # shorter than a window
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x.png", "x.wav"]
     with Image.open(tmp_path / "x.png") as picture:
         assert picture.size == (1_200, 370)

@@ -16,13 +16,14 @@ import pytest
 from asked_by_hand import EVALS, LOSSES
 from wrapped_by_hand import KEY, LEVELS, SHAPE, WRAPPERS, ByHand
 
-from genjax_zoo import compose, models, nn, precision
+from genjax_zoo import compose, models, nn
 from genjax_zoo.conformance import randomised
 from genjax_zoo.core import Density, Judge, Latent, Model, Sampler, conditions, part, require, total
 from genjax_zoo.math import affine, gaussian
 from genjax_zoo.models.flow.flow import flattened
 from genjax_zoo.models.flow.flow import flow as flow_of
 from genjax_zoo.models.flow.real_nvp import conditioner
+from genjax_zoo.wrap import precision
 
 pytestmark = pytest.mark.xdist_group("wrapped")  # one worker has what several tests ask for
 X = jnp.asarray(np.random.default_rng(0).integers(0, LEVELS, (4, *SHAPE)) / (LEVELS - 1), jnp.float32)

@@ -7,13 +7,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo import compose, precision, wrap
+from genjax_zoo import compose, wrap
 from genjax_zoo.core import (
     FROZEN,
     Model,
     behaviour,
 )
 from genjax_zoo.math import logit, logit_inverse, tiled
+from genjax_zoo.wrap import precision
 
 KEY, SHAPE, LEVELS, K = jax.random.key(0), (2, 2, 1), 5, 3
 SIZE = math.prod(SHAPE)

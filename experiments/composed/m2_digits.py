@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo import Experiment, Model, Player, classifiers, compose, data, evals, main, models
+from genjax_zoo import Experiment, Model, Player, compose, data, evals, judges, main, models
 from genjax_zoo.core import Density, Explained, Judge, TermFn, require, total
 from genjax_zoo.math import discretized_logistic, tiled
 
@@ -20,7 +20,7 @@ from genjax_zoo.math import discretized_logistic, tiled
 def semi_supervised(cvae: Model, judge: Model, classes: int) -> tuple[Density, TermFn]:
     """The bound on -log p(x), over all labels by the judge's odds; and the terms of examples of which some have one."""
     given_label, classify = require(cvae, Density).terms, require(judge, Judge).classify
-    judged = classifiers.cross_entropy(judge)
+    judged = judges.cross_entropy(judge)
 
     def unlabelled(variables, batch, key, *, train=False):
         logits, variables = classify(variables, batch["x"], train=train)
@@ -71,7 +71,7 @@ def experiment(
         seed: of parameters, noise, and the training data's order.
     """
     cvae = models.cvae(shape=(8, 8, 1), latent=latent, hidden=(hidden,), likelihood=discretized_logistic(17))
-    judge = classifiers.image_classifier(shape=(8, 8, 1), widths=widths, strides=(1, 2), features=16)
+    judge = judges.image_classifier(shape=(8, 8, 1), widths=widths, strides=(1, 2), features=16)
     both = compose.merge(cvae=cvae, judge=judge)  # own
     density, terms = semi_supervised(both["cvae"], both["judge"], 10)  # own
     model = both.model(both["cvae"], density=density, judge=both["judge"].judge)  # own

@@ -9,11 +9,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo import classifiers
-from genjax_zoo.classifiers import inception
+from genjax_zoo import judges
 from genjax_zoo.core import Array, behaviour
 from genjax_zoo.errors import told
-from genjax_zoo.source import load_module, modules_beside
+from genjax_zoo.judges import inception
+from genjax_zoo.runs.source import load_module, modules_beside
 
 MOST = 1_024  # numbers of x that are features as they are; a covariance of more is too large
 GREY = ("mnist", "mnist-static", "mnist-dynamic", "mnist-deq")
@@ -36,11 +36,11 @@ def judge_of(data: str, shape: tuple[int, ...]) -> Judge:
         shape: of one x.
     """
     if data in GREY:
-        return Judge(name="mnist-cnn", features=classifiers.mnist().features, classify=classifiers.mnist().classify)
+        return Judge(name="mnist-cnn", features=judges.mnist().features, classify=judges.mnist().classify)
     if data == "stacked-mnist":
         return Judge(name="mnist-cnn of each colour", features=_each_colour)
     if data == "spoken-digit" and shape == (4_096, 1):
-        known = classifiers.spoken_digit()
+        known = judges.spoken_digit()
         return Judge(name=known.name, features=known.features, classify=known.classify)
     if math.prod(shape) <= MOST:
         return Judge(name={1: "points", 3: "pixels"}.get(len(shape), "numbers"), features=_as_they_are)
@@ -97,4 +97,4 @@ def _as_they_are(x: Array) -> Array:
 
 def _each_colour(x: Array) -> Array:
     """The features of the three digits, one behind the other."""
-    return jnp.concatenate([classifiers.mnist().features(x[..., colour, None]) for colour in range(3)], axis=1)
+    return jnp.concatenate([judges.mnist().features(x[..., colour, None]) for colour in range(3)], axis=1)

@@ -8,8 +8,7 @@ from typing import Any
 
 import jax
 
-from genjax_zoo import data
-from genjax_zoo import run as runs
+from genjax_zoo import data, runs
 from genjax_zoo.compare import speed
 from genjax_zoo.compare.cells import Cell, absent, found
 from genjax_zoo.compare.leaderboard import COLUMNS, SCORES, leaderboard

@@ -17,8 +17,8 @@ from genjax_zoo.compare.leaderboard import COLUMNS, leaderboard, number
 from genjax_zoo.compare.measures import Protocol
 from genjax_zoo.compare.scores import data_of, score
 from genjax_zoo.files import whole
-from genjax_zoo.naming import expanded, members_of, names_of, told
-from genjax_zoo.run import CONFIG
+from genjax_zoo.runs import CONFIG
+from genjax_zoo.runs.naming import expanded, members_of, names_of, told
 
 NARROWEST = 15  # characters of a run's column
 OTHERS = 31  # of the titles' and the real data's

@@ -30,10 +30,10 @@ from genjax_zoo.core import (
     require,
 )
 from genjax_zoo.core import conditions as conditions_of
+from genjax_zoo.core.specs import checked, checker, image_spec
 from genjax_zoo.linen import Network, network, once
 from genjax_zoo.nn import Bijection
 from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded
-from genjax_zoo.specs import checked, checker, image_spec
 
 
 def pushed(

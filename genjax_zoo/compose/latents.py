@@ -41,9 +41,9 @@ from genjax_zoo.core import (
     require,
     total,
 )
+from genjax_zoo.core.specs import checked
 from genjax_zoo.linen import once
 from genjax_zoo.math import gaussian_kl, gaussian_nll, tiled, tilted
-from genjax_zoo.specs import checked
 
 _Value = TypeVar("_Value")
 

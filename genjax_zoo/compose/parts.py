@@ -30,9 +30,9 @@ from genjax_zoo.core import (
     conditions,
     levels_of,
 )
+from genjax_zoo.core.specs import check_batch, checker, image_spec
 from genjax_zoo.linen import Network
 from genjax_zoo.math import Likelihood, Prior, gaussian_nll, gaussian_of, normal
-from genjax_zoo.specs import check_batch, checker, image_spec
 
 Shape = tuple[int, ...]
 CONTINUOUS = Card(support=Levels(None))

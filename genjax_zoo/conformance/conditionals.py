@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Batch, Conditionals, Model, Variables, conditions, dimensions, require, total
-from genjax_zoo.sampling import cached, drawn, levels_of, log_probabilities, naive, stepped_logits
+from genjax_zoo.inference.sampling import cached, drawn, levels_of, log_probabilities, naive, stepped_logits
 
 TINY = 1e-12  # in float64: below it nothing has moved
 

@@ -9,7 +9,7 @@ import jax
 
 from genjax_zoo.conformance.case import Case
 from genjax_zoo.core import conditions
-from genjax_zoo.precision import each_network
+from genjax_zoo.wrap.precision import each_network
 
 PRODUCT = re.compile(r"stablehlo\.(dot_general|convolution)\b")
 ASKED = re.compile(r"[<\[ ](DEFAULT|HIGHEST|HIGH)\b")

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from genjax_zoo import caches
+from genjax_zoo import files
 
 META = "meta.json"
 
@@ -47,7 +47,7 @@ class Mapped:
 
 def cache_folder() -> Path:
     """Where decoded sets are kept: genjax_zoo/data in the user's cache folder."""
-    return caches.cache_folder() / "data"
+    return files.cache_folder() / "data"
 
 
 def stored(name: str, identity: Any, make: Callable[[Path], Mapping[str, np.ndarray]]) -> Mapping[str, Mapped]:
@@ -65,7 +65,7 @@ def stored(name: str, identity: Any, make: Callable[[Path], Mapping[str, np.ndar
     folder = cache_folder() / f"{name}-{digest}"
     if (arrays := _load(folder)) is not None:
         return arrays
-    folder = caches.writable(folder.parent) / folder.name
+    folder = files.writable(folder.parent) / folder.name
     with exclusive(folder):
         if (arrays := _load(folder, say=False)) is not None:  # another process was faster
             return arrays

@@ -12,7 +12,7 @@ from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, 
 from genjax_zoo.evals.estimate import estimate, report, resampled
 from genjax_zoo.evals.support import numbers_of
 from genjax_zoo.evals.walk import whole
-from genjax_zoo.sampling import levels_of
+from genjax_zoo.inference.sampling import levels_of
 
 BINS = 1_024
 

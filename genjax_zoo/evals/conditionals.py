@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, conditions, require
-from genjax_zoo.sampling import cached, completed, drawn, levels_of, log_probabilities, values_of
+from genjax_zoo.inference.sampling import cached, completed, drawn, levels_of, log_probabilities, values_of
 
 
 def bits_map(data: Data, n: int = 16) -> Eval:

@@ -37,7 +37,7 @@ def fidelity(
 
     Args:
         data: a split of 2 n examples or more; its batch size is how many samples are drawn at a time.
-        features: such as `classifiers.mnist().features`, or any function of x.
+        features: such as `judges.mnist().features`, or any function of x.
         name: of the extractor, which every number carries. Only Inception's may be called FID.
         n: samples.
         k: neighbours, of precision, recall, density and coverage.

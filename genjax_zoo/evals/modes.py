@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo import classifiers
+from genjax_zoo import judges
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Eval, Key, Model, Sampler, Variables, require
 from genjax_zoo.evals.estimate import Estimate, estimate, report, resampled
 from genjax_zoo.evals.samples import draw
@@ -69,7 +69,7 @@ def stacked_modes(
 
     Args:
         n: samples; 26,000 is what papers take.
-        classify: grey images [B, 28, 28, 1] -> logits [B, 10]; `classifiers.mnist().classify` by default.
+        classify: grey images [B, 28, 28, 1] -> logits [B, 10]; `judges.mnist().classify` by default.
         chunk: samples at a time.
         cond: the conditions of n samples.
 
@@ -87,7 +87,7 @@ def stacked_modes(
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         require(model, Sampler)
-        judge = classify or classifiers.mnist().classify
+        judge = classify or judges.mnist().classify
         label = jax.jit(lambda x: stacked_labels(judge, x))
         size = min(chunk, n)
         sample, parts = draw(model, size), []

@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
+from genjax_zoo.draw.sound import RATE, read_sound, waveform
 from genjax_zoo.math import spectrogram
-from genjax_zoo.report.sound import RATE, read_sound, waveform
 
 WIDEST = 1_200  # pixels of a picture's longer side
 THUMB = 136  # pixels of a thumbnail's sides

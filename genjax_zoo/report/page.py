@@ -14,7 +14,7 @@ from typing import Any
 
 import jinja2
 
-from genjax_zoo.report.curves import Points
+from genjax_zoo.draw.curves import Points
 from genjax_zoo.report.embed import Embedded
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -17,9 +17,9 @@ import numpy as np
 from jax.sharding import Mesh
 from jax.sharding import PartitionSpec as P
 
-from genjax_zoo.border import not_finite_at
 from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.data.arrays import REPAIR
+from genjax_zoo.train.border import not_finite_at
 from genjax_zoo.train.checkpoint import Checkpoints
 from genjax_zoo.train.evaluating import evaluate as evaluate
 from genjax_zoo.train.evaluating import sound_alarms as sound_alarms

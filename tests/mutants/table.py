@@ -17,19 +17,19 @@ class Mutant(NamedTuple):
 
 MUTANTS = (
     Mutant(
-        "classifiers/inception.py",
+        "judges/inception.py",
         "/ _pooled(inside, jax.lax.add, 0.0, 1, 1)",
         "/ 9",
         ("test_inception.py::test_equals_the_network_written_out_in_numpy",),
     ),
     Mutant(
-        "codec.py",
+        "inference/codec.py",
         "jax.nn.softmax(views.choices",
         "jax.nn.softmax(0.5 * views.choices",
         ("test_codec.py::test_bytes_are_as_many_as_a_likelihood_known_by_hand_says",),
     ),
     Mutant(
-        "codec.py",
+        "inference/codec.py",
         "if any(code != _encoded(*one)",
         "if all(code != _encoded(*one)",
         ("test_codec.py::test_examples_come_back_in_as_many_bits_as_their_nll[nade]",),
@@ -65,13 +65,13 @@ MUTANTS = (
         ("test_data.py::test_orders_differ_and_look_random",),
     ),
     Mutant(
-        "drawing.py",
+        "explore/drawing.py",
         "x = draw(eval_variables(state), jax",
         "x = draw(state.variables, jax",
         ("test_readers.py::test_a_command_reads_the_averages[sample]",),
     ),
     Mutant(
-        "drawing.py",
+        "explore/drawing.py",
         "for name, value in settings.items() if value != SETTINGS[name]}",
         "for name, value in {}.items() if value != SETTINGS[name]}",
         ("test_sampling.py::test_the_command_tempers_a_flow",),
@@ -101,13 +101,13 @@ MUTANTS = (
         ("test_bounds.py::test_a_unit_is_active_above_the_threshold",),
     ),
     Mutant(
-        "flags.py",
+        "cli/flags.py",
         'several = "," in text or word == "--seed"',
         'several = "," in text',
         ("test_sweep.py::test_the_seeds_are_those_asked_for[flags1-seeds1]",),
     ),
     Mutant(
-        "folder.py",
+        "runs/folder.py",
         'MAY_CHANGE = {"steps", ',
         'MAY_CHANGE = {"seed", "steps", ',
         (
@@ -116,7 +116,7 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "source.py",
+        "runs/source.py",
         "if ast.dump(ast.parse(old)) == ast.dump(ast.parse(new)):",
         "if len(ast.dump(ast.parse(old))) == len(ast.dump(ast.parse(new))):",
         ("test_run_folder.py::test_a_changed_line_is_shown_and_asked_about",),
@@ -267,13 +267,13 @@ MUTANTS = (
         ("test_readers.py::test_a_command_reads_the_checkpoint_that_it_is_told[sample]",),
     ),
     Mutant(
-        "run.py",
+        "runs/fitting.py",
         "JsonLines(log, start=start)",
         "JsonLines(log)",
         ("test_checkpoint.py::test_resumed_in_the_middle_of_a_call",),
     ),
     Mutant(
-        "sampling.py",
+        "inference/sampling.py",
         "beyond / max(temperature, float(least))",
         "beyond / (max(temperature, float(least)) if top_p is None else 1.0)",
         ("test_sampling.py::test_the_nucleus_is_of_the_tempered_probabilities[settings1-p1]",),
@@ -505,7 +505,7 @@ MUTANTS = (
         ("test_relatives.py::test_merged_terms_keep_what_each_states",),
     ),
     Mutant(
-        "restored.py",
+        "runs/restored.py",
         "frozen=frozen or experiment.model.card.frozen",
         "frozen=experiment.model.card.frozen",
         ("test_frozen_runs.py::test_a_distilled_student_goes_on_from_any_folder",),

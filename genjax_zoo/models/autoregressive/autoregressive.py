@@ -21,10 +21,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Key, Model, PyTree, Terms, Variables, require
+from genjax_zoo.inference.sampling import sampled
 from genjax_zoo.linen import from_linen, image_spec, pure
 from genjax_zoo.math import Likelihood, categorical, level_of
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded
-from genjax_zoo.sampling import sampled
 
 Shape = tuple[int, ...]
 

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 
 from genjax_zoo.compose import distribution, gaussian, observed, union, variational
 from genjax_zoo.core import Array, Batch, Key, Model, Variables, factory
+from genjax_zoo.core.specs import checker
 from genjax_zoo.linen import Network, network
 from genjax_zoo.math import Likelihood, bernoulli, gaussian_of
 from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import MLP
 from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded, with_classes
-from genjax_zoo.specs import checker
 
 
 @factory("Sohn, Lee & Yan 2015")

@@ -32,11 +32,11 @@ from genjax_zoo.core import (
     part,
     require,
 )
+from genjax_zoo.core.specs import checked, checker, image_spec
 from genjax_zoo.linen import network, once, reader
 from genjax_zoo.losses import Adversary, non_saturating
 from genjax_zoo.math import gaussian_kl
 from genjax_zoo.nn import ImageDecoder, ImageEncoder, Pyramid, batch_norm
-from genjax_zoo.specs import checked, checker, image_spec
 
 
 class Discriminator(nn.Module):

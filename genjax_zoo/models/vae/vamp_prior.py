@@ -9,11 +9,11 @@ import jax.numpy as jnp
 
 from genjax_zoo.compose import gaussian, observed, variational
 from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Sampler, Variables, factory
+from genjax_zoo.core.specs import image_spec
 from genjax_zoo.linen import network, reader
 from genjax_zoo.math import Likelihood, bernoulli, gaussian_mixture_nll, gaussian_of
 from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import GatedMLP
-from genjax_zoo.specs import image_spec
 
 
 class PseudoInputs(nn.Module):

@@ -12,13 +12,13 @@ import jax
 import optax
 
 from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Terms, Variables, factory, require
+from genjax_zoo.inference.sampling import cached, drawn
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, bernoulli, sum_per_example
 from genjax_zoo.math.convolve import double
 from genjax_zoo.models.autoregressive.autoregressive import network_views
 from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import Conv, GatedPixelCNN, Pyramid, Quantizer, ResidualBlock, Strided
-from genjax_zoo.sampling import cached, drawn
 
 
 class Encoder(nn.Module):

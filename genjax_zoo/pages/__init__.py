@@ -1,1 +1,0 @@
-"""Pages about runs: what `genjax-zoo report` and `watch` gather from run folders, draw where it lacks, and serve."""
