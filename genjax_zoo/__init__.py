@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from genjax_zoo.core import Player as Player
     from genjax_zoo.core import TrainState as TrainState
     from genjax_zoo.core import log_prob as log_prob
+    from genjax_zoo.errors import UserError as UserError
     from genjax_zoo.linen import from_linen as from_linen
     from genjax_zoo.linen import pure as pure
     from genjax_zoo.nnx import from_nnx as from_nnx
@@ -39,6 +40,7 @@ _HOME = {
     "Model": "core",
     "Player": "core",
     "TrainState": "core",
+    "UserError": "errors",
     "fit": "runs",
     "from_linen": "linen",
     "from_nnx": "nnx",

@@ -1,4 +1,4 @@
-"""Errors as sentences: what this package says is one already, and what an experiment's file raises becomes one."""
+"""Errors that a user can mend are a type; everything else is a defect, and shows its traceback."""
 
 import contextlib
 import difflib
@@ -11,26 +11,19 @@ from pathlib import Path
 from typing import Any
 
 PROG = "genjax-zoo"
-PACKAGE = str(Path(__file__).parent)
 
 
-def is_sentence(error: BaseException) -> bool:
-    """Whether this package or the user's function `experiment` says it, and not a library below them."""
-    frames = traceback.extract_tb(error.__traceback__)
-    ours = bool(frames) and (frames[-1].filename.startswith(PACKAGE) or "experiment" in frames[-1].name)
-    return isinstance(error, OSError) or ours and isinstance(error, ValueError | ImportError)
+class UserError(ValueError):
+    """What a user can mend: one sentence that says what to do. The command line prints it and exits with 2."""
 
 
-def in_words(error: BaseException) -> str:
-    """What an error says, without a number of the operating system."""
-    if isinstance(error, OSError) and error.strerror and error.filename:
-        return f"Cannot use '{error.filename}': {error.strerror.lower()}."
-    return str(error)
+class Missing(UserError, FileNotFoundError):
+    """A file or folder that is not there."""
 
 
 @contextlib.contextmanager
 def told(what: str, file: Path | None = None) -> Iterator[None]:
-    """Whatever goes wrong in a `with` becomes a ValueError of one sentence: what this is, the file's line, the error.
+    """Whatever goes wrong in a `with` becomes a UserError of one sentence: what this is, the file's line, the error.
 
     Args:
         what: begins the sentence, such as "mine.py cannot be run".
@@ -39,7 +32,7 @@ def told(what: str, file: Path | None = None) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        if is_sentence(error):
+        if isinstance(error, UserError | OSError):
             raise
         frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
         if isinstance(error, SyntaxError):
@@ -47,7 +40,7 @@ def told(what: str, file: Path | None = None) -> Iterator[None]:
         lines = [line for name, line in frames if file is not None and Path(name) == file.absolute()]
         where = f" (line {lines[-1]} of {file.name})" if file and lines else ""
         text = (str(error).strip().splitlines() or ["without a word"])[0]
-        raise ValueError(f"{what}: {type(error).__name__}: {text[:300]}{where}; --debug shows more.") from error
+        raise UserError(f"{what}: {type(error).__name__}: {text[:300]}{where}; --debug shows more.") from error
 
 
 OF_LOOP = ("steps", "steps_per_call", "log_every", "save_every", "eval_every")
@@ -64,21 +57,21 @@ def check_number(name: str, number: Any, default: Any = None) -> None:
     """Checks one number of a flag, or of what the flag stands for; anything else passes.
 
     Raises:
-        ValueError: it is not finite and not the default, or not in the range of all flags of this name.
+        UserError: it is not finite and not the default, or not in the range of all flags of this name.
     """
     flag = f"--{name.replace('_', '-')}"
     if isinstance(number, float) and not math.isfinite(number) and number != default:
-        raise ValueError(f"{flag} takes a finite number, not {number}.")
+        raise UserError(f"{flag} takes a finite number, not {number}.")
     for names, fits, words in RANGES:
         if name in names and isinstance(number, int | float) and not fits(number):
-            raise ValueError(f"{flag} must be {words}, not {number}.")
+            raise UserError(f"{flag} must be {words}, not {number}.")
 
 
 def check_place(folder: Path, flag: str) -> None:
     """Checks that files can be written to a folder, or to one that is made there, and leaves nothing behind.
 
     Raises:
-        ValueError: they cannot, with the flag that names another place.
+        UserError: they cannot, with the flag that names another place.
     """
     missing = [one for one in (folder, *folder.parents) if not os.path.lexists(one)]
     try:
@@ -88,7 +81,7 @@ def check_place(folder: Path, flag: str) -> None:
     except OSError as error:
         dangling = os.path.islink(folder) and not os.path.exists(folder)
         why = "a link to nothing" if dangling else (error.strerror or "").lower()
-        raise ValueError(f"Cannot write to the folder '{folder}' ({why}); name another by {flag}.") from None
+        raise UserError(f"Cannot write to the folder '{folder}' ({why}); name another by {flag}.") from None
     finally:
         for one in missing:
             with contextlib.suppress(OSError):

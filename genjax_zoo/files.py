@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from genjax_zoo.errors import UserError
+
 telling: contextvars.ContextVar[Callable[[str], None]] = contextvars.ContextVar(
     "telling", default=lambda sentence: warnings.warn(sentence, stacklevel=4)
 )  # receives sentences about what a reader should know; a command prints them
@@ -44,14 +46,14 @@ def named(path: Path, what: str) -> Iterator[None]:
 
     Raises:
         FileNotFoundError: as it is raised inside.
-        ValueError: in place of everything else that is.
+        UserError: in place of everything else that is.
     """
     try:
         yield
     except FileNotFoundError:
         raise
     except Exception as error:
-        raise ValueError(f"{path} {what} ({' '.join(str(error).split()).rstrip('.')}).") from None
+        raise UserError(f"{path} {what} ({' '.join(str(error).split()).rstrip('.')}).") from None
 
 
 def read_log(path: Path) -> tuple[list[dict[str, Any]], int]:

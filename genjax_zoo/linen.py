@@ -25,6 +25,7 @@ from genjax_zoo.core import DROPOUT, Array, Batch, Card, Key, Model, Of, Spec, V
 from genjax_zoo.core.capabilities import NO_CLASSES, tabled
 from genjax_zoo.core.specs import check_measured
 from genjax_zoo.core.specs import image_spec as image_spec
+from genjax_zoo.errors import UserError
 
 Method = str | Callable[..., Any]
 
@@ -35,7 +36,7 @@ def pure(module: nn.Module, method: Method) -> Of[Any]:
     Its argument `key`, where it has one, is given by name, and so is `train`.
 
     Raises:
-        ValueError: when called, if the method draws without a key.
+        UserError: when called, if the method draws without a key.
     """
     name = name_of(method)
     takes = tuple(inspect.signature(getattr(type(module), name)).parameters)
@@ -128,7 +129,7 @@ def reader(name: str, module: nn.Module, given: str | Callable[[Batch], Array]) 
         if not isinstance(given, str):
             return given(batch)
         if given not in batch:
-            raise ValueError(
+            raise UserError(
                 f"The network '{name}' reads '{given}', but it is given {sorted(batch)}; a posterior is given x as "
                 f"'given', an observation z as 'z'."
             )
@@ -156,7 +157,7 @@ def once(initialise: Callable[..., Variables]) -> Callable[..., Variables]:
     On CPU it is compiled without the passes that take most of the time. Within another program it is part of that.
 
     Raises:
-        ValueError: from the init, for a constant that a first batch has given, but that is not finite.
+        UserError: from the init, for a constant that a first batch has given, but that is not finite.
     """
 
     @functools.cache
@@ -192,10 +193,10 @@ def from_linen(
         card: the model's facts; what its likelihood is of is added, where the module has a `likelihood` or `levels`.
 
     Raises:
-        ValueError: from any of the model's functions, for a batch that does not fit `spec`, or the likelihood.
+        UserError: from any of the model's functions, for a batch that does not fit `spec`, or the likelihood.
     """
     if not isinstance(module, nn.Module):
-        raise ValueError(f"from_linen takes a Linen module, not {type(module).__name__}; from_nnx takes others.")
+        raise UserError(f"from_linen takes a Linen module, not {type(module).__name__}; from_nnx takes others.")
     init = initialiser(lambda rngs, key, batch: module.init(rngs, batch, key, True))
     of_method = functools.partial(pure, module)
     return tabled(module, of_method, init, spec, classes=classes, bounded=bounded, card=card)

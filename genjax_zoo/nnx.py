@@ -27,6 +27,7 @@ from flax import nnx
 
 from genjax_zoo.core import Card, Key, Model, Of, Spec, Variables, behaviour
 from genjax_zoo.core.capabilities import NO_CLASSES, tabled
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import Method, accepted, dropping, keyless, name_of, network, once
 from genjax_zoo.math.devices import mapped_axis
 
@@ -40,7 +41,7 @@ def pure(make: Make, method: Method) -> Of[Any]:
     Its argument `key`, where it has one, is given by name, and so is `train`.
 
     Raises:
-        ValueError: if `make` takes no rngs; when called, if the method draws without a key.
+        UserError: if `make` takes no rngs; when called, if the method draws without a key.
     """
     module = _made(make)
     return _pure(_apart(module), type(module), name_of(method))
@@ -66,7 +67,7 @@ def from_nnx(
         card: the model's facts; what its likelihood is of is added, where the module has a `likelihood` or `levels`.
 
     Raises:
-        ValueError: if `make` takes no rngs; from any of the model's functions, for a batch that does not fit `spec`, or
+        UserError: if `make` takes no rngs; from any of the model's functions, for a batch that does not fit `spec`, or
             the likelihood.
     """
     module = _made(make)
@@ -84,7 +85,7 @@ def _made(make: Make) -> nnx.Module:
         module = make(rngs=nnx.Rngs(0))
     if not isinstance(module, nnx.Module):
         name = make.__name__ if inspect.isclass(make) or inspect.isroutine(make) else f"a {type(make).__name__}"
-        raise ValueError(
+        raise UserError(
             f"{name} is no class of nnx.Module, nor a function that makes one, with an argument `rngs`: parameters "
             f"begin from a key."
         )

@@ -10,7 +10,7 @@ import pytest
 import run_folders
 
 from genjax_zoo import cli, data, models, runs
-from genjax_zoo.errors import is_sentence
+from genjax_zoo.errors import UserError
 
 ROOT = Path(__file__).parent.parent
 DIGITS = str(ROOT / "experiments/vae_digits.py")
@@ -70,7 +70,7 @@ def test_no_experiment_takes_a_senseless_number(path, digits_for_all):
         for value in senseless:
             with pytest.raises(ValueError, match=r"\w") as said:
                 runs.build(make, {**flags, name: (value,) if isinstance(default, tuple) else value})
-            assert is_sentence(said.value) and "\n" not in str(said.value)
+            assert isinstance(said.value, UserError) and "\n" not in str(said.value)
 
 
 KEYWORDS = [

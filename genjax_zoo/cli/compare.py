@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from genjax_zoo.cli.flags import use_compilation_cache
-from genjax_zoo.errors import check_number
+from genjax_zoo.errors import UserError, check_number
 
 
 def compare(
@@ -45,9 +45,9 @@ def compare(
         debug: show the traceback of an error.
     """
     if out is not None and out.suffix != ".json":
-        raise ValueError(f"Cannot write '{out}': --out must end in .json.")
+        raise UserError(f"Cannot write '{out}': --out must end in .json.")
     if mode_samples is not None and mode_samples < 1:
-        raise ValueError(f"--mode-samples must be at least 1, not {mode_samples}.")
+        raise UserError(f"--mode-samples must be at least 1, not {mode_samples}.")
     check_number("seed", seed)
     use_compilation_cache()
     from genjax_zoo.compare.measures import Protocol

@@ -27,7 +27,7 @@ from genjax_zoo.cli.listing import find_experiment, list_
 from genjax_zoo.cli.report import report
 from genjax_zoo.cli.sample import sample
 from genjax_zoo.cli.watch import watch
-from genjax_zoo.errors import PROG, in_words, is_sentence, nearest
+from genjax_zoo.errors import PROG, UserError, nearest
 from genjax_zoo.files import telling
 
 OF_EXPERIMENTS = {"train": train, "sweep": sweep, "explain": explain}  # modules: `run` takes a file and its flags
@@ -96,10 +96,17 @@ def console(argv: Sequence[str] | None = None) -> None:
             contextvars.copy_context().run(_told, argv)
     except KeyboardInterrupt as stopped:
         stop(f"{str(stopped).capitalize() or 'Stopped'}; run the same command to go on.", 130)
-    except (ValueError, OSError, ImportError) as error:
-        if "--debug" in argv or not is_sentence(error):
+    except (UserError, OSError) as error:
+        if "--debug" in argv:
             raise
-        stop(in_words(error))
+        stop(str(error) if isinstance(error, UserError) else _of_the_system(error))
+
+
+def _of_the_system(error: OSError) -> str:
+    """What the operating system says of a file, without a number."""
+    return (
+        f"Cannot use '{error.filename}': {error.strerror.lower()}." if error.filename and error.strerror else str(error)
+    )
 
 
 def _told(argv: list[str]) -> None:
@@ -109,7 +116,7 @@ def _told(argv: list[str]) -> None:
 
 def _dispatch(argv: list[str]) -> None:
     if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        raise ValueError(f"There is no command '{argv[0]}'; {nearest(argv[0], COMMANDS)}")
+        raise UserError(f"There is no command '{argv[0]}'; {nearest(argv[0], COMMANDS)}")
     if len(argv) > 1 and argv[0] in OF_EXPERIMENTS and not argv[1].startswith("-"):
         file = find_experiment(argv[1])
         use_compilation_cache()

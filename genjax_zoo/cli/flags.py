@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from genjax_zoo.errors import PROG
+from genjax_zoo.errors import PROG, Missing, UserError
 from genjax_zoo.files import cache_folder, writable
 
 
@@ -86,7 +86,7 @@ def parse_experiment(file: Path, argv: list[str]) -> tuple[Callable[..., Any], M
     """The function `experiment` of a file, its flags with their values, and those that every run has."""
     for folder in _data_dirs(argv):  # an experiment's defaults may depend on it
         if not Path(folder).is_dir():
-            raise FileNotFoundError(f"There is no folder {folder}; --data-dir names the folder of all data sets.")
+            raise Missing(f"There is no folder {folder}; --data-dir names the folder of all data sets.")
         os.environ["GENJAX_ZOO_DATA"] = folder
     from genjax_zoo.runs import load_experiment
 
@@ -127,7 +127,7 @@ def parse_sweep(argv: list[str]) -> tuple[list[str], list[int], dict[str, list[s
     """Splits a sweep's flags: those of a single run, the seeds, and flags whose values are listed with commas.
 
     Raises:
-        ValueError: seeds that are no whole numbers.
+        UserError: seeds that are no whole numbers.
     """
     single, seeds, listed = [], [0], {}
     words = iter(flag for word in argv for flag in (word.split("=", 1) if word.startswith("--") else [word]))
@@ -138,11 +138,11 @@ def parse_sweep(argv: list[str]) -> tuple[list[str], list[int], dict[str, list[s
             try:
                 numbers = [int(part) for part in text.split(",")]
             except ValueError:
-                raise ValueError(f"{word} takes a count, or seeds with commas, not '{text}'.") from None
+                raise UserError(f"{word} takes a count, or seeds with commas, not '{text}'.") from None
             several = "," in text or word == "--seed"
             seeds = numbers if several else list(range(numbers[0]))
             if not seeds or min(seeds) < 0:
-                raise ValueError(f"--seeds must be at least 1, not {text}.")
+                raise UserError(f"--seeds must be at least 1, not {text}.")
             continue
         if word.startswith("--"):
             name = word

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 
 from genjax_zoo.cli.flags import use_compilation_cache
-from genjax_zoo.errors import check_number, check_place
+from genjax_zoo.errors import UserError, check_number, check_place
 
 
 def latent(
@@ -41,7 +41,7 @@ def latent(
     """
     for name, value, least in (("n", n, 1), ("steps", steps, 2), ("examples", examples, 2)):
         if value < least:
-            raise ValueError(f"--{name} must be at least {least}, not {value}.")
+            raise UserError(f"--{name} must be at least {least}, not {value}.")
     check_number("seed", seed)
     check_number("span", span)
     use_compilation_cache()

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from genjax_zoo.errors import nearest
+from genjax_zoo.errors import Missing, nearest
 
 
 def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.conf.Positional] = "all") -> None:
@@ -45,7 +45,7 @@ def find_experiment(name: str) -> Path:
     candidates = {p.stem: p for p in _experiments()}
     if name in candidates:
         return candidates[name]
-    raise FileNotFoundError(f"There is no experiment {name}; {nearest(path.stem, candidates, str)}")
+    raise Missing(f"There is no experiment {name}; {nearest(path.stem, candidates, str)}")
 
 
 def _experiments() -> list[Path]:

@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 
 from genjax_zoo.cli.flags import use_compilation_cache
-from genjax_zoo.errors import check_place
+from genjax_zoo.errors import UserError, check_place
 from genjax_zoo.files import whole
 
 LARGEST = 3_000_000  # bytes of a page
@@ -30,11 +30,11 @@ def report(
         debug: show the traceback of an error.
     """
     if not runs:
-        raise ValueError("Name one run folder or more: genjax-zoo report RUN [RUN ...].")
+        raise UserError("Name one run folder or more: genjax-zoo report RUN [RUN ...].")
     folder = runs[0]
     path = out or (folder / "report.html" if len(runs) == 1 else Path("report.html"))
     if path.suffix != ".html":
-        raise ValueError(f"Cannot write '{path}': --out must end in .html.")
+        raise UserError(f"Cannot write '{path}': --out must end in .html.")
     check_place(path.parent, "--out")
     use_compilation_cache()
     from genjax_zoo.report import gather as pages
@@ -51,7 +51,7 @@ def report(
                 trust_run(run)
             check_trusted(run)
         if pages.is_empty(run):
-            raise ValueError(f"The run {run} has no numbers and no pictures yet; let 'genjax-zoo train' go on.")
+            raise UserError(f"The run {run} has no numbers and no pictures yet; let 'genjax-zoo train' go on.")
     notes = {}
     if compute:
         from genjax_zoo.report.computed import complete
@@ -61,7 +61,7 @@ def report(
             notes[run] = complete(run)
     html = render(pages.gather(runs, notes=notes)).encode()
     if len(html) > LARGEST:
-        raise ValueError(f"The page of {len(runs)} runs would have {len(html):,} bytes; name fewer runs.")
+        raise UserError(f"The page of {len(runs)} runs would have {len(html):,} bytes; name fewer runs.")
     try:
         _write(path, html)
     except OSError as error:

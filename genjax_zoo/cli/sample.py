@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from genjax_zoo.cli.flags import use_compilation_cache
-from genjax_zoo.errors import check_number, check_place
+from genjax_zoo.errors import UserError, check_number, check_place
 
 
 def sample(
@@ -48,10 +48,10 @@ def sample(
         debug: show the traceback of an error.
     """
     if n < 1:
-        raise ValueError(f"Cannot draw {n} samples; use -n 1 or more.")
+        raise UserError(f"Cannot draw {n} samples; use -n 1 or more.")
     path = out or run / f"samples-{seed}.png"
     if path.suffix not in (".png", ".npy"):
-        raise ValueError(f"Cannot write '{path}': --out must end in .png or .npy.")
+        raise UserError(f"Cannot write '{path}': --out must end in .png or .npy.")
     check_number("seed", seed)
     use_compilation_cache()
     from genjax_zoo.explore import drawing

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import tyro
 
 from genjax_zoo.cli.flags import RunFlags, everything_of, longer_of, parse_experiment, parse_sweep
-from genjax_zoo.errors import check_place
+from genjax_zoo.errors import UserError, check_place
 from genjax_zoo.files import telling
 
 
@@ -46,7 +46,7 @@ def run(file: Path, argv: list[str]) -> None:
         ("checkpoint", run.checkpoint != "latest"),
     ):
         if asked:
-            raise ValueError(
+            raise UserError(
                 f"A sweep has no --{name}: its members share the devices, begin anew, and log to their own folders."
             )
     grid = {name: _numbers(name, texts, flags.get(name)) for name, texts in listed.items()}
@@ -91,10 +91,10 @@ def _numbers(name: str, texts: list[str], first: Any) -> list[float]:
     flag, values = f"--{name.replace('_', '-')}", ",".join(texts)
     of_run = name in {f.name for f in dataclasses.fields(RunFlags)}
     if of_run or isinstance(first, bool) or not isinstance(first, float | int):
-        raise ValueError(
+        raise UserError(
             f"{flag} {values}: only seeds and an experiment's own numbers can be swept; run 'sweep' once per value."
         )
     try:
         return [type(first)(text) for text in texts]
     except ValueError:
-        raise ValueError(f"{flag} takes numbers with commas, not '{values}'.") from None
+        raise UserError(f"{flag} takes numbers with commas, not '{values}'.") from None

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import tyro
 
 from genjax_zoo.cli.flags import everything_of, longer_of, parse_experiment
-from genjax_zoo.errors import check_place
+from genjax_zoo.errors import UserError, check_place
 from genjax_zoo.files import telling
 
 
@@ -36,13 +36,13 @@ def run(file: Path, argv: list[str]) -> None:
     runs.check(experiment)
     beginning = {"init_from": run.init_from, "keep_optimizer": run.keep_optimizer}
     if run.keep_optimizer and not run.init_from:
-        raise ValueError("--keep-optimizer is of the run that --init-from names; name one.")
+        raise UserError("--keep-optimizer is of the run that --init-from names; name one.")
     if run.fresh:  # nothing is removed before the new run is known to begin
         if run.checkpoint != "latest":
-            raise ValueError("--fresh removes the run that --checkpoint would go on with; give one of them.")
+            raise UserError("--fresh removes the run that --checkpoint would go on with; give one of them.")
         source = runs.run_and_checkpoint(run.init_from)[0].resolve() if run.init_from else None
         if source and folder.resolve() in (source, *source.parents):
-            raise ValueError(f"--fresh removes {folder}, from which --init-from would begin; name another --workdir.")
+            raise UserError(f"--fresh removes {folder}, from which --init-from would begin; name another --workdir.")
         runs.rehearse(experiment, precision=run.precision, **beginning)
     asked = {"untouched": runs.untouched(make, everything), "accept_changes": run.accept_changes}
     runs.check_run(folder, file, everything, data=read, fresh=run.fresh, **asked)

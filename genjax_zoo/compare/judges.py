@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from genjax_zoo import judges
 from genjax_zoo.core import Array, behaviour
-from genjax_zoo.errors import told
+from genjax_zoo.errors import Missing, UserError, told
 from genjax_zoo.judges import inception
 from genjax_zoo.runs.source import load_module, modules_beside
 
@@ -56,19 +56,19 @@ def judge_of_file(path: Path, shape: tuple[int, ...]) -> Judge:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it has no such function, or one that gives another shape.
+        UserError: it has no such function, or one that gives another shape.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no features file {path}.")
+        raise Missing(f"There is no features file {path}.")
     if path.suffix != ".py":
-        raise ValueError(f"The features file {path} must be Python (.py), with a function features(x) -> [B, F].")
+        raise UserError(f"The features file {path} must be Python (.py), with a function features(x) -> [B, F].")
     function: Callable[[Array], Array] | None = getattr(load_module(path), "features", None)
     if not callable(function):
-        raise ValueError(f"The features file {path} has no function 'features'; write one of x [B, ...] -> [B, F].")
+        raise UserError(f"The features file {path} has no function 'features'; write one of x [B, ...] -> [B, F].")
     with told(f"The function 'features' of {path} cannot be run", path):
         given = jnp.shape(function(jnp.zeros((3, *shape))))
     if len(given) != 2 or given[0] != 3:
-        raise ValueError(
+        raise UserError(
             f"The features file {path} gives the shape {given} for 3 examples of {shape}; it must give [3, F]."
         )
     text = b"".join(file.read_bytes() for file in (path, *modules_beside(path).values()))
@@ -81,10 +81,10 @@ def judge_of_inception(path: Path, x: Array) -> Judge:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds other weights; or x [B, ...], some real examples, are no images in [0, 1].
+        UserError: it holds other weights; or x [B, ...], some real examples, are no images in [0, 1].
     """
     if x.ndim != 4 or x.shape[-1] not in (1, 3) or not bool(jnp.all((x >= 0) & (x <= 1))):
-        raise ValueError(
+        raise UserError(
             f"Inception sees images [H, W, 1 or 3] in [0, 1], but x has the shape {x.shape[1:]} and goes from "
             f"{float(x.min()):.3g} to {float(x.max()):.3g}; leave out --inception-weights."
         )

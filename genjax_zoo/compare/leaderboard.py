@@ -8,6 +8,8 @@ says what the number is where that matters: "exact" or "bound" for likelihoods, 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from genjax_zoo.errors import UserError
+
 Row = Mapping[str, Any]
 SCORES = "scores.json"  # in a run folder
 INCEPTION = "inception-2015"  # the extractor whose Fréchet distance is FID
@@ -58,10 +60,10 @@ def leaderboard(rows: Sequence[Row]) -> dict[str, Any]:
         distance first; and "notes", sentences.
 
     Raises:
-        ValueError: no rows, or rows of different data or of different protocols.
+        UserError: no rows, or rows of different data or of different protocols.
     """
     if not rows:
-        raise ValueError("A leaderboard needs one run or more.")
+        raise UserError("A leaderboard needs one run or more.")
     _check_comparable(rows)
     rows = sorted(rows, key=_order)
     columns = {
@@ -93,7 +95,7 @@ def _check_comparable(rows: Sequence[Row]) -> None:
         by_data.setdefault(row["data"], []).append(row["run"])
     if len(by_data) > 1:
         groups = "; ".join(f"{', '.join(runs)} of {data}" for data, runs in by_data.items())
-        raise ValueError(
+        raise UserError(
             f"These runs are of different data: {groups}. A likelihood is of one space, levels, bits or densities, and "
             f"a distance of one set of real examples, so neither ranks across them; compare runs of one data set."
         )
@@ -103,7 +105,7 @@ def _check_comparable(rows: Sequence[Row]) -> None:
             one, other = first["protocol"], row["protocol"]
             differs = [name for name in {**one, **other} if one.get(name) != other.get(name)]
             told = ", ".join(f"{name} {one.get(name)} and {other.get(name)}" for name in differs)
-            raise ValueError(
+            raise UserError(
                 f"{first['run']} and {row['run']} were measured by different protocols: {told}. Distances depend on "
                 f"n and k; measure both by one 'genjax-zoo compare'."
             )

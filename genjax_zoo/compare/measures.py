@@ -12,6 +12,7 @@ from genjax_zoo import data, evals
 from genjax_zoo.compare.cells import Cell, Cells, absent, found
 from genjax_zoo.compare.judges import Judge, judge_of, judge_of_file, judge_of_inception
 from genjax_zoo.core import Batch, Experiment, Model, Variables, conditions
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals.estimate import mean
 from genjax_zoo.evals.points import modes_floor
 from genjax_zoo.evals.samples import draw
@@ -67,12 +68,12 @@ class Subject:
 def subject_of(experiment: Experiment, variables: Variables, asked: Protocol) -> Subject:
     """The run with its test split, its judge, and as many samples as the split has pairs."""
     if asked.n < 1 or asked.k < 1 or (asked.mode_samples or 1) < 1:
-        raise ValueError(f"Samples and neighbours are 1 or more, not {asked.n}, {asked.k} and {asked.mode_samples}.")
+        raise UserError(f"Samples and neighbours are 1 or more, not {asked.n}, {asked.k} and {asked.mode_samples}.")
     given = set(conditions(experiment.model.spec))
     test = data.reloaded(experiment.data, "test", batch_size=1, conditions=tuple(sorted(given)))
     name, n = str(test.origin and test.origin.name), min(asked.n, len(test) // 2)
     if n < asked.k + 1:
-        raise ValueError(
+        raise UserError(
             f"{n} samples are too few for {asked.k} neighbours, which need {asked.k + 1}; the test split of '{name}' "
             f"allows -n {len(test) // 2:,}. Take more samples, or a smaller -k."
         )
@@ -82,7 +83,7 @@ def subject_of(experiment: Experiment, variables: Variables, asked: Protocol) ->
     x = test.at(0)["x"]
     judge = judge_of(name, x.shape[1:])
     if asked.inception and asked.features:
-        raise ValueError("Give --features or --inception-weights, not both.")
+        raise UserError("Give --features or --inception-weights, not both.")
     if own := asked.inception or asked.features:
         by = judge_of_inception(own, x) if asked.inception else judge_of_file(own, x.shape[1:])
         judge = dataclasses.replace(by, classify=judge.classify)

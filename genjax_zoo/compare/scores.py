@@ -15,6 +15,7 @@ from genjax_zoo.compare.leaderboard import COLUMNS, SCORES, leaderboard
 from genjax_zoo.compare.measures import PAPERS_MODES, Protocol, likelihood, modes, of_samples, subject_of
 from genjax_zoo.compare.published import PUBLISHED
 from genjax_zoo.core import Card
+from genjax_zoo.errors import UserError
 from genjax_zoo.files import whole
 from genjax_zoo.train import eval_variables
 from genjax_zoo.train.digest import fingerprint
@@ -27,13 +28,13 @@ def data_of(folder: Path) -> str:
 
     Raises:
         FileNotFoundError: no run.
-        ValueError: its data are of no protocol, or have no test split.
+        UserError: its data are of no protocol, or have no test split.
     """
     experiment = runs.experiment_of(folder)
     try:
         return f"{data.reloaded(experiment.data, 'test', batch_size=1).origin.title}/test"  # type: ignore[union-attr]
     except ValueError as error:
-        raise ValueError(f"{folder} cannot be compared. {error}") from None
+        raise UserError(f"{folder} cannot be compared. {error}") from None
 
 
 def score(
@@ -55,7 +56,7 @@ def score(
 
     Raises:
         FileNotFoundError: no run, or no checkpoint.
-        ValueError: no such checkpoint, data of no protocol, or fewer samples than neighbours.
+        UserError: no such checkpoint, data of no protocol, or fewer samples than neighbours.
     """
     config = runs.read_config(folder)
     experiment, state = runs.restore(folder, checkpoint=checkpoint)

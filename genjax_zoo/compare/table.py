@@ -16,6 +16,7 @@ from rich.text import Text
 from genjax_zoo.compare.leaderboard import COLUMNS, leaderboard, number
 from genjax_zoo.compare.measures import Protocol
 from genjax_zoo.compare.scores import data_of, score
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import whole
 from genjax_zoo.runs import CONFIG
 from genjax_zoo.runs.naming import expanded, members_of, names_of, told
@@ -37,7 +38,7 @@ def compare_runs(
     """Compares runs, and gives the JSON files: one, or of a whole folder one per data set.
 
     Raises:
-        ValueError: no runs; runs of different data, unless they are a whole folder; or see `scores.score`.
+        UserError: no runs; runs of different data, unless they are a whole folder; or see `scores.score`.
         FileNotFoundError: a folder holds no run, or no checkpoint.
     """
     if console is None:
@@ -127,18 +128,18 @@ def _grouped(runs: Sequence[Path], all: Path | None) -> tuple[dict[str, list[Pat
     """Folders by their data, and sentences about those of `all` that cannot be compared."""
     if all is None:
         if not runs:
-            raise ValueError("Name the runs to compare, or --all with the folder that they are in.")
+            raise UserError("Name the runs to compare, or --all with the folder that they are in.")
         return _one_group(expanded(runs)), []
     found = sorted(path.parent for path in all.glob(f"*/{CONFIG}"))
     if not found:
-        raise ValueError(f"{all} has no run folders in it (none with a {CONFIG}); name the folder above the runs.")
+        raise UserError(f"{all} has no run folders in it (none with a {CONFIG}); name the folder above the runs.")
     groups: dict[str, list[Path]] = {}
     sweeps = {path: members_of(path) for path in sorted(all.iterdir()) if path.is_dir()}
     left = [f"{told(path, members)}." for path, members in sweeps.items() if members and path not in runs]
     for folder in expanded([*runs, *found]):
         try:
             if not any((folder / "checkpoints").glob("[0-9]*")):
-                raise FileNotFoundError(f"{folder} has no checkpoint yet.")
+                raise Missing(f"{folder} has no checkpoint yet.")
             groups.setdefault(data_of(folder), []).append(folder)
         except (ValueError, FileNotFoundError) as error:
             left.append(str(error))

@@ -31,6 +31,7 @@ from genjax_zoo.core import (
 )
 from genjax_zoo.core import conditions as conditions_of
 from genjax_zoo.core.specs import checked, checker, image_spec
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import Network, network, once
 from genjax_zoo.nn import Bijection
 from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded
@@ -58,10 +59,10 @@ def pushed(
         begin: the way that initialises it; `Bijection.inverse` where only samples are wanted of a slow one.
 
     Raises:
-        ValueError: when initialised, if base and bijection have a network of one name.
+        UserError: when initialised, if base and bijection have a network of one name.
     """
     if not isinstance(bijection, Bijection):
-        raise ValueError(f"A bijection is an nn.Bijection, with forward and inverse, not {type(bijection).__name__}.")
+        raise UserError(f"A bijection is an nn.Bijection, with forward and inverse, not {type(bijection).__name__}.")
     check_continuous(base, "base")
     forward, inverse = (network(name, bijection, method) for method in (Bijection.forward, Bijection.inverse))
     x_shape, turned = base.spec["x"].shape if shape is None else shape, begin is not Bijection.forward
@@ -134,5 +135,5 @@ def pushed(
         check=check,
     )
     if math.prod(x_shape) != math.prod(base.spec["x"].shape):
-        raise ValueError(f"The base is of {math.prod(base.spec['x'].shape)} numbers, and x {tuple(x_shape)} of others.")
+        raise UserError(f"The base is of {math.prod(base.spec['x'].shape)} numbers, and x {tuple(x_shape)} of others.")
     return checked(model)

@@ -42,6 +42,7 @@ from genjax_zoo.core import (
     total,
 )
 from genjax_zoo.core.specs import checked
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import once
 from genjax_zoo.math import gaussian_kl, gaussian_nll, tiled, tilted
 
@@ -60,7 +61,7 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
     Parts may read networks that another brings. Samplers' settings are the prior's.
 
     Raises:
-        ValueError: a part lacks what it needs, or is of a z of another kind or shape; when initialised, if two have a
+        UserError: a part lacks what it needs, or is of a z of another kind or shape; when initialised, if two have a
             network of one name.
     """
     prior = _as_latent(prior)
@@ -72,7 +73,7 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
     shape = prior.spec["x"].shape
     check_continuous(prior, "prior")
     if posterior.spec["x"].shape != shape:
-        raise ValueError(
+        raise UserError(
             f"The prior is of z of shape {tuple(shape)}, but the posterior of {tuple(posterior.spec['x'].shape)}; "
             f"give both one shape."
         )
@@ -264,7 +265,7 @@ def apart(model: Model) -> tuple[Model, Model, Model]:
     """The prior, the posterior and the observation of a latent variable model: what `variational` made it of.
 
     Raises:
-        ValueError: it lacks one of them.
+        UserError: it lacks one of them.
     """
     latent = require(model, Latent)
     for name in ("prior", "posterior", "observation"):

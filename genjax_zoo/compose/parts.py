@@ -31,6 +31,7 @@ from genjax_zoo.core import (
     levels_of,
 )
 from genjax_zoo.core.specs import check_batch, checker, image_spec
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import Network
 from genjax_zoo.math import Likelihood, Prior, gaussian_nll, gaussian_of, normal
 
@@ -84,7 +85,7 @@ def gaussian(
         out, variables = read(variables, conditions(batch), key=_of_network(key), train=train)
         mean, log_std = moments(out)
         if mean.shape[1:] != shape:
-            raise ValueError(f"The network gives moments of shape {mean.shape[1:]}, but the Gaussian is of {shape}.")
+            raise UserError(f"The network gives moments of shape {mean.shape[1:]}, but the Gaussian is of {shape}.")
         return (mean, log_std), variables
 
     def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False):
@@ -127,7 +128,7 @@ def observed(read: Network, likelihood: Likelihood, shape: Shape, *, spec: Spec 
     def output(variables: Variables, cond: Batch, key: Key | None, train: bool) -> tuple[Array, Variables]:
         out, variables = read(variables, cond, key=_of_network(key), train=train)
         if out.size != len(out) * likelihood.outputs(shape):
-            raise ValueError(
+            raise UserError(
                 f"The network gives {out.size // len(out)} numbers an example, but the likelihood of x {shape} takes "
                 f"{likelihood.outputs(shape)}: likelihood.outputs(shape)."
             )
@@ -186,10 +187,10 @@ def check_continuous(model: Model, what: str) -> None:
     """Checks that a prior or a base is a density, as the z is that is drawn or mapped.
 
     Raises:
-        ValueError: it is a probability of levels.
+        UserError: it is a probability of levels.
     """
     if (levels := levels_of(model)) is not None:
-        raise ValueError(f"The {what} is a probability of {levels} levels, but z is continuous; give it a density.")
+        raise UserError(f"The {what} is a probability of {levels} levels, but z is continuous; give it a density.")
 
 
 def _of_network(key: Key | None) -> Key | None:

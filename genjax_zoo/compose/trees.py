@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import FROZEN, MORE, Batch, Explained, Key, Model, Of, Variables, aside, conditions
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import network
 
 Init = Callable[[Key, Batch], Variables]
@@ -68,7 +69,7 @@ def only(model: Model, *networks: str) -> Model:
     """The model with these of its networks alone: a GAN's critic without the generator.
 
     Raises:
-        ValueError: from a function that needs another of its networks; from `init`, for one that it has not.
+        UserError: from a function that needs another of its networks; from `init`, for one that it has not.
     """
 
     def begin(init: Init) -> Init:
@@ -76,7 +77,7 @@ def only(model: Model, *networks: str) -> Model:
             variables = init(key, batch)
             known = set().union(*variables.values())
             if unknown := sorted(set(networks) - known):
-                raise ValueError(f"The model has no network '{unknown[0]}'; it has {sorted(known)}.")
+                raise UserError(f"The model has no network '{unknown[0]}'; it has {sorted(known)}.")
             return {c: {net: tree for net, tree in nets.items() if net in networks} for c, nets in variables.items()}
 
         return some
@@ -86,7 +87,7 @@ def only(model: Model, *networks: str) -> Model:
             try:
                 return run(variables, *args, **how)
             except (KeyError, flax.errors.ScopeCollectionNotFound, flax.errors.ScopeParamNotFoundError) as error:
-                raise ValueError(f"compose.only kept {list(networks)}, and this needs more: {error}") from error
+                raise UserError(f"compose.only kept {list(networks)}, and this needs more: {error}") from error
 
         return call
 
@@ -107,7 +108,7 @@ def frozen(model: Model, variables: Variables | None = None, *, origin: str = ""
     def begin(init: Init) -> Init:
         def constant(key: Key, batch: Batch) -> Variables:
             if variables is not None and not isinstance(variables, Mapping):
-                raise ValueError("A model is frozen with variables, such as restore(RUN).variables.")
+                raise UserError("A model is frozen with variables, such as restore(RUN).variables.")
             if variables is not None:
                 _check_networks(variables, jax.eval_shape(init, key, batch))
             own = init(key, batch) if variables is None else jax.tree.map(jnp.copy, variables)
@@ -122,7 +123,7 @@ def frozen(model: Model, variables: Variables | None = None, *, origin: str = ""
     def lift(run: Of[Any]) -> Of[Any]:
         def call(variables: Variables, *args: Any, train: bool = False, **how: Any):
             if FROZEN not in variables:
-                raise ValueError(
+                raise UserError(
                     "The variables of a frozen model are those of its init, or of the tree that it is part of; to ask "
                     "it with its own, ask the model that was frozen."
                 )
@@ -142,21 +143,21 @@ def _check_networks(variables: Variables, wanted: Variables) -> None:
     """Checks that variables are those of a model, by the names of its networks."""
     has, needs = ({net for c in ("params", FROZEN) for net in tree.get(c, {})} for tree in (variables, wanted))
     if has != needs:
-        raise ValueError(f"The model to freeze has networks {sorted(needs)}, but the variables are of {sorted(has)}.")
+        raise UserError(f"The model to freeze has networks {sorted(needs)}, but the variables are of {sorted(has)}.")
 
 
 def union(*trees: Variables) -> Variables:
     """The variables of several models as one tree.
 
     Raises:
-        ValueError: two of them have a network of one name.
+        UserError: two of them have a network of one name.
     """
     out: dict[str, dict[str, Any]] = {"params": {}}
     for tree in trees:
         for collection, nets in tree.items():
             mine = out.setdefault(collection, {})
             if twice := sorted(set(nets) & set(mine)):
-                raise ValueError(
+                raise UserError(
                     f"Two models have a network '{twice[0]}'; give each a name, by merge(a=..., b=...) or scope."
                 )
             mine |= nets
@@ -214,7 +215,7 @@ def with_network(model: Model, name: str, module: nn.Module, *examples: Any) -> 
         examples: arrays [1, ...], or their shapes by jax.ShapeDtypeStruct, from which it is initialised.
 
     Raises:
-        ValueError: when initialised, if the model has a network of this name.
+        UserError: when initialised, if the model has a network of this name.
     """
     more = network(name, module)
     first = [jnp.zeros(x.shape, x.dtype) for x in examples]

@@ -50,6 +50,7 @@ from genjax_zoo.core import (
     if_there,
 )
 from genjax_zoo.core.specs import checked, checker
+from genjax_zoo.errors import UserError
 
 NO_CLASSES: Mapping[str, int] = {}
 
@@ -76,7 +77,7 @@ def tabled(
         card: the model's facts; what its likelihood is of is added, where the module has a `likelihood` or `levels`.
 
     Raises:
-        ValueError: from any of the model's functions, for a batch that does not fit `spec`, or the likelihood.
+        UserError: from any of the model's functions, for a batch that does not fit `spec`, or the likelihood.
     """
     kind, likelihood = type(module), getattr(module, "likelihood", None)
 
@@ -90,7 +91,7 @@ def tabled(
         def changed(run: Of[Any]) -> Of[Any]:
             def call(variables: Variables, batch: Batch, *more: Any, train: bool = False, **how: Any):
                 if unknown := [name for name in how if name not in taken]:
-                    raise ValueError(
+                    raise UserError(
                         f"The method '{method}' takes no '{unknown[0]}', which this estimator asks for; give it this "
                         f"argument, or take estimator=losses.reparameterized."
                     )

@@ -8,6 +8,7 @@ import optax
 
 from genjax_zoo.core.models import Model
 from genjax_zoo.core.types import Array, Batch, Key, PyTree, Spec, TermFn, Variables, behaviour
+from genjax_zoo.errors import UserError
 
 
 @behaviour
@@ -28,9 +29,9 @@ class Player:
 
     def __post_init__(self):
         if self.terms is None:
-            raise ValueError("A player's terms are None: the model lacks what was asked of it; see its fields.")
+            raise UserError("A player's terms are None: the model lacks what was asked of it; see its fields.")
         if self.every < 1 or not 0 <= self.ema < 1:
-            raise ValueError(f"A player's every is at least 1 and its ema in [0, 1), not {self.every} and {self.ema}.")
+            raise UserError(f"A player's every is at least 1 and its ema in [0, 1), not {self.every} and {self.ema}.")
 
 
 class TrainState(NamedTuple):
@@ -107,4 +108,4 @@ class Experiment:
 
     def __post_init__(self):
         if not 0 <= self.seed < 2**32:  # of more, JAX's keys would leave out the upper bits
-            raise ValueError(f"A seed is a whole number in 0 ... {2**32 - 1:,}, not {self.seed:,}.")
+            raise UserError(f"A seed is a whole number in 0 ... {2**32 - 1:,}, not {self.seed:,}.")

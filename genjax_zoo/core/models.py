@@ -24,6 +24,7 @@ from genjax_zoo.core.types import (
     behaviour,
     likelihood,
 )
+from genjax_zoo.errors import UserError
 
 _Kind = TypeVar("_Kind")
 _Other = TypeVar("_Other")
@@ -128,7 +129,7 @@ class Model:
         """The terms of the exact likelihood. ValueError: there is none."""
         density = require(self, Density)
         if not density.exact:
-            raise ValueError("This model has no 'nll': its likelihood is a bound, which is 'nelbo'.")
+            raise UserError("This model has no 'nll': its likelihood is a bound, which is 'nelbo'.")
         return density.terms
 
     @property
@@ -136,7 +137,7 @@ class Model:
         """The terms of the bound. ValueError: there is none."""
         density = require(self, Density)
         if density.exact:
-            raise ValueError("This model has no 'nelbo': its likelihood is exact, which is 'nll'.")
+            raise UserError("This model has no 'nelbo': its likelihood is exact, which is 'nll'.")
         return density.terms
 
     def log_weights(self, variables: Variables, batch: Batch, key: Key, k: int) -> Array:
@@ -151,7 +152,7 @@ class Model:
         """Z [n, ...], drawn from the prior, for `decode`."""
         prior = require(self, Latent).prior
         if prior is None:
-            raise ValueError(_lacks(self, "latent.prior"))
+            raise UserError(_lacks(self, "latent.prior"))
         return require(prior, Sampler).draw(variables, key, n, cond, **how)[0]
 
     def encode(self, variables: Variables, batch: Batch, key: Key) -> Array:
@@ -167,12 +168,12 @@ def require(model: Model, kind: type[_Kind]) -> _Kind:
     """The capability of a model: `require(model, Sampler).draw`.
 
     Raises:
-        ValueError: the model lacks it, with what it has instead, and with the wrapper that left it out.
+        UserError: the model lacks it, with what it has instead, and with the wrapper that left it out.
     """
     name = CAPABILITIES[kind]
     found = getattr(model, name)
     if found is None:
-        raise ValueError(_lacks(model, name))
+        raise UserError(_lacks(model, name))
     return found
 
 
@@ -180,11 +181,11 @@ def part(model: Model, kind: type, name: str) -> Of[Any]:
     """A function that not every capability of its kind has: `part(model, Latent, "encode")`.
 
     Raises:
-        ValueError: the model lacks it.
+        UserError: the model lacks it.
     """
     found = getattr(require(model, kind), name)
     if found is None:
-        raise ValueError(_lacks(model, f"{CAPABILITIES[kind]}.{name}"))
+        raise UserError(_lacks(model, f"{CAPABILITIES[kind]}.{name}"))
     return found
 
 
@@ -229,7 +230,7 @@ def log_prob(model: Model) -> Callable[..., Array]:
         (variables, x [...], cond={}) -> nats []; `cond` has entries of one example.
 
     Raises:
-        ValueError: the model's likelihood is a bound, or it has none.
+        UserError: the model's likelihood is a bound, or it has none.
     """
     terms = model.nll
 
@@ -246,7 +247,7 @@ def factory(paper: str) -> Callable[[_Factory], _Factory]:
     It takes no size below 1 (0 classes are none), alone or in tuples.
 
     Raises:
-        ValueError: when called, with the size's name.
+        UserError: when called, with the size's name.
     """
 
     def decorate(make: _Factory) -> _Factory:
@@ -255,7 +256,7 @@ def factory(paper: str) -> Callable[[_Factory], _Factory]:
             for name, value in settings.items():
                 least = 0 if name == "classes" else 1
                 if wrong := [size for size in _sizes(value) if size < least]:
-                    raise ValueError(f"{name} must be at least {least}, not {wrong[0]}.")
+                    raise UserError(f"{name} must be at least {least}, not {wrong[0]}.")
             model = make(**settings)
             folder, _, _ = make.__module__.rpartition(".")
             about = {"name": make.__name__, "family": folder.rpartition(".")[2] or "own", "paper": paper}

@@ -28,13 +28,14 @@ from genjax_zoo.core import (
     conditions,
     if_there,
 )
+from genjax_zoo.errors import UserError
 
 
 def checked(model: Model) -> Model:
     """The model, whose functions check what they are given and what they draw by its `spec` and its `check`.
 
     Raises:
-        ValueError: from any of its functions, for an array that is missing or of another shape, and for a condition
+        UserError: from any of its functions, for an array that is missing or of another shape, and for a condition
             that `check` refuses; from `init`, for an x that it refuses.
     """
     spec = model.spec
@@ -174,16 +175,16 @@ def check_batch(spec: Spec, batch: Batch) -> None:
     """Checks a batch against a spec, at trace time.
 
     Raises:
-        ValueError: an entry is missing or has another shape.
+        UserError: an entry is missing or has another shape.
     """
     for name, one in spec.items():
         if name not in batch:
-            raise ValueError(f"The model needs '{name}', but the batch has {sorted(batch)}.")
+            raise UserError(f"The model needs '{name}', but the batch has {sorted(batch)}.")
         try:
             chex.assert_shape(batch[name], (None, *one.shape))
         except AssertionError:
             got = jnp.shape(batch[name])[1:]
-            raise ValueError(
+            raise UserError(
                 f"The model expects '{name}' of shape {tuple(one.shape)}, but the data has {got}; "
                 f"build the model with the data's shape."
             ) from None
@@ -193,14 +194,14 @@ def check_measured(variables: Variables, x: Array) -> None:
     """Checks the constants that a first batch x has given, such as the spread that `nn.ActNorm` measures.
 
     Raises:
-        ValueError: one is not finite: what is constant has no spread.
+        UserError: one is not finite: what is constant has no spread.
     """
     for path, leaf in jax.tree_util.tree_leaves_with_path(variables.get("constants", {})):
         wrong = np.argwhere(~np.isfinite(leaf))
         if wrong.size:
             layer = "/".join(str(key.key) for key in path[:-1])
             what = _without_spread(np.asarray(x), f"channel {wrong[0, -1]} of what '{layer}' is given")
-            raise ValueError(f"'{layer}' begins with the spread of the first batch, but {what}.")
+            raise UserError(f"'{layer}' begins with the spread of the first batch, but {what}.")
 
 
 def _without_spread(x: np.ndarray, otherwise: str) -> str:
@@ -221,10 +222,10 @@ def check_drawn(shape: tuple[int, ...], x: Array) -> None:
     """Checks that what a model draws is of the shape that it was built for, at trace time.
 
     Raises:
-        ValueError: it is not.
+        UserError: it is not.
     """
     if jnp.shape(x)[1:] != tuple(shape):
-        raise ValueError(
+        raise UserError(
             f"The model was built for x of shape {tuple(shape)}, but what it draws has {jnp.shape(x)[1:]}; "
             f"build it with a shape that its layers can make."
         )
@@ -234,11 +235,11 @@ def check_classes(name: str, count: int, values: np.ndarray) -> None:
     """Checks the classes of a condition.
 
     Raises:
-        ValueError: one of them is outside 0 ... count - 1.
+        UserError: one of them is outside 0 ... count - 1.
     """
     wrong = values[(values < 0) | (values >= count)]
     if wrong.size:
-        raise ValueError(
+        raise UserError(
             f"'{name}' is one of 0 ... {count - 1} in this model of {count} classes, but here it is {wrong.flat[0]}; "
             f"number the classes from 0, or build the model with more."
         )
@@ -248,11 +249,11 @@ def check_range(x: np.ndarray) -> None:
     """Checks what a model of x in [0, 1] is given.
 
     Raises:
-        ValueError: it goes further, by more than rounding.
+        UserError: it goes further, by more than rounding.
     """
     low, high = float(np.min(x)), float(np.max(x))
     if low < -1e-3 or high > 1 + 1e-3:
-        raise ValueError(
+        raise UserError(
             f"This model is of x in [0, 1], but x goes from {low:.4g} to {high:.4g}; rescale it, as 0 ... 255 by "
             f"x / 255 and -1 ... 1 by (x + 1) / 2."
         )
@@ -262,13 +263,13 @@ def check_conditions(spec: Spec, cond: Batch) -> None:
     """Checks that a conditional model is given its conditions.
 
     Raises:
-        ValueError: one is missing, or has another shape.
+        UserError: one is missing, or has another shape.
     """
     for name, one in conditions(spec).items():
         if name not in cond:
-            raise ValueError(f"The model needs the condition '{name}'; give it, or fix it with wrap.conditioned.")
+            raise UserError(f"The model needs the condition '{name}'; give it, or fix it with wrap.conditioned.")
         if jnp.ndim(cond[name]) == 0 or jnp.shape(cond[name])[1:] != tuple(one.shape):
-            raise ValueError(
+            raise UserError(
                 f"The condition '{name}' needs the shape {('n', *one.shape)}, one entry per example, "
                 f"not {jnp.shape(cond[name])}."
             )

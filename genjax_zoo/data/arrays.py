@@ -10,6 +10,7 @@ import numpy as np
 from genjax_zoo.data import transforms
 from genjax_zoo.data.resident import Origin, Resident, Streamed, check_seed, not_finite
 from genjax_zoo.data.transforms import Transform
+from genjax_zoo.errors import UserError
 
 RESIDENT_BYTES = 2**30  # larger splits stay with the host
 LABELS = np.iinfo(np.int32)
@@ -47,21 +48,21 @@ def from_arrays(
         conditions: entries besides "x", [N, ...] each, such as label= or mel=; None is left out.
 
     Raises:
-        ValueError: no examples, arrays of different lengths, of no numbers, or with NaN or infinity; a training batch
+        UserError: no examples, arrays of different lengths, of no numbers, or with NaN or infinity; a training batch
             larger than the data.
     """
     given = {**x} if isinstance(x, Mapping) else {"x": x}
     if twice := sorted(given.keys() & conditions.keys()):
-        raise ValueError(f"'{twice[0]}' is given twice, in the mapping and by itself; leave one out.")
+        raise UserError(f"'{twice[0]}' is given twice, in the mapping and by itself; leave one out.")
     given = {name: value for name, value in {**given, **conditions}.items() if value is not None}
     if "x" not in given:
-        raise ValueError(f"There is no 'x', but {sorted(given) or 'nothing'}; the examples are called x.")
+        raise UserError(f"There is no 'x', but {sorted(given) or 'nothing'}; the examples are called x.")
     kept = {name: _numbers(name, value) for name, value in given.items()}
     kept["x"] = _example(kept["x"])
     stored = transforms.bits if np.asanyarray(given["x"]).dtype == bool else transforms.raw
     own = transform or (transforms.scale(256) if kept["x"].dtype == np.uint8 else stored)
     if flip and kept["x"].ndim != 4:
-        raise ValueError(f"Only images [H, W, C] can be flipped; x has shape {kept['x'].shape[1:]}.")
+        raise UserError(f"Only images [H, W, C] can be flipped; x has shape {kept['x'].shape[1:]}.")
     return assembled(
         kept,
         transform=transforms.flipped(own) if flip and train else own,
@@ -87,7 +88,7 @@ def assembled(
     """Data of arrays as they are stored, on the device if they are small; see `from_arrays`."""
     for name, number in (("batch_size", batch_size), ("seed", seed), ("workers", workers)):
         if isinstance(number, bool) or not isinstance(number, numbers.Integral):
-            raise ValueError(f"{name} must be a whole number, not {number!r}.")
+            raise UserError(f"{name} must be a whole number, not {number!r}.")
     check_seed(seed)  # of evaluation data, too
     size = sum(np.dtype(array.dtype).itemsize * np.prod(array.shape) for array in arrays.values())
     shared: dict[str, Any] = {
@@ -100,7 +101,7 @@ def assembled(
     device = resident if resident is not None else size <= RESIDENT_BYTES
     known = arrays if device else {n: a for n, a in arrays.items() if type(a) is np.ndarray}  # not what a file holds
     if wrong := not_finite({name: np.asarray(array) for name, array in known.items() if len(array)}):
-        raise ValueError(f"The data are not finite: {wrong}; {REPAIR}.")
+        raise UserError(f"The data are not finite: {wrong}; {REPAIR}.")
     if device:
         data = Resident(arrays={name: jnp.array(np.asarray(array)) for name, array in arrays.items()}, **shared)
     else:
@@ -114,20 +115,20 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     try:
         array = np.asanyarray(value)
     except Exception as error:  # of a ragged list, a key, another library's array
-        raise ValueError(f"'{name}' is no array of numbers ({' '.join(str(error).split())}).") from None
+        raise UserError(f"'{name}' is no array of numbers ({' '.join(str(error).split())}).") from None
     floating, whole = jnp.issubdtype(array.dtype, jnp.floating), array.dtype.kind in "iub"
     if not (floating or whole):
         hint = "; number its classes by numpy.unique(..., return_inverse=True)[1]" if array.dtype.kind in "US" else ""
-        raise ValueError(f"'{name}' holds {array.dtype}, but numbers are needed: integers, bools or floats{hint}.")
+        raise UserError(f"'{name}' holds {array.dtype}, but numbers are needed: integers, bools or floats{hint}.")
     if array.ndim == 0 or 0 in array.shape:
-        raise ValueError(f"'{name}' of shape {array.shape} holds no examples; its first axis is theirs, [N, ...].")
+        raise UserError(f"'{name}' of shape {array.shape} holds no examples; its first axis is theirs, [N, ...].")
     if np.ma.is_masked(array):
-        raise ValueError(f"'{name}' has masked values; fill them, or leave their examples out.")
+        raise UserError(f"'{name}' has masked values; fill them, or leave their examples out.")
     if whole and name == "x":
         return array if array.dtype == np.uint8 else np.asarray(array, np.float32)
     if whole:
         if array.min() < LABELS.min or array.max() > LABELS.max:
-            raise ValueError(f"'{name}' goes from {array.min()} to {array.max()}, but its integers become int32.")
+            raise UserError(f"'{name}' goes from {array.min()} to {array.max()}, but its integers become int32.")
         return np.asarray(array, np.int32)
     with np.errstate(over="ignore"):  # it becomes infinity, which is said
         return array.astype(np.float32, copy=False)
@@ -135,7 +136,7 @@ def _numbers(name: str, value: Any) -> np.ndarray:
 
 def _example(x: np.ndarray) -> np.ndarray:
     if x.ndim == 1:
-        raise ValueError(
+        raise UserError(
             f"x of shape {x.shape} may be {len(x)} examples of one number, x[:, None], or one example of {len(x)}, "
             f"x[None]; give it as [N, ...]."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from genjax_zoo.data import builders, places, wav
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import mu_law
 
 CONTENT = "c8561bca57f668363317b9a5c554392cae37561fa99077368d9a9f32b9618584"  # sha256 of all samples, by file name
@@ -28,7 +29,7 @@ def read_recordings() -> Mapping[str, np.ndarray]:
 
     Raises:
         FileNotFoundError: they are nowhere, and cannot be downloaded.
-        ValueError: a file is broken, or they are not version 1.0.9.
+        UserError: a file is broken, or they are not version 1.0.9.
     """
     for folder in places.places("spoken_digit", "spoken-digit"):
         for path in (folder, *sorted(folder.glob("*.zip"))):
@@ -45,13 +46,13 @@ def read_recordings() -> Mapping[str, np.ndarray]:
 def _checked(found: Mapping[str, np.ndarray], path: Path) -> Mapping[str, np.ndarray]:
     strange = sorted(name for name in found if not NAME.fullmatch(name))
     if strange:
-        raise ValueError(f"{path}: {strange[0]} is not named DIGIT_SPEAKER_INDEX.wav.")
+        raise UserError(f"{path}: {strange[0]} is not named DIGIT_SPEAKER_INDEX.wav.")
     ordered = {name: found[name] for name in sorted(found)}
     total = hashlib.sha256()
     for name, samples in ordered.items():
         total.update(name.encode() + np.ascontiguousarray(samples).tobytes())
     if total.hexdigest() != CONTENT:
-        raise ValueError(
+        raise UserError(
             f"{path} is not version 1.0.9 of the Free Spoken Digit Dataset (3,000 recordings, 10,498,424 samples): it "
             f"has {len(ordered):,} recordings of {sum(map(len, ordered.values())):,} samples."
         )
@@ -65,10 +66,10 @@ def read_spoken_digit(*, window: int = 4_096) -> Mapping[str, Mapping[str, np.nd
     that every sample is counted exactly once. Indices 0-4 of each digit and speaker are test, the others train.
 
     Raises:
-        ValueError: a window of no samples; see also `read_recordings`.
+        UserError: a window of no samples; see also `read_recordings`.
     """
     if window < 1:
-        raise ValueError(f"A window of {window} samples is too short; use 1 or more.")
+        raise UserError(f"A window of {window} samples is too short; use 1 or more.")
     return _windows(window, tuple(str(root) for root in places.roots()))
 
 

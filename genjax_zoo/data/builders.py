@@ -25,6 +25,7 @@ from genjax_zoo.data.files import Split
 from genjax_zoo.data.idx import found_idx, read_idx
 from genjax_zoo.data.pictures import decode
 from genjax_zoo.data.store import by_split, exclusive, stored
+from genjax_zoo.errors import UserError
 
 INFO = "dataset_info.json"
 SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "test": "test"}
@@ -38,7 +39,7 @@ def prepared(name: str) -> Path:
 
     Raises:
         FileNotFoundError: it is not here, and cannot be downloaded.
-        ValueError: TFDS does not know it, a checksum is wrong, or preparing it needs TensorFlow.
+        UserError: TFDS does not know it, a checksum is wrong, or preparing it needs TensorFlow.
     """
     found = [folder for root in places.roots() if (folder := _newest(root, name))]
     return found[0] if found else _prepare(name, _writable())
@@ -67,7 +68,7 @@ def read_tfds(name: str, size: int | None = None, *, original_order: bool = Fals
         original_order: undoes the order in which TFDS writes examples that are keyed by their number.
 
     Raises:
-        ValueError: it has no images, or images of several sizes; see also `prepared`.
+        UserError: it has no images, or images of several sizes; see also `prepared`.
     """
     folder = prepared(name)
     identity = [(folder / INFO).read_text(), size, original_order]
@@ -81,7 +82,7 @@ def _decode_all(folder: Path, size: int | None, original_order: bool, place: Pat
 
     info = _open(folder).info
     if "image" not in info.features:
-        raise ValueError(f"{folder} has no images, but {', '.join(info.features)}; images are what this reads.")
+        raise UserError(f"{folder} has no images, but {', '.join(info.features)}; images are what this reads.")
     labels = [key for key, feature in info.features.items() if isinstance(feature, tfds.features.ClassLabel)]
     colour = info.features["image"].shape[-1] == 3
     arrays: dict[str, np.ndarray] = {}
@@ -99,7 +100,7 @@ def _decode_all(folder: Path, size: int | None, original_order: bool, place: Pat
                 shape = (n, *image.shape)
                 arrays[f"{key}_x"] = np.lib.format.open_memmap(place / f"{key}_x.npy", "w+", np.uint8, shape)
             if image.shape != arrays[f"{key}_x"].shape[1:]:
-                raise ValueError(f"{folder} holds images of several sizes; give size= to crop and resize them.")
+                raise UserError(f"{folder} holds images of several sizes; give size= to crop and resize them.")
             arrays[f"{key}_x"][index] = image
             for entry in labels:
                 arrays[f"{key}_{entry}"][index] = example[entry]
@@ -124,11 +125,11 @@ def _open(folder: Path) -> Any:
     try:
         return tfds.builder_from_directory(str(folder))
     except ImportError as error:
-        raise ValueError(
+        raise UserError(
             f"{folder} cannot be read by TFDS alone ({_told(error)}); remove it to prepare it here."
         ) from None
     except tfds.core.dataset_info.DatasetInfoFileError as error:  # type: ignore[attr-defined]
-        raise ValueError(f"{folder} is damaged ({_told(error)}); remove it to prepare it again.") from None
+        raise UserError(f"{folder} is damaged ({_told(error)}); remove it to prepare it again.") from None
 
 
 def _newest(root: Path, name: str) -> Path | None:
@@ -159,7 +160,7 @@ def _prepare(name: str, root: Path) -> Path:
     except registered.DatasetNotFoundError:
         near = difflib.get_close_matches(base, tfds.list_builders(with_community_datasets=False), 1)
         hint = f"did you mean '{near[0]}'?" if near else "'genjax-zoo list data' lists the protocols."
-        raise ValueError(f"Unknown data '{name}': no protocol, no folder, and no set of TFDS; {hint}") from None
+        raise UserError(f"Unknown data '{name}': no protocol, no folder, and no set of TFDS; {hint}") from None
     builder.by_hand = by_hand
     infos = builder.url_infos or {}
     files = ", ".join(info.filename or url for url, info in infos.items()) or "its files"
@@ -179,11 +180,11 @@ def _prepare(name: str, root: Path) -> Path:
         try:
             builder.download_and_prepare(download_config=download)
         except NonMatchingChecksumError as error:
-            raise ValueError(f"A file of '{name}' has another checksum than TFDS knows: {_told(error)}") from None
+            raise UserError(f"A file of '{name}' has another checksum than TFDS knows: {_told(error)}") from None
         except tfds.download.DownloadError as error:
             raise places.missing(name, base, files, f"its download failed ({_told(error)})") from None
         except ImportError as error:
-            raise ValueError(
+            raise UserError(
                 f"Preparing '{name}' needs more than TFDS alone ({_told(error)}): prepare it where that is installed, "
                 f"with file_format='array_record', and copy the folder to {root / base}."
             ) from None

@@ -20,6 +20,7 @@ import numpy as np
 from genjax_zoo.data.listing import Listing, hidden, placed, splits_of
 from genjax_zoo.data.pictures import GREY, decode, frames, opened
 from genjax_zoo.data.store import Mapped, by_split, stored
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import named
 
 Split = Mapping[str, np.ndarray | Mapped]  # "x": [N, ...], other entries are conditions [N, ...]
@@ -38,10 +39,10 @@ def read_files(path: Path, size: int | None = None) -> Mapping[str, Split]:
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        ValueError: it holds no data, a broken file, or images of several sizes; the file is named.
+        UserError: it holds no data, a broken file, or images of several sizes; the file is named.
     """
     if not path.exists():
-        raise FileNotFoundError(f"There is no {path}; name a folder of images, a .zip or a .npy file.")
+        raise Missing(f"There is no {path}; name a folder of images, a .zip or a .npy file.")
     if path.suffix == ".npy":
         return {"train": {"x": _read_array(path)}}
     if path.is_dir() and (found := _arrays(path)):
@@ -49,7 +50,7 @@ def read_files(path: Path, size: int | None = None) -> Mapping[str, Split]:
     listing = Listing(path)
     if not listing.of_kind(IMAGES) and (archives := _archives(path)):
         if len(archives) > 1:
-            raise ValueError(
+            raise UserError(
                 f"{path} holds {len(archives)} .zip files, {archives[0].name} and {archives[1].name} among them, and "
                 f"no images; name one of them, or call them train.zip and test.zip."
             )
@@ -74,7 +75,7 @@ def read_images(listing: Listing, size: int | None = None) -> Mapping[str, Split
     """Decodes images once; see `read_files`."""
     names = listing.of_kind(IMAGES)
     if not names:
-        raise ValueError(f"{listing.path} holds no images ({', '.join(sorted(IMAGES))}) and no train.npy.")
+        raise UserError(f"{listing.path} holds no images ({', '.join(sorted(IMAGES))}) and no train.npy.")
     groups, classes = placed(listing, names)
     identity = [VERSION, str(listing.path.resolve()), size, [[name, *listing.sizes[name]] for name in names]]
     arrays = stored(
@@ -133,7 +134,7 @@ def _decode_all(
             if shape is None:
                 shape, first = image.shape, name
             if image.shape != shape:
-                raise ValueError(
+                raise UserError(
                     f"{listing.path} holds images of several sizes: {first} has {shape[1]}x{shape[0]}, {name} has "
                     f"{image.shape[1]}x{image.shape[0]} pixels; give size= to crop and resize them."
                 )
@@ -159,7 +160,7 @@ def _arrays(path: Path) -> Mapping[str, Split]:
     for file, rest in of_label.items():
         into, split = found if rest == file.stem else labels, splits.get(rest)
         if split in into:
-            raise ValueError(f"{into[split]} and {file.name} are both of {split}; move one of them away.")
+            raise UserError(f"{into[split]} and {file.name} are both of {split}; move one of them away.")
         if split is not None:
             into[split] = file
     return {split: _read_pair(x, labels.get(split)) for split, x in found.items()}
@@ -171,7 +172,7 @@ def _read_pair(x: Path, label: Path | None) -> Split:
         with named(label, "is no sound .npy file"):
             labels = np.load(label)
         if labels.shape != split["x"].shape[:1] or not np.issubdtype(labels.dtype, np.integer):
-            raise ValueError(f"{label} should hold {len(split['x'])} integers, but has {labels.dtype} {labels.shape}.")
+            raise UserError(f"{label} should hold {len(split['x'])} integers, but has {labels.dtype} {labels.shape}.")
         return {**split, "label": labels.astype(np.int32)}
     return split
 
@@ -180,7 +181,7 @@ def _read_array(path: Path) -> Mapped:
     with named(path, "is no sound .npy file"):
         array = Mapped(str(path))
     if array.dtype not in (np.uint8, np.float32) or len(array.shape) < 2 or len(array) == 0:
-        raise ValueError(
+        raise UserError(
             f"{path} holds {array.dtype} {array.shape}; save images as uint8 [N, H, W] or [N, H, W, C], anything else "
             f"as float32 [N, ...]."
         )

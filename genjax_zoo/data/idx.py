@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from genjax_zoo.errors import Missing, UserError
+
 UNSIGNED_BYTES = 0x08
 GZIP = b"\x1f\x8b"
 
@@ -27,26 +29,24 @@ def read_idx(path: Path) -> np.ndarray:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is truncated, corrupt, or no idx file of unsigned bytes.
+        UserError: it is truncated, corrupt, or no idx file of unsigned bytes.
     """
     try:
         raw = path.read_bytes()
         packed = raw[:2] == GZIP or (path.suffix == ".gz" and raw[:3] != b"\0\0\x08")  # browsers unpack some
         content = gzip.decompress(raw) if packed else raw
     except FileNotFoundError:
-        raise FileNotFoundError(f"There is no {path}; put the set's original files into {path.parent}.") from None
+        raise Missing(f"There is no {path}; put the set's original files into {path.parent}.") from None
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise ValueError(f"{path} is truncated or corrupt ({error}); download it again.") from None
+        raise UserError(f"{path} is truncated or corrupt ({error}); download it again.") from None
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != UNSIGNED_BYTES or not content[3]:
-        raise ValueError(
-            f"{path} is no idx file of unsigned bytes: it begins with {content[:4].hex(' ') or 'nothing'}."
-        )
+        raise UserError(f"{path} is no idx file of unsigned bytes: it begins with {content[:4].hex(' ') or 'nothing'}.")
     start = 4 + 4 * content[3]
     if len(content) < start:
-        raise ValueError(f"{path} is truncated inside its header; download it again.")
+        raise UserError(f"{path} is truncated inside its header; download it again.")
     shape = struct.unpack(f">{content[3]}I", content[4:start])
     if len(content) - start != math.prod(shape):
-        raise ValueError(
+        raise UserError(
             f"{path} should hold {math.prod(shape):,} bytes for shape {shape}, but has {len(content) - start:,}; "
             f"download it again."
         )

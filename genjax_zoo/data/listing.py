@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from genjax_zoo.errors import UserError
+
 HIDDEN = {"__MACOSX", "@eaDir"}  # what macOS and Synology add
 SPLIT = re.compile(
     r"(?:(?P<train>train|training)|(?P<valid>valid|validation|val|dev)|(?P<test>test|testing|eval|evaluation))"
@@ -50,7 +52,7 @@ class Listing:
         """Lists `path`.
 
         Raises:
-            ValueError: it is no folder, and no sound .zip.
+            UserError: it is no folder, and no sound .zip.
         """
         self.path = path
         self.skipped: dict[str, list[str]] = {}  # why -> names
@@ -61,7 +63,7 @@ class Listing:
         """A file's content.
 
         Raises:
-            ValueError: it is encrypted or corrupt.
+            UserError: it is encrypted or corrupt.
         """
         return self._entries[name].read()
 
@@ -97,7 +99,7 @@ class Listing:
         try:
             paths = sorted(folder.iterdir())
         except PermissionError:
-            raise ValueError(f"{folder} cannot be read: its permissions forbid it.") from None
+            raise UserError(f"{folder} cannot be read: its permissions forbid it.") from None
         for path in paths:
             if not path.is_dir():
                 yield path
@@ -108,7 +110,7 @@ class Listing:
         try:
             archive = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
-            raise ValueError(f"{path} is no folder and no sound .zip ({error}).") from None
+            raise UserError(f"{path} is no folder and no sound .zip ({error}).") from None
         found: dict[str, zipfile.ZipInfo] = {}
         for info in archive.infolist():
             name = str(PurePosixPath("/", info.filename.replace("\\", "/"))).lstrip("/")  # Windows writes backslashes
@@ -121,11 +123,11 @@ class Listing:
         def reader(info: zipfile.ZipInfo) -> Callable[[], bytes]:
             def read() -> bytes:
                 if info.flag_bits & 1:
-                    raise ValueError(f"{path} is encrypted: unzip it with its password, and name the folder.")
+                    raise UserError(f"{path} is encrypted: unzip it with its password, and name the folder.")
                 try:
                     return archive.read(info)
                 except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-                    raise ValueError(f"{path} is corrupt: {info.filename} cannot be read ({error}).") from None
+                    raise UserError(f"{path} is corrupt: {info.filename} cannot be read ({error}).") from None
 
             return read
 

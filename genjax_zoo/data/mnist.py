@@ -11,6 +11,7 @@ from genjax_zoo.data import builders, places
 from genjax_zoo.data.files import IMAGES, Split, read_images
 from genjax_zoo.data.idx import found_idx, read_idx
 from genjax_zoo.data.listing import Listing
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import named
 
 FILES = [f"{prefix}-{kind}-ubyte.gz" for prefix in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
@@ -36,7 +37,7 @@ def read_mnist(valid: int = 10_000) -> Mapping[str, Split]:
 
     Raises:
         FileNotFoundError: files are missing, and cannot be downloaded.
-        ValueError: a file is broken, or the content is not MNIST's.
+        UserError: a file is broken, or the content is not MNIST's.
     """
     whole = _read(tuple(places.roots()))
     n = len(whole["train"]["x"]) - valid
@@ -57,7 +58,7 @@ def _read(roots: tuple[Path, ...]) -> Mapping[str, Mapping[str, np.ndarray]]:
 def _read_idx(folder: Path) -> Mapping[str, Split]:
     paths = {name: found_idx(folder, name) for name in FILES}
     if absent := [name for name, path in paths.items() if path is None]:
-        raise FileNotFoundError(f"{folder} lacks {', '.join(absent)}; put the original files there.")
+        raise Missing(f"{folder} lacks {', '.join(absent)}; put the original files there.")
     arrays = [read_idx(path) for path in paths.values() if path is not None]
     return {
         split: {"x": x[..., None], "label": label.astype(np.int32)}
@@ -70,7 +71,7 @@ def _checked(splits: Mapping[str, Split], folder: Path) -> Mapping[str, Mapping[
     for (split, entry), digest in CONTENT.items():
         array = np.asarray(splits.get(split, {}).get(entry, np.zeros(0)))
         if hashlib.sha256(array.astype(np.uint8).tobytes()).hexdigest() != digest:
-            raise ValueError(
+            raise UserError(
                 f"{folder} does not hold MNIST: its {split} {'images' if entry == 'x' else 'labels'} "
                 f"{array.shape} are others than the original's, or in another order."
             )
@@ -108,14 +109,14 @@ def read_static() -> Mapping[str, Split]:
 
     Raises:
         FileNotFoundError: the files are missing.
-        ValueError: a file is broken, or not Larochelle's.
+        UserError: a file is broken, or not Larochelle's.
     """
     return _static(tuple(places.roots()))
 
 
 def _read_amat(path: Path, split: str) -> Mapping[str, np.ndarray]:
     if not path.exists():
-        raise FileNotFoundError(f"There is no {path}; put Larochelle's three .amat files there.")
+        raise Missing(f"There is no {path}; put Larochelle's three .amat files there.")
     text = np.frombuffer(path.read_bytes(), np.uint8)
     bits = text[::2].reshape(-1, 784) - ord("0") if len(text) % (2 * 784) == 0 else None
     return _checked_bits(bits, split, path)
@@ -127,7 +128,7 @@ def _checked_bits(bits: np.ndarray | None, split: str, path: Path) -> Mapping[st
     if bits is not None and bits.shape[1:] == (784,):
         text[..., 0], text[..., 1], text[:, -1, 1] = bits + ord("0"), ord(" "), ord("\n")
     if bits is None or hashlib.sha256(text.tobytes()).hexdigest() != STATIC[split]:
-        raise ValueError(f"{path} is not Larochelle's binarization of MNIST: its {split} rows have another checksum.")
+        raise UserError(f"{path} is not Larochelle's binarization of MNIST: its {split} rows have another checksum.")
     return {"x": bits.reshape(-1, 28, 28, 1)}
 
 

@@ -21,6 +21,7 @@ from genjax_zoo.data.places import folder, roots
 from genjax_zoo.data.points import read_points
 from genjax_zoo.data.resident import Origin, Resident, Streamed, title_of
 from genjax_zoo.data.transforms import Transform
+from genjax_zoo.errors import Missing, UserError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,7 +85,7 @@ def load(
         options: the protocol's own, such as window=8_192 of "spoken-digit", or size=64 of images.
 
     Raises:
-        ValueError: an unknown name, split, condition or option; a batch larger than the training set; a broken file.
+        UserError: an unknown name, split, condition or option; a batch larger than the training set; a broken file.
         FileNotFoundError: files are missing, and cannot be downloaded.
     """
     try:
@@ -93,7 +94,7 @@ def load(
         arrays, path = record.absent(title_of(name, options), split, error), record.known_path(str(name))
         protocol = dataclasses.replace(PROTOCOLS.get(str(name), OWN), path=str(path) if path else None)
     if flip and len(arrays["x"].shape) != 4:
-        raise ValueError(f"Only images [H, W, C] can be flipped; x of '{name}' has shape {arrays['x'].shape[1:]}.")
+        raise UserError(f"Only images [H, W, C] can be flipped; x of '{name}' has shape {arrays['x'].shape[1:]}.")
     train, own = split == "train", transform or _transform(protocol, arrays["x"])
     padded = ("length",) if "length" in protocol.conditions and "length" in arrays else ()  # is nowhere scored
     kept = {entry: arrays[entry] for entry in dict.fromkeys(("x", *conditions, *padded))}
@@ -112,15 +113,15 @@ def reloaded(data: Any, split: str, *, batch_size: int, conditions: tuple[str, .
     """Another split of the data that `load` gave, under the same protocol and options.
 
     Raises:
-        ValueError: data that `load` did not give, or with a transform of their own, which may be meant for training
+        UserError: data that `load` did not give, or with a transform of their own, which may be meant for training
             only; a split or condition that they do not have.
     """
     ours = (Resident, Streamed, record.Absent)  # a subclass may change x
     origin: Origin | None = data.origin if type(data) in ours else None
     if origin is None:
-        raise ValueError("Its data were built by hand, so no other split is known; take data.load(name, split, ...).")
+        raise UserError("Its data were built by hand, so no other split is known; take data.load(name, split, ...).")
     if origin.transform is not None:
-        raise ValueError(
+        raise UserError(
             f"Its data '{origin.title}' have their own transform, so they are of no protocol: leave transform= out."
         )
     with record.looking(origin.folder, record.Kept({"": {"name": origin.name, "path": origin.path}})):
@@ -138,7 +139,7 @@ def _arrays(
     arrays = splits[split]
     _check_known(f"condition of '{name}' {split}", conditions, [entry for entry in arrays if entry != "x"])
     if batch_size < 1 or (split == "train" and batch_size > len(arrays["x"])):
-        raise ValueError(f"A batch of {batch_size} is not in 1 ... {len(arrays['x'])}, the size of '{name}' {split}.")
+        raise UserError(f"A batch of {batch_size} is not in 1 ... {len(arrays['x'])}, the size of '{name}' {split}.")
     return protocol, arrays
 
 
@@ -147,7 +148,7 @@ def _check_known(what: str, asked: Any, known: Any) -> None:
         if name not in known:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean '{near[0]}'?" if near else f"there are {', '.join(known) or 'none'}."
-            raise ValueError(f"Unknown {what}: '{name}'; {hint}")
+            raise UserError(f"Unknown {what}: '{name}'; {hint}")
 
 
 def _own(name: str | Path) -> Protocol:
@@ -156,12 +157,12 @@ def _own(name: str | Path) -> Protocol:
     candidates = [*([before] if before else []), Path(name).expanduser(), *(root / name for root in roots())]
     here = [p for p in candidates if p.exists() and not any(p.glob("**/dataset_info.json"))]
     if not here and before:
-        raise FileNotFoundError(f"The data '{name}' were read from {before}, where nothing is now; put them back.")
+        raise Missing(f"The data '{name}' were read from {before}, where nothing is now; put them back.")
     if not here and not re.fullmatch(r"[a-z]\w*(/\w+)?(:[\d.]+)?", str(name)):
-        raise FileNotFoundError(f"There is no {name}; name a folder of images, a .zip or a .npy file.")
+        raise Missing(f"There is no {name}; name a folder of images, a .zip or a .npy file.")
     near = difflib.get_close_matches(str(name), PROTOCOLS, 1, cutoff=0.75)
     if not here and near and not known(str(name)):
-        raise ValueError(f"Unknown data '{name}'; did you mean '{near[0]}'?")
+        raise UserError(f"Unknown data '{name}'; did you mean '{near[0]}'?")
 
     def read(*, size: int | None = None) -> Mapping[str, Split]:
         if here and (holds_data(here[0]) or not known(str(name))):

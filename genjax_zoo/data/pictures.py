@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from genjax_zoo.errors import UserError
+
 GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}  # Pillow's modes of one colour
 
 
@@ -15,7 +17,7 @@ def opened(content: bytes, name: str) -> Any:
     """An image whose pixels are not read yet.
 
     Raises:
-        ValueError: it is no image, or larger than Pillow reads.
+        UserError: it is no image, or larger than Pillow reads.
     """
     from PIL import Image
 
@@ -42,7 +44,7 @@ def decode(
         seen: what is done to the image first; by default `as_seen`.
 
     Raises:
-        ValueError: it is truncated, corrupt or no image, larger than Pillow reads, or its white is not known.
+        UserError: it is truncated, corrupt or no image, larger than Pillow reads, or its white is not known.
     """
     image = opened(content, name)
     with _named(name, "is truncated or corrupt"):
@@ -80,7 +82,7 @@ def as_seen(image: Any) -> Any:
     return image
 
 
-class NotSeen(ValueError):
+class NotSeen(UserError):
     """An image whose pixels have no known white."""
 
 
@@ -95,10 +97,10 @@ def _named(name: str, otherwise: str) -> Iterator[None]:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             yield
     except NotSeen as error:
-        raise ValueError(f"{name} {error}.") from None
+        raise UserError(f"{name} {error}.") from None
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise ValueError(f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; save it smaller.") from None
+        raise UserError(f"{name} has more than {Image.MAX_IMAGE_PIXELS:,} pixels; save it smaller.") from None
     except Image.UnidentifiedImageError:
-        raise ValueError(f"{name} {otherwise}.") from None
+        raise UserError(f"{name} {otherwise}.") from None
     except Exception as error:  # Pillow raises nearly anything of a damaged file
-        raise ValueError(f"{name} {otherwise} ({error}).") from None
+        raise UserError(f"{name} {otherwise} ({error}).") from None

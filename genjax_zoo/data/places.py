@@ -6,6 +6,8 @@ import threading
 import urllib.parse
 from pathlib import Path
 
+from genjax_zoo.errors import Missing
+
 FOLDER = "GENJAX_ZOO_DATA"  # the environment variable that names the data folder; --data-dir sets it
 TFDS_FOLDER = "TFDS_DATA_DIR"
 SECONDS = 4.0  # for a server to answer
@@ -25,7 +27,7 @@ def roots() -> list[Path]:
     """
     named = [os.environ.get(FOLDER), os.environ.get(TFDS_FOLDER)]
     if named[0] and not Path(named[0]).expanduser().is_dir():
-        raise FileNotFoundError(f"There is no folder {named[0]}; --data-dir and {FOLDER} name the folder of all sets.")
+        raise Missing(f"There is no folder {named[0]}; --data-dir and {FOLDER} name the folder of all sets.")
     of_home = [] if os.path.expanduser("~") == "~" else ["~/tensorflow_datasets"]  # a user may have none
     return [Path(root).expanduser().absolute() for root in [*named, *of_home] if root]
 

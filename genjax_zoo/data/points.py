@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from genjax_zoo.errors import UserError
+
 SIZES = {"train": 100_000, "valid": 10_000, "test": 10_000}
 Draw = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray]]  # -> points [n, 2], labels [n]
 
@@ -27,10 +29,10 @@ def log_density(name: str, x: np.ndarray) -> np.ndarray:
     """The log of a set's own density at points [N, 2], nats [N]; minus infinity where there is none.
 
     Raises:
-        ValueError: a set without a density here.
+        UserError: a set without a density here.
     """
     if name not in DRAWS:
-        raise ValueError(f"The density of '{name}' is not known; those of {', '.join(DRAWS)} are.")
+        raise UserError(f"The density of '{name}' is not known; those of {', '.join(DRAWS)} are.")
     x = np.asarray(x, np.float64)
     if name == "checkerboard":
         inside = (np.abs(x).max(axis=1) < 4) & (np.floor(x / 2).sum(axis=1) % 2 == 0)
@@ -43,10 +45,10 @@ def mixture(name: str) -> tuple[np.ndarray, float]:
     """The means [K, 2] and the standard deviation of a set that is an even mixture of round Gaussians.
 
     Raises:
-        ValueError: the set is none.
+        UserError: the set is none.
     """
     if name not in MIXTURES:
-        raise ValueError(f"'{name}' is no mixture of Gaussians; {', '.join(MIXTURES)} are.")
+        raise UserError(f"'{name}' is no mixture of Gaussians; {', '.join(MIXTURES)} are.")
     return MIXTURES[name]
 
 

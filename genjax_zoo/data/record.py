@@ -20,6 +20,7 @@ import numpy as np
 
 from genjax_zoo.data import places
 from genjax_zoo.data.resident import Streamed
+from genjax_zoo.errors import UserError
 
 MOST = 2**26  # bytes of an array that are looked at: all, or rows evenly spread
 MOST_KEPT = 2**20  # bytes of conditions that a run keeps
@@ -146,7 +147,7 @@ def absent(title: str, split: str, why: Exception) -> dict[str, Any]:
     """The arrays of a split that a run kept nothing of but their shapes; what it saw of conditions is at hand.
 
     Raises:
-        FileNotFoundError, ValueError: `why`, where the run that is read knows no such split, or no run is read.
+        FileNotFoundError, UserError: `why`, where the run that is read knows no such split, or no run is read.
     """
     kept, key = _kept.get(), f"{title} {split}"
     if kept.examples is None or key not in kept.entries:
@@ -200,7 +201,7 @@ def absent_data(arrays: Mapping[str, Any], split: str, **shared: Any) -> Absent:
         with np.load(path) if path is not None and path.exists() else contextlib.nullcontext({}) as file:
             found = {name.removeprefix(key): file[name] for name in file if name.startswith(key)}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} cannot be read ({error}), and the data are not there; bring one of them back."
         ) from None
     kept = {name: value for name, value in found.items() if "/" not in name}

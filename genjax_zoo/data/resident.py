@@ -18,6 +18,7 @@ import numpy as np
 from genjax_zoo.data.shuffle import shuffled, shuffled_on_host
 from genjax_zoo.data.support import Support
 from genjax_zoo.data.transforms import Array, Transform, support_of
+from genjax_zoo.errors import UserError
 
 AT_ONCE = 4  # steps that Grain reads as one element: a fourth of its cost per element
 
@@ -71,17 +72,17 @@ class _Indexed:
         """Checks what was given, by shapes alone.
 
         Raises:
-            ValueError: no examples, arrays of different lengths, a batch that training data cannot fill, or a seed that
+            UserError: no examples, arrays of different lengths, a batch that training data cannot fill, or a seed that
                 is no unsigned number of 32 bits.
         """
         lengths = {name: array.shape[0] if array.shape else 0 for name, array in self.arrays.items()}
         n = min(lengths.values(), default=0)
         if n < max(lengths.values(), default=0):
-            raise ValueError(f"The arrays have different lengths, {lengths}; each holds one value of every example.")
+            raise UserError(f"The arrays have different lengths, {lengths}; each holds one value of every example.")
         if n == 0:
-            raise ValueError("These data have no examples.")
+            raise UserError("These data have no examples.")
         if self.batch_size < 1 or (self.train and self.batch_size > n):
-            raise ValueError(f"A batch of {self.batch_size} is not in 1 ... {n}, the number of examples.")
+            raise UserError(f"A batch of {self.batch_size} is not in 1 ... {n}, the number of examples.")
         if isinstance(self.seed, numbers.Integral):  # else it is an argument of a compiled program
             check_seed(self.seed)
 
@@ -198,10 +199,10 @@ def check_seed(seed: int) -> None:
     """Refuses what is no unsigned number of 32 bits: of more, JAX's keys would leave out the upper ones.
 
     Raises:
-        ValueError: it is another number.
+        UserError: it is another number.
     """
     if not 0 <= seed < 2**32:
-        raise ValueError(f"A seed is a whole number in 0 ... {2**32 - 1:,}, not {seed:,}.")
+        raise UserError(f"A seed is a whole number in 0 ... {2**32 - 1:,}, not {seed:,}.")
 
 
 def not_finite(entries: Mapping[str, Any], numbers: np.ndarray | None = None) -> str | None:

@@ -9,13 +9,14 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from genjax_zoo.data.listing import Listing
+from genjax_zoo.errors import UserError
 
 
 def read_wav(content: bytes, name: str, rate: int = 8_000) -> np.ndarray:
     """The samples of a mono 16-bit WAV file, int16 [T].
 
     Raises:
-        ValueError: it is truncated, no WAV file, or of another rate or kind.
+        UserError: it is truncated, no WAV file, or of another rate or kind.
     """
     from scipy.io import wavfile
 
@@ -24,13 +25,13 @@ def read_wav(content: bytes, name: str, rate: int = 8_000) -> np.ndarray:
             warnings.simplefilter("error")  # SciPy only warns of a truncated file
             found, samples = wavfile.read(io.BytesIO(content))
     except Exception as error:  # SciPy raises nearly anything of wrong sizes: struct.error, OverflowError, TypeError
-        raise ValueError(f"{name} is truncated or no WAV file ({error}).") from None
+        raise UserError(f"{name} is truncated or no WAV file ({error}).") from None
     if not samples.size:
-        raise ValueError(f"{name} holds no samples.")
+        raise UserError(f"{name} holds no samples.")
     if found != rate:
-        raise ValueError(f"{name} has {found:,} samples per second; {rate:,} are needed: resample it.")
+        raise UserError(f"{name} has {found:,} samples per second; {rate:,} are needed: resample it.")
     if samples.dtype != np.int16 or samples.ndim != 1:
-        raise ValueError(f"{name} holds {samples.dtype} {samples.shape}; mono 16-bit samples are needed.")
+        raise UserError(f"{name} holds {samples.dtype} {samples.shape}; mono 16-bit samples are needed.")
     return samples
 
 
@@ -45,7 +46,7 @@ def in_archive(path: Path) -> Mapping[str, np.ndarray]:
     """The recordings in the folder "recordings" of a .tar.gz, by file name.
 
     Raises:
-        ValueError: it is truncated or corrupt.
+        UserError: it is truncated or corrupt.
     """
     found = {}
     try:
@@ -56,5 +57,5 @@ def in_archive(path: Path) -> Mapping[str, np.ndarray]:
                     assert stream is not None
                     found[PurePosixPath(member.name).name] = read_wav(stream.read(), f"{path}: {member.name}")
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise ValueError(f"{path} is truncated or corrupt ({error}); download it again.") from None
+        raise UserError(f"{path} is truncated or corrupt ({error}); download it again.") from None
     return found

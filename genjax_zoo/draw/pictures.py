@@ -12,6 +12,7 @@ from PIL import Image
 from genjax_zoo.draw.curves import save_curves
 from genjax_zoo.draw.maps import save_map
 from genjax_zoo.draw.sound import is_sound, save_spectrograms
+from genjax_zoo.errors import UserError
 from genjax_zoo.files import whole
 
 SMALLEST = 32  # pixels; smaller images are enlarged to about this, so that one can see them
@@ -21,13 +22,13 @@ def grid(images: np.ndarray, columns: int | None = None) -> np.ndarray:
     """Images [n, H, W, C] in [0, 1] side by side, as uint8 [rows * H, columns * W, C], white where one is missing.
 
     Raises:
-        ValueError: these are no images, or have neither 1 nor 3 channels.
+        UserError: these are no images, or have neither 1 nor 3 channels.
     """
     if images.ndim != 4:
-        raise ValueError(f"Only images [H, W, C] can be drawn, not x of shape {images.shape[1:]}; write a .npy file.")
+        raise UserError(f"Only images [H, W, C] can be drawn, not x of shape {images.shape[1:]}; write a .npy file.")
     n, height, width, channels = images.shape
     if channels not in (1, 3):
-        raise ValueError(f"Images need 1 or 3 channels to be drawn, not {channels}.")
+        raise UserError(f"Images need 1 or 3 channels to be drawn, not {channels}.")
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     pixels = np.round(np.clip(np.nan_to_num(images), 0, 1) * 255).astype(np.uint8)

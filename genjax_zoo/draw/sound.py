@@ -10,6 +10,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.files import named, whole
 from genjax_zoo.math import mu_law, mu_law_inverse, spectrogram
 
@@ -39,7 +40,7 @@ def read_sound(path: Path) -> np.ndarray:
     """A mono WAV file of 16 bits at 8 kHz as x [T, 1], float32.
 
     Raises:
-        ValueError: it is no such file.
+        UserError: it is no such file.
     """
     from scipy.io import wavfile
 
@@ -49,7 +50,7 @@ def read_sound(path: Path) -> np.ndarray:
         rate, samples = wavfile.read(path)
     if rate != RATE or samples.ndim != 1 or samples.dtype != np.int16:
         kind = f"{samples.dtype} at {rate} Hz, {samples.size // max(1, len(samples))} channel(s)"
-        raise ValueError(f"{path} holds {kind}; convert it to one channel of 16 bits at {RATE} Hz.")
+        raise UserError(f"{path} holds {kind}; convert it to one channel of 16 bits at {RATE} Hz.")
     return (mu_law(samples.astype(np.float64) / 2**15) / 255).astype(np.float32)[:, None]
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Array, Data, Eval, Judge, Key, Model, Variables, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals.walk import whole
 
 
@@ -23,10 +24,10 @@ def accuracy(data: Data) -> Eval:
         that is no judge.
 
     Raises:
-        ValueError: data without "label".
+        UserError: data without "label".
     """
     if "label" not in data.spec:
-        raise ValueError("accuracy needs labels: load the data with conditions=('label',).")
+        raise UserError("accuracy needs labels: load the data with conditions=('label',).")
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:

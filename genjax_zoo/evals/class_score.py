@@ -15,7 +15,7 @@ def class_score(logits: np.ndarray, *, resamples: int = 100) -> Estimate:
         resamples: of the interval.
 
     Raises:
-        ValueError: logits of another shape, fewer than 2, or not finite.
+        UserError: logits of another shape, fewer than 2, or not finite.
     """
     (logits,) = checked(logits=logits)
     log_p = logits.astype(np.float64) - np.logaddexp.reduce(logits.astype(np.float64), axis=1, keepdims=True)

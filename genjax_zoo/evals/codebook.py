@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Of, Variables
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals.walk import whole
 
 
@@ -26,7 +27,7 @@ def code_book(data: Data) -> Eval:
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         if model.codes is None:
             by = model.left_out.get("codes")
-            raise ValueError(f"This model has no 'codes', no code book.{f' It was left out by {by}.' if by else ''}")
+            raise UserError(f"This model has no 'codes', no code book.{f' It was left out by {by}.' if by else ''}")
         codes_of, counts = _codes(model.codes), np.zeros(0, np.int64)
         for step in range(data.batches):
             codes = np.asarray(codes_of(variables, data.at(step)))[np.asarray(data.mask(step)) == 1]

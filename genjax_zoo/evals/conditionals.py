@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, conditions, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.inference.sampling import cached, completed, drawn, levels_of, log_probabilities, values_of
 
 
@@ -49,10 +50,10 @@ def completions(data: Data, n: int = 8, *, keep: float = 0.5, draws: int = 3) ->
         split with fewer examples.
 
     Raises:
-        ValueError: a share outside [0, 1].
+        UserError: a share outside [0, 1].
     """
     if not 0 <= keep <= 1:
-        raise ValueError(f"The share to keep must be in [0, 1], not {keep}.")
+        raise UserError(f"The share to keep must be in [0, 1], not {keep}.")
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
         views = require(model, Conditionals)
@@ -70,7 +71,7 @@ def completions(data: Data, n: int = 8, *, keep: float = 0.5, draws: int = 3) ->
 def _first(data: Data, n: int) -> Batch:
     batch = data.at(0)
     if n > len(batch["x"]):
-        raise ValueError(f"The evaluation's batches have {len(batch['x'])} examples, fewer than {n}; ask for fewer.")
+        raise UserError(f"The evaluation's batches have {len(batch['x'])} examples, fewer than {n}; ask for fewer.")
     return {name: value[:n] for name, value in batch.items()}
 
 

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genjax_zoo.errors import UserError
+
 
 class Estimate(NamedTuple):
     """A metric of n examples, and its 95 % bootstrap interval."""
@@ -52,17 +54,17 @@ def checked(least: int = 2, **features: np.ndarray) -> tuple[np.ndarray, ...]:
     """Feature arrays [n, F], of one F: float32, or float64 of numbers that have more digits.
 
     Raises:
-        ValueError: one of another shape, of fewer than `least` examples, or not finite.
+        UserError: one of another shape, of fewer than `least` examples, or not finite.
     """
     arrays = {name: np.asarray(value) for name, value in features.items()}
     for name, array in arrays.items():
         if array.ndim != 2:
-            raise ValueError(f"The features '{name}' need the shape [n, F], one row per example, not {array.shape}.")
+            raise UserError(f"The features '{name}' need the shape [n, F], one row per example, not {array.shape}.")
         if len(array) < least:
-            raise ValueError(f"The features '{name}' have {len(array)} examples; this metric needs {least} or more.")
+            raise UserError(f"The features '{name}' have {len(array)} examples; this metric needs {least} or more.")
         if not np.all(np.isfinite(array)):
-            raise ValueError(f"The features '{name}' are not all finite; look at what made them.")
+            raise UserError(f"The features '{name}' are not all finite; look at what made them.")
     widths = {name: array.shape[1] for name, array in arrays.items()}
     if len(set(widths.values())) > 1:
-        raise ValueError(f"All features must be of one extractor, but there are {widths} numbers per example.")
+        raise UserError(f"All features must be of one extractor, but there are {widths} numbers per example.")
     return tuple(np.asarray(array, np.promote_types(array.dtype, np.float32)) for array in arrays.values())

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Sampler, Variables, conditions, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals.class_score import class_score
 from genjax_zoo.evals.estimate import Estimate, report
 from genjax_zoo.evals.frechet import frechet, kernel_distance
@@ -52,11 +53,11 @@ def fidelity(
         It raises ValueError for a model without a sampler.
 
     Raises:
-        ValueError: data with fewer than 2 n examples.
+        UserError: data with fewer than 2 n examples.
     """
     data = whole(data)
     if size(data) < 2 * n:
-        raise ValueError(f"{n:,} samples and their floor need {2 * n:,} real examples, not {size(data):,}; lower n.")
+        raise UserError(f"{n:,} samples and their floor need {2 * n:,} real examples, not {size(data):,}; lower n.")
 
     def compare(real: np.ndarray, fake: np.ndarray) -> dict[str, Estimate]:
         distances = {"frechet": frechet, "kernel_distance": kernel_distance}

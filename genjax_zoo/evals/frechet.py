@@ -23,7 +23,7 @@ def frechet(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100) -> Esti
         resamples: of the interval.
 
     Raises:
-        ValueError: features of another shape, fewer than 2 of them, or not finite.
+        UserError: features of another shape, fewer than 2 of them, or not finite.
     """
     real, fake = checked(real=real, fake=fake)
     weights = [resampled(len(x), resamples, seed) for seed, x in enumerate((real, fake))]
@@ -62,7 +62,7 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100,
         at_once: numbers of the kernel matrix in memory at a time.
 
     Raises:
-        ValueError: features of another shape, fewer than 2 of them, or not finite.
+        UserError: features of another shape, fewer than 2 of them, or not finite.
     """
     real, fake = (x.astype(np.float64) for x in checked(real=real, fake=fake))
     w_real, w_fake = (resampled(len(x), resamples, seed).astype(np.float64) for seed, x in enumerate((real, fake)))

@@ -24,6 +24,7 @@ from genjax_zoo.core import (
     require,
     total,
 )
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals.support import check_padding, counted, numbers_of, stranger_said, support_of
 from genjax_zoo.evals.walk import whole
 from genjax_zoo.files import telling
@@ -90,7 +91,7 @@ def nats_per_example(model: Model, variables: Variables, key: Key, data: Data) -
     """The likelihood of every example of a split, whose mean `likelihood` gives with the same key: nats [N].
 
     Raises:
-        ValueError: a model without a likelihood, or with one that counts padding.
+        UserError: a model without a likelihood, or with one that counts padding.
     """
     nats_of, data = _totals(require(model, Density).terms), whole(data)
     parts = []
@@ -115,7 +116,7 @@ def bits_per_sample(data: Data) -> Eval:
         ValueError for a model without a likelihood, or data without "length".
     """
     if "length" not in data.spec:
-        raise ValueError("bits_per_sample needs each example's length: load the data with conditions=('length', ...).")
+        raise UserError("bits_per_sample needs each example's length: load the data with conditions=('length', ...).")
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
@@ -146,10 +147,10 @@ def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
         ValueError for a model without `density.weigh`, or one of another support than the data's.
 
     Raises:
-        ValueError: k or chunk below 1.
+        UserError: k or chunk below 1.
     """
     if k < 1 or chunk < 1:
-        raise ValueError(f"An importance-weighted bound needs k and chunk of 1 or more, not {k} and {chunk}.")
+        raise UserError(f"An importance-weighted bound needs k and chunk of 1 or more, not {k} and {chunk}.")
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:

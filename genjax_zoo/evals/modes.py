@@ -10,6 +10,7 @@ import numpy as np
 
 from genjax_zoo import judges
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Eval, Key, Model, Sampler, Variables, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals.estimate import Estimate, estimate, report, resampled
 from genjax_zoo.evals.samples import draw
 
@@ -35,7 +36,7 @@ def mode_kl(labels: np.ndarray, modes: int = MODES, *, resamples: int = 100) -> 
         resamples: of the interval.
 
     Raises:
-        ValueError: no labels, or one outside.
+        UserError: no labels, or one outside.
     """
     counts, n = _counts(labels, modes, resamples)
     share = counts / n
@@ -47,10 +48,10 @@ def stacked_labels(classify: Callable[[Array], Array], x: Array) -> Array:
     """The digits of images [n, 28, 28, 3] in [0, 1], classified channel by channel, as a number: int32 [n] below 1000.
 
     Raises:
-        ValueError: images of another shape.
+        UserError: images of another shape.
     """
     if x.shape[1:] != (28, 28, 3):
-        raise ValueError(f"Stacked MNIST has images of (28, 28, 3), not {x.shape[1:]}.")
+        raise UserError(f"Stacked MNIST has images of (28, 28, 3), not {x.shape[1:]}.")
     grey = jnp.moveaxis(x, -1, 1).reshape(-1, 28, 28, 1)
     digits = jnp.argmax(classify(grey), axis=-1).reshape(-1, 3)
     return (digits @ jnp.array([100, 10, 1])).astype(jnp.int32)
@@ -78,12 +79,12 @@ def stacked_modes(
         ValueError for a model without a sampler, or of other images.
 
     Raises:
-        ValueError: n or chunk below 1; conditions of another number of samples.
+        UserError: n or chunk below 1; conditions of another number of samples.
     """
     if n < 1 or chunk < 1:
-        raise ValueError(f"Modes are counted in 1 or more samples, in chunks of 1 or more, not {n} and {chunk}.")
+        raise UserError(f"Modes are counted in 1 or more samples, in chunks of 1 or more, not {n} and {chunk}.")
     if wrong := {name: len(value) for name, value in cond.items() if len(value) != n}:
-        raise ValueError(f"{n} samples need a condition each, but there are {wrong}.")
+        raise UserError(f"{n} samples need a condition each, but there are {wrong}.")
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         require(model, Sampler)
@@ -115,6 +116,6 @@ def _counts(labels: np.ndarray, modes: int, resamples: int) -> tuple[np.ndarray,
     """How often each mode is drawn, in the labels and in each resample, [1 + resamples, modes]."""
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= modes:
-        raise ValueError(f"Labels need the shape [n], one or more in 0 ... {modes - 1}; got {labels.shape}.")
+        raise UserError(f"Labels need the shape [n], one or more in 0 ... {modes - 1}; got {labels.shape}.")
     weights = resampled(len(labels), resamples)
     return np.stack([np.bincount(labels, row, modes) for row in weights]), len(labels)

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals import distances
 from genjax_zoo.evals.distances import AT_ONCE, closer, radii, squared_distances
 from genjax_zoo.evals.estimate import Estimate, checked, estimate, mean, resampled
@@ -32,10 +33,10 @@ def neighbourhoods(real: np.ndarray, fake: np.ndarray, *, k: int = 5, at_once: i
         at_once: distances in memory at a time.
 
     Raises:
-        ValueError: k below 1; features of another shape, not finite, or fewer than k + 1 of them.
+        UserError: k below 1; features of another shape, not finite, or fewer than k + 1 of them.
     """
     if k < 1:
-        raise ValueError(f"Neighbourhoods need k of 1 or more, not {k}.")
+        raise UserError(f"Neighbourhoods need k of 1 or more, not {k}.")
     real, fake = checked(k + 1, real=real, fake=fake)
     ball, fake_ball = (radii(x, k, at_once) for x in (real, fake))
     inside, recall, coverage = np.zeros(len(fake), np.int64), np.empty(len(real), bool), np.empty(len(real), bool)
@@ -51,7 +52,7 @@ def prdc(real: np.ndarray, fake: np.ndarray, *, k: int = 5, resamples: int = 100
     """The means of `neighbourhoods` by name; the intervals are of the examples that each mean goes over.
 
     Raises:
-        ValueError: as `neighbourhoods` does.
+        UserError: as `neighbourhoods` does.
     """
     found = neighbourhoods(real, fake, k=k)
     most = {"density": np.inf}
@@ -70,7 +71,7 @@ def nearest(train: np.ndarray, x: np.ndarray, *, at_once: int = AT_ONCE) -> tupl
         Distances [n], so that a copy is at 0; and indices into `train` [n].
 
     Raises:
-        ValueError: features of another shape, or not finite.
+        UserError: features of another shape, or not finite.
     """
     train, x = checked(1, train=train, x=x)
     return distances.nearest(x, train, at_once)
@@ -88,10 +89,10 @@ def memorisation(train: np.ndarray, test: np.ndarray, fake: np.ndarray, *, resam
         resamples: of the interval, over test examples and samples.
 
     Raises:
-        ValueError: features of another shape, or not finite; test examples that are all training examples.
+        UserError: features of another shape, or not finite; test examples that are all training examples.
     """
     near, known = nearest(train, fake)[0], nearest(train, test)[0]
     if not known.any():
-        raise ValueError("Every test example is a training example; give those that the model was not trained on.")
+        raise UserError("Every test example is a training example; give those that the model was not trained on.")
     ours, theirs = (resampled(len(d), resamples, seed) @ d / len(d) for seed, d in enumerate((near, known)))
     return estimate(ours / np.maximum(theirs, np.finfo(np.float32).tiny), len(fake), least=0.0)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals.distances import AT_ONCE, squared_distances
 from genjax_zoo.evals.estimate import Estimate, checked, mean
 
@@ -33,11 +34,11 @@ def parzen(
         at_once: distances in memory at a time.
 
     Raises:
-        ValueError: arrays of another shape, not finite, or no width above 0.
+        UserError: arrays of another shape, not finite, or no width above 0.
     """
     fake, valid, test = checked(1, fake=fake, valid=valid, test=test)
     if not sigmas or min(sigmas) <= 0:
-        raise ValueError(f"Parzen windows need widths above 0, not {tuple(sigmas)}.")
+        raise UserError(f"Parzen windows need widths above 0, not {tuple(sigmas)}.")
     best = sigmas[int(np.argmax(_log_densities(fake, valid, sigmas, at_once).mean(axis=1)))]
     return mean(_log_densities(fake, test, [best], at_once)[0], resamples)
 

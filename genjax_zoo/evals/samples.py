@@ -22,6 +22,7 @@ from genjax_zoo.core import (
     part,
     require,
 )
+from genjax_zoo.errors import UserError
 from genjax_zoo.evals.walk import whole
 from genjax_zoo.math import check_temperature, mu_law_inverse, spectrogram
 
@@ -129,7 +130,7 @@ def _colder(model: Model, temperature: float, n: int) -> Callable[..., Array]:
     check_temperature(temperature)
     prior = require(model, Latent).prior
     if prior is None or "temperature" not in require(prior, Sampler).settings:
-        raise ValueError("This model's prior has no temperature: it must be Gaussian, or over codes.")
+        raise UserError("This model's prior has no temperature: it must be Gaussian, or over codes.")
     draw = require(prior, Sampler).draw
     return jax.jit(lambda variables, key, cond: draw(variables, key, n, cond, temperature=temperature)[0])
 

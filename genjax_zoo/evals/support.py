@@ -10,6 +10,7 @@ from jax.core import Tracer
 
 from genjax_zoo.core import Array, Batch, Data, Model, TermFn, likelihood_names, stated, unit_of
 from genjax_zoo.data import Support
+from genjax_zoo.errors import UserError
 
 
 def support_of(model: Model, data: Data) -> Support:
@@ -20,7 +21,7 @@ def support_of(model: Model, data: Data) -> Support:
         data: what it is of; those that `data.load` gave say what a likelihood of them is of.
 
     Raises:
-        ValueError: the model's is of another support: of other levels, of levels where the data have a density, or a
+        UserError: the model's is of another support: of other levels, of levels where the data have a density, or a
             density where they have levels.
     """
     known: Support | None = getattr(data, "support", None)
@@ -29,18 +30,18 @@ def support_of(model: Model, data: Data) -> Support:
     if known is None:
         return Support(levels=own)
     if own is not None and (known.levels is None or known.noisy):
-        raise ValueError("the model's likelihood is a probability of levels, where these data have a density")
+        raise UserError("the model's likelihood is a probability of levels, where these data have a density")
     if known.levels is None or known.noisy:
         return known
     if said is None:
         return Support(levels=None, unsaid=known.levels)
     if own is None:
-        raise ValueError(
+        raise UserError(
             f"the model's likelihood is a density, where these data have {known.levels} levels; wrap the model by "
             f"wrap.dequantized(model, levels={known.levels})"
         )
     if own != known.levels:
-        raise ValueError(
+        raise UserError(
             f"the model's likelihood is of {own} levels, where these data have {known.levels}; "
             f"build it with levels={known.levels}"
         )
@@ -95,7 +96,7 @@ def check_padding(nats_of: Callable[[Batch], Any], batch: Batch) -> None:
         batch: may have "length", with x [B, T, C].
 
     Raises:
-        ValueError: they change something.
+        UserError: they change something.
     """
     if isinstance(batch["x"], Tracer) or not _padded(batch):
         return
@@ -103,7 +104,7 @@ def check_padding(nats_of: Callable[[Batch], Any], batch: Batch) -> None:
     own = jnp.arange(x.shape[1])[None, :, None] < batch["length"][:, None, None]
     one, two = (np.asarray(nats_of(given)) for given in (batch, {**batch, "x": jnp.where(own, x, 1 - x)}))
     if not np.allclose(one, two, rtol=1e-4):
-        raise ValueError(
+        raise UserError(
             "the likelihood counts the padding behind an example's own samples; let the model's terms count the first "
             "'length' samples of the batch"
         )

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array, Data, Experiment, conditions
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.evals.walk import some_of
 from genjax_zoo.explore.latent import examples_of
 
@@ -21,7 +22,7 @@ def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = (), see
     """The conditions of n samples, [n, ...]: as given, each "name=value", else as the run's own data have them.
 
     Raises:
-        ValueError: a condition that the model does not have, no numbers, another shape, or classes that there are not.
+        UserError: a condition that the model does not have, no numbers, another shape, or classes that there are not.
         FileNotFoundError: there is no such file.
     """
     spec = conditions(experiment.model.spec)
@@ -29,7 +30,7 @@ def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = (), see
     for text in given:
         name, _, value = text.partition("=")
         if name not in spec:
-            raise ValueError(f"The model has no condition '{name}'; it has {sorted(spec) or 'none'}.")
+            raise UserError(f"The model has no condition '{name}'; it has {sorted(spec) or 'none'}.")
         words[name] = value
     rest = [name for name in spec if name not in words]
     taken = dict(some_of(experiment.data, n, rest, seed)) if rest else {}
@@ -43,15 +44,15 @@ def read_numbers(file: Path) -> np.ndarray:
     """The array in a .npy file.
 
     Raises:
-        ValueError: it is no .npy file, a damaged one, or one of something other than numbers.
+        UserError: it is no .npy file, a damaged one, or one of something other than numbers.
     """
     try:
         with file.open("rb") as opened:
             found = np.lib.format.read_array(opened, allow_pickle=False)
     except (ValueError, EOFError, TypeError) as error:  # NumPy's, of a file that is damaged
-        raise ValueError(f"{file} is no whole .npy file of numbers: {str(error).splitlines()[0]}.") from None
+        raise UserError(f"{file} is no whole .npy file of numbers: {str(error).splitlines()[0]}.") from None
     if found.dtype.kind not in "biuf":
-        raise ValueError(f"{file} holds {found.dtype} {found.shape}, and no numbers.")
+        raise UserError(f"{file} holds {found.dtype} {found.shape}, and no numbers.")
     return found
 
 
@@ -60,23 +61,23 @@ def _read(name: str, value: str, shape: tuple[int, ...], n: int) -> np.ndarray:
     if value.endswith(".npy"):
         file, what = Path(value), shape or "one number"
         if not file.is_file():
-            raise FileNotFoundError(f"There is no {file}; '{name}' is {what}, for all samples or for each.")
+            raise Missing(f"There is no {file}; '{name}' is {what}, for all samples or for each.")
         found = read_numbers(file)
         if found.shape not in (shape, (n, *shape)):
             each = f"'{name}' is {what} for all samples, or {(n, *shape)} with one for each"
-            raise ValueError(f"{file} holds numbers of shape {found.shape}, but {each}.")
+            raise UserError(f"{file} holds numbers of shape {found.shape}, but {each}.")
         return np.broadcast_to(found, (n, *shape))
     if len(shape) > 1:
-        raise ValueError(f"The condition '{name}' is an array of shape {shape}; give a file of it, {name}=FILE.npy.")
+        raise UserError(f"The condition '{name}' is an array of shape {shape}; give a file of it, {name}=FILE.npy.")
     try:
         numbers = np.array([float(text) for text in value.split(",")])
     except ValueError:
         how = f"{shape[0]} with commas, or {name}=FILE.npy" if shape else f"{name}=3 or {name}=0,1,2"
-        raise ValueError(f"--cond {name}={value} has no numbers; write {how}.") from None
+        raise UserError(f"--cond {name}={value} has no numbers; write {how}.") from None
     if not shape:
         return np.resize(numbers, n)  # they take turns
     if len(numbers) != shape[0]:
-        raise ValueError(f"--cond {name}={value} has {len(numbers)} numbers, but '{name}' has {shape[0]}.")
+        raise UserError(f"--cond {name}={value} has {len(numbers)} numbers, but '{name}' has {shape[0]}.")
     return np.broadcast_to(numbers, (n, *shape))
 
 
@@ -84,11 +85,11 @@ def _check(experiment: Experiment, name: str, value: str, found: np.ndarray) -> 
     """Whether the values of a condition are some that it may have."""
     one = experiment.model.spec[name]
     if not np.isfinite(found).all():
-        raise ValueError(f"--cond {name}={value}: '{name}' takes finite numbers.")
+        raise UserError(f"--cond {name}={value}: '{name}' takes finite numbers.")
     if jnp.issubdtype(one.dtype, jnp.integer):
         top = int(np.max(_values_of(experiment.data, name)))
         if np.any((found < 0) | (found > top) | (found != np.round(found))):
-            raise ValueError(f"--cond {name}={value}: '{name}' is one of 0 ... {top}, as in the run's data.")
+            raise UserError(f"--cond {name}={value}: '{name}' is one of 0 ... {top}, as in the run's data.")
     experiment.model.check({name: found.astype(one.dtype)})
 
 

@@ -28,6 +28,7 @@ from genjax_zoo.core import (
     part,
     require,
 )
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.evals.walk import some_of
 from genjax_zoo.explore.conditions import conditions_of, read_numbers
 from genjax_zoo.files import whole
@@ -61,7 +62,7 @@ def draw_run(
     With `mean` each is E[x | z], the decoder's mean, in place of a draw from p(x | z).
 
     Raises:
-        ValueError: an unknown condition or checkpoint, `seconds` of what is no sound, a temperature not above 0,
+        UserError: an unknown condition or checkpoint, `seconds` of what is no sound, a temperature not above 0,
             a setting that the model's sampler does not take, or a prefix that does not fit.
     """
     experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
@@ -90,7 +91,7 @@ def _check_taken(sampler: Sampler, flags: Sequence[str]) -> None:
     for flag in flags:
         if flag not in takes:
             known = ", ".join(map(_dashed, takes)) or "no setting"
-            raise ValueError(f"This run's sampler takes no {_dashed(flag)}; it takes {known}.")
+            raise UserError(f"This run's sampler takes no {_dashed(flag)}; it takes {known}.")
 
 
 def _dashed(flag: str) -> str:
@@ -101,7 +102,7 @@ def decoded(model: Model) -> Model:
     """The model whose samples are decoded draws from its prior, E[x | z], without the noise of p(x | z).
 
     Raises:
-        ValueError: the model has no `latent.decode` or no `latent.prior`.
+        UserError: the model has no `latent.decode` or no `latent.prior`.
     """
     part(model, Latent, "decode")
     prior = require(model, Latent).prior
@@ -124,12 +125,12 @@ def beginning(
     The run's own data are the examples whose conditions `conditions_of` gives with the same seed.
 
     Raises:
-        ValueError: both are given, the share is outside [0, 1], or the file is no .npy and no .wav, or of another rate.
+        UserError: both are given, the share is outside [0, 1], or the file is no .npy and no .wav, or of another rate.
     """
     if file is not None and keep is not None:
-        raise ValueError("Give --prefix or --keep, not both.")
+        raise UserError("Give --prefix or --keep, not both.")
     if file is not None and not file.is_file():
-        raise FileNotFoundError(f"There is no {file}; --prefix takes a .npy file of x in raster order, or a .wav file.")
+        raise Missing(f"There is no {file}; --prefix takes a .npy file of x in raster order, or a .wav file.")
     if file is not None and file.suffix == ".wav":
         return jnp.asarray(draw.read_sound(file)).reshape(1, -1)
     if file is not None:
@@ -137,7 +138,7 @@ def beginning(
     if keep is None:
         return None
     if not 0 <= keep <= 1:
-        raise ValueError(f"--keep is a share in [0, 1], not {keep:g}.")
+        raise UserError(f"--keep is a share in [0, 1], not {keep:g}.")
     own = jnp.asarray(some_of(experiment.data, n, ["x"], seed)["x"]).reshape(n, -1)
     return own[:, : min(round(keep * own.shape[1]), math.prod(require(model, Conditionals).grid))]
 
@@ -145,10 +146,10 @@ def beginning(
 def _numbers_of(file: Path, n: int) -> np.ndarray:
     """A .npy file as the first numbers of n examples, [n or 1, m]."""
     if file.suffix != ".npy":
-        raise ValueError(f"Cannot read '{file}': --prefix takes a .npy file of x in raster order, or a .wav file.")
+        raise UserError(f"Cannot read '{file}': --prefix takes a .npy file of x in raster order, or a .wav file.")
     given = read_numbers(file)
     if given.ndim == 0:
-        raise ValueError(f"{file} holds one number, and not numbers in raster order.")
+        raise UserError(f"{file} holds one number, and not numbers in raster order.")
     return given.reshape(len(given) if given.ndim > 1 and len(given) == n else 1, -1)
 
 
@@ -156,14 +157,14 @@ def lasting(model: Model, seconds: float) -> Model:
     """The same model of sounds that last so many seconds.
 
     Raises:
-        ValueError: the model is not of sound, or sound without a sample.
+        UserError: the model is not of sound, or sound without a sample.
     """
     shape = model.spec["x"].shape
     if not draw.is_sound(shape) or model.of_length is None:
-        raise ValueError(f"--seconds is for models of sound, but x of this run has the shape {shape}.")
+        raise UserError(f"--seconds is for models of sound, but x of this run has the shape {shape}.")
     length = round(seconds * draw.RATE)
     if length < 1:
-        raise ValueError(f"--seconds must be above 0, not {seconds:g}.")
+        raise UserError(f"--seconds must be above 0, not {seconds:g}.")
     return model.of_length(length)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from genjax_zoo import draw
 from genjax_zoo.core import Array, Batch, Data, Key, Latent, Model, Variables, conditions, part, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.inference.latent import attribute, interpolate, invert, slerp, traverse
 
 MOST_DIMENSIONS = 16  # rows of a traversal sheet, unless dimensions are named
@@ -54,14 +55,14 @@ def explore(
         about what could not be drawn.
 
     Raises:
-        ValueError: no `decode`, no images, fewer examples than 2 n, or no such dimension.
+        UserError: no `decode`, no images, fewer examples than 2 n, or no such dimension.
     """
     part(model, Latent, "decode")
     latent = require(model, Latent)
     if examples["x"].ndim != 4:
-        raise ValueError(f"A latent space is drawn in images [H, W, C], but x here is {examples['x'].shape[1:]}.")
+        raise UserError(f"A latent space is drawn in images [H, W, C], but x here is {examples['x'].shape[1:]}.")
     if len(examples["x"]) < 2 * n:
-        raise ValueError(f"{n} rows need {2 * n} examples, but there are {len(examples['x'])}; use a smaller -n.")
+        raise UserError(f"{n} rows need {2 * n} examples, but there are {len(examples['x'])}; use a smaller -n.")
     decode = jax.jit(model.decode)
     pictures: dict[str, Any] = {}
     notes: list[str] = []

@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Model, Of, Variables, conditions, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.inference.sampling import levels_of, values_of
 from genjax_zoo.math import no_levels
 
@@ -34,12 +35,12 @@ def compress(model: Model, variables: Variables, batch: Batch, *, size: int = 25
         size: examples coded side by side; decoding needs the same.
 
     Raises:
-        ValueError: a model without `conditionals`, a size below 1, or an x that is none of the model's levels.
+        UserError: a model without `conditionals`, a size below 1, or an x that is none of the model's levels.
     """
     views = require(model, Conditionals)
     codes = []
     if no_levels(batch["x"], views.levels).size:
-        raise ValueError(
+        raise UserError(
             f"The codec takes the {views.levels} levels k / {views.levels - 1} of this model; round x to them first."
         )
     for part, count in _parts(batch, size):
@@ -69,7 +70,7 @@ def decompress(
         size: as in `compress`.
 
     Raises:
-        ValueError: a model without `conditionals`, a size below 1, bytes that are no whole words, or bytes that no
+        UserError: a model without `conditionals`, a size below 1, bytes that are no whole words, or bytes that no
             example of this model has.
     """
     from constriction import stream  # type: ignore[reportAttributeAccessIssue]  # a native module
@@ -77,7 +78,7 @@ def decompress(
     views = require(model, Conditionals)
     family, found = stream.model.Categorical(perfect=False), []
     if any(len(code) % WORD for code in codes):
-        raise ValueError(f"A code has a whole number of words of {WORD} bytes; these bytes are no codes.")
+        raise UserError(f"A code has a whole number of words of {WORD} bytes; these bytes are no codes.")
     words = [np.frombuffer(code, "<u4").astype(np.uint32) for code in codes]
     for part, count in _parts({"index": jnp.arange(len(codes)), **cond}, size):
         decoders = [stream.queue.RangeDecoder(words[int(index)]) for index in part["index"][:count]]
@@ -96,11 +97,11 @@ def decompress(
         try:
             _go_through(views, variables, size, {name: part[name] for name in cond}, choose)
         except AssertionError as error:
-            raise ValueError(f"These bytes are no code of this model: {error}.") from None
+            raise UserError(f"These bytes are no code of this model: {error}.") from None
         p = np.stack(seen, axis=1)  # [size, D, K]
         given = (codes[int(index)] for index in part["index"][:count])
         if any(code != _encoded(*one) for code, *one in zip(given, levels, p)):  # the decoder overlooks a word more
-            raise ValueError("These bytes are no code of this model: some are left over when all is decoded.")
+            raise UserError("These bytes are no code of this model: some are left over when all is decoded.")
         found.append(levels[:count])
     return values_of(model, jnp.asarray(np.concatenate(found)).reshape(len(codes), *views.grid))
 
@@ -117,7 +118,7 @@ def _encoded(levels: np.ndarray, p: np.ndarray) -> bytes:
 def _parts(batch: Batch, size: int) -> Iterator[tuple[Batch, int]]:
     """The batch in parts of one size, the last filled with its last example; and how many count."""
     if size < 1:
-        raise ValueError(f"The codec's size must be 1 or more, not {size}.")
+        raise UserError(f"The codec's size must be 1 or more, not {size}.")
     total = len(next(iter(batch.values())))
     for start in range(0, total, size):
         index = jnp.minimum(jnp.arange(start, start + size), total - 1)

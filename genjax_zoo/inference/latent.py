@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Latent, Model, Variables, part
+from genjax_zoo.errors import UserError
 
 Path = Callable[[Array, Array, Array], Array]
 
@@ -81,12 +82,12 @@ def interpolate(
         x [n, steps, ...].
 
     Raises:
-        ValueError: the model has no `decode`, the ends differ in shape, or there are fewer than two steps.
+        UserError: the model has no `decode`, the ends differ in shape, or there are fewer than two steps.
     """
     if a.shape != b.shape:
-        raise ValueError(f"The ways begin at latents of shape {a.shape} and end at {b.shape}; give them one shape.")
+        raise UserError(f"The ways begin at latents of shape {a.shape} and end at {b.shape}; give them one shape.")
     if steps < 2:
-        raise ValueError(f"A way has two ends: use steps of 2 or more, not {steps}.")
+        raise UserError(f"A way has two ends: use steps of 2 or more, not {steps}.")
     z = jax.vmap(lambda a, b: path(a, b, jnp.linspace(0.0, 1.0, steps)))(a, b)
     return _decode_each(model, variables, z, cond)
 
@@ -116,12 +117,12 @@ def traverse(
         x [len(dimensions), steps, ...].
 
     Raises:
-        ValueError: the model has no `decode`, or the latent has no such dimension.
+        UserError: the model has no `decode`, or the latent has no such dimension.
     """
     indices = list(range(z.size)) if dimensions is None else list(dimensions)
     for index in indices:
         if not 0 <= index < z.size:
-            raise ValueError(f"There is no latent dimension {index}; use 0 ... {z.size - 1}.")
+            raise UserError(f"There is no latent dimension {index}; use 0 ... {z.size - 1}.")
     values = jnp.linspace(-span, span, steps)
     moved = jax.vmap(lambda i: jax.vmap(lambda v: z.ravel().at[i].set(v).reshape(z.shape))(values))(jnp.array(indices))
     given = {name: jnp.broadcast_to(value, (len(indices), *value.shape[1:])) for name, value in cond.items()}
@@ -139,11 +140,11 @@ def attribute(z: Array, present: Array) -> Array:
         [*latent]; z + direction adds the attribute.
 
     Raises:
-        ValueError: all have it, or none.
+        UserError: all have it, or none.
     """
     have = int(jnp.sum(present))
     if present.shape != z.shape[:1] or have in (0, len(z)):
-        raise ValueError(
+        raise UserError(
             f"An attribute needs labelled examples with and without it; of {len(z)} latents {have} have it."
         )
     weight = present.astype(z.dtype).reshape(-1, *[1] * (z.ndim - 1))
@@ -177,11 +178,11 @@ def invert(
         z [n, *latent], and the mean squared error of each [n].
 
     Raises:
-        ValueError: the model has no `decode`, or the starts are not of n examples.
+        UserError: the model has no `decode`, or the starts are not of n examples.
     """
     part(model, Latent, "decode")
     if start.shape[1] != len(x):
-        raise ValueError(f"There are {len(x)} examples, but starts of shape {start.shape}: [restarts, n, *latent].")
+        raise UserError(f"There are {len(x)} examples, but starts of shape {start.shape}: [restarts, n, *latent].")
     z, error = _inversion(model, steps, learning_rate, prior)(variables, x, start, cond)
     nearest = jnp.argmin(error, axis=0)
     return z[nearest, jnp.arange(len(x))], error[nearest, jnp.arange(len(x))]

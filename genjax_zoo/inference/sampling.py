@@ -26,6 +26,7 @@ from genjax_zoo.core import (
     conditions,
     require,
 )
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import check_temperature, level_of, no_levels
 
 Choose = Callable[[Array, Array], Array]  # (index in raster order, logits [n, K]) -> levels [n]
@@ -71,19 +72,19 @@ def drawn(key: Key, *, temperature: float = 1.0, top_k: int | None = None, top_p
         top_p: only the likeliest levels that hold this much of the probability, at least one (Holtzman et al. 2019).
 
     Raises:
-        ValueError: a temperature that is not above 0, a top_k below 1, or a top_p outside (0, 1].
+        UserError: a temperature that is not above 0, a top_k below 1, or a top_p outside (0, 1].
     """
     check_temperature(temperature)
     if top_k is not None and top_k < 1:
-        raise ValueError(f"top_k must be at least 1, not {top_k}.")
+        raise UserError(f"top_k must be at least 1, not {top_k}.")
     if top_p is not None and not 0 < top_p <= 1:
-        raise ValueError(f"top_p must be in (0, 1], not {top_p}.")
+        raise UserError(f"top_p must be in (0, 1], not {top_p}.")
 
     def choose(index: Array, logits: Array) -> Array:
         kept = jnp.ones(logits.shape, bool)
         if top_k is not None:
             if top_k > logits.shape[-1]:
-                raise ValueError(f"top_k is {top_k}, but there are only {logits.shape[-1]} levels.")
+                raise UserError(f"top_k is {top_k}, but there are only {logits.shape[-1]} levels.")
             kept = _ranks(logits) < top_k
         least = jnp.finfo(logits.dtype).tiny  # of a temperature in this type
         beyond = logits - jnp.max(logits, axis=-1, keepdims=True)  # 0 at the likeliest, whatever it is divided by
@@ -148,13 +149,13 @@ def checked_prefix(views: Conditionals, prefix: Array, n: int) -> tuple[Array, A
         n: how many examples.
 
     Raises:
-        ValueError: a prefix longer than an example, or values that are no levels.
+        UserError: a prefix longer than an example, or values that are no levels.
     """
     count, top = math.prod(views.grid), views.levels - 1
     if prefix.shape[1] > count:
-        raise ValueError(f"The prefix has {prefix.shape[1]} numbers, but an example only {count}; give fewer.")
+        raise UserError(f"The prefix has {prefix.shape[1]} numbers, but an example only {count}; give fewer.")
     if not isinstance(prefix, Tracer) and no_levels(prefix, views.levels).size:
-        raise ValueError(f"The prefix has values that are none of the {top + 1} levels k / {top}; round it to them.")
+        raise UserError(f"The prefix has values that are none of the {top + 1} levels k / {top}; round it to them.")
     filled = jnp.zeros((n, count), jnp.int32).at[:, : prefix.shape[1]].set(level_of(prefix, views.levels))
     known = jnp.arange(count) < prefix.shape[1]
     return filled.reshape(n, *views.grid), known.reshape(views.grid)

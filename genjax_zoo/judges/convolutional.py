@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from genjax_zoo.core import Array, Batch, Explained, Judge, Key, Model, Terms, Variables, factory, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import mu_law_inverse, spectrogram
 from genjax_zoo.nn import Conv, batch_norm
@@ -97,13 +98,13 @@ def cross_entropy(model: Model) -> Explained:
     """The term "cross_entropy" of a classifier, -log p(label | x) [B]; the batch needs its "label".
 
     Raises:
-        ValueError: the model has no judge; when run, if the batch has no label.
+        UserError: the model has no judge; when run, if the batch has no label.
     """
     judge = require(model, Judge)
 
     def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
         if "label" not in batch:
-            raise ValueError("A classifier learns from labels; load the data with conditions=('label',).")
+            raise UserError("A classifier learns from labels; load the data with conditions=('label',).")
         logits, variables = judge.classify(variables, batch["x"], key=key, train=train)
         return {"cross_entropy": optax.softmax_cross_entropy_with_integer_labels(logits, batch["label"])}, variables
 

@@ -22,6 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import named, whole
 
 NAME = "inception-2015"  # of the extractor
@@ -231,10 +232,10 @@ def read(path: Path) -> Weights:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it holds something else, or is the published file where PyTorch is not installed.
+        UserError: it holds something else, or is the published file where PyTorch is not installed.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no file {path}. {WHERE}.")
+        raise Missing(f"There is no file {path}. {WHERE}.")
     if path.suffix == ".npz":
         with (
             named(path, "is damaged; convert the published file again"),
@@ -243,13 +244,13 @@ def read(path: Path) -> Weights:
         ):
             arrays = {name: file[name] for name in file.files}
         if str(arrays.pop("sha256", ""))[:8] != SHA256:
-            raise ValueError(f"{path} was not converted from the published weights. {WHERE}.")
+            raise UserError(f"{path} was not converted from the published weights. {WHERE}.")
     else:
         arrays = _read_pth(path)
     wanted = shapes()
     wrong = [name for name, shape in wanted.items() if name not in arrays or arrays[name].shape != shape]
     if wrong:
-        raise ValueError(f"{path} has no '{wrong[0]}' of shape {wanted[wrong[0]]}. {WHERE}.")
+        raise UserError(f"{path} has no '{wrong[0]}' of shape {wanted[wrong[0]]}. {WHERE}.")
     return {name: jnp.asarray(arrays[name], jnp.float32) for name in wanted if not name.startswith("fc.")}
 
 
@@ -257,7 +258,7 @@ def convert(path: Path, out: Path) -> None:
     """Writes the published file as .npz, which needs no PyTorch to be read.
 
     Raises:
-        ValueError: the file is another, or PyTorch is not installed.
+        UserError: the file is another, or PyTorch is not installed.
     """
     arrays = _read_pth(path)
     with whole(out) as unfinished:
@@ -266,11 +267,11 @@ def convert(path: Path, out: Path) -> None:
 
 def _read_pth(path: Path) -> dict[str, np.ndarray]:
     if not _sha256(path).startswith(SHA256):
-        raise ValueError(f"{path} is not the published file, whose sha256 begins with {SHA256}. {WHERE}.")
+        raise UserError(f"{path} is not the published file, whose sha256 begins with {SHA256}. {WHERE}.")
     try:
         import torch  # type: ignore[import-not-found]
     except ModuleNotFoundError:
-        raise ValueError(
+        raise UserError(
             f"Reading {path} needs PyTorch (pip install torch), here or where you convert it: "
             f"'python -m genjax_zoo.judges.inception {path} FILE.npz'."
         ) from None

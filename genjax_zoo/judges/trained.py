@@ -15,6 +15,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from genjax_zoo.core import Array, Judge, Model, Of, Variables, behaviour, part, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.judges.convolutional import image_classifier, sound_classifier
 
 FOLDER = Path(__file__).parent
@@ -50,7 +51,7 @@ def mnist() -> Trained:
     """The classifier of grey MNIST: x [B, 28, 28, 1] in [0, 1]; `experiments/classifier_mnist.py` trained it.
 
     Raises:
-        ValueError: the file of its weights is not the one that was shipped.
+        UserError: the file of its weights is not the one that was shipped.
     """
     return _trained("mnist-cnn", image_classifier(), MNIST)
 
@@ -60,7 +61,7 @@ def spoken_digit() -> Trained:
     """The classifier of spoken digits: x [B, 4096, 1]; `experiments/classifier_spoken_digit.py` trained it.
 
     Raises:
-        ValueError: the file of its weights is not the one that was shipped.
+        UserError: the file of its weights is not the one that was shipped.
     """
     return _trained("spoken-digit-cnn", sound_classifier(), SPOKEN_DIGIT)
 
@@ -77,10 +78,10 @@ def read(path: Path, sha256: str) -> Variables:
     """The weights of a file that `save` wrote, in float32.
 
     Raises:
-        ValueError: the file has another checksum.
+        UserError: the file has another checksum.
     """
     if hashlib.sha256(path.read_bytes()).hexdigest() != sha256:
-        raise ValueError(f"{path} is not the file that genjax_zoo ships: its checksum differs; install it again.")
+        raise UserError(f"{path} is not the file that genjax_zoo ships: its checksum differs; install it again.")
     with np.load(path) as leaves, jax.ensure_compile_time_eval():  # arrays even where a traced function asks first
         return unflatten_dict({name: jnp.asarray(leaf, jnp.float32) for name, leaf in leaves.items()}, sep="/")
 

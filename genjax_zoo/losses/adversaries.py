@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import jax
 
 from genjax_zoo.core import Array, behaviour
+from genjax_zoo.errors import UserError
 
 softplus, relu = jax.nn.softplus, jax.nn.relu
 
@@ -111,8 +112,8 @@ def adversary(name: str) -> Adversary:
     """The game of this name, for a flag.
 
     Raises:
-        ValueError: there is none, with those there are.
+        UserError: there is none, with those there are.
     """
     if name not in ADVERSARIES:
-        raise ValueError(f"There is no adversary '{name}'; there are {', '.join(ADVERSARIES)}.")
+        raise UserError(f"There is no adversary '{name}'; there are {', '.join(ADVERSARIES)}.")
     return ADVERSARIES[name]

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Key
+from genjax_zoo.errors import UserError
 
 Augment = Callable[[Key, Array], Array]
 PLACES = (1, 2, 3)
@@ -54,7 +55,7 @@ def diff_augment(*augmentations: Augment) -> Augment:
 
     def augment(key: Key, x: Array) -> Array:
         if x.ndim != 4:
-            raise ValueError(f"Augmentation is of images [B, H, W, C], not of x with shape {x.shape}.")
+            raise UserError(f"Augmentation is of images [B, H, W, C], not of x with shape {x.shape}.")
         for one, k_one in zip(chosen, jax.random.split(key, len(chosen))):
             x = one(k_one, x)
         return x

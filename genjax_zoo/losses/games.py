@@ -24,6 +24,7 @@ from genjax_zoo.core import (
     conditions,
     require,
 )
+from genjax_zoo.errors import UserError
 from genjax_zoo.losses.adversaries import Adversary, non_saturating
 from genjax_zoo.losses.augment import Augment
 from genjax_zoo.losses.penalties import Examples, Penalty, Round, count
@@ -40,7 +41,7 @@ def drawn_from(model: Model) -> FromBatch[Array]:
     """The source of a model's samples, as many as the batch has, under the batch's conditions.
 
     Raises:
-        ValueError: the model has no sampler.
+        UserError: the model has no sampler.
     """
     sampler = require(model, Sampler)
 
@@ -61,7 +62,7 @@ def adversarial(
     """The two sides of a GAN, whose own critic compares its samples with the batch's x; see `game`.
 
     Raises:
-        ValueError: the model has no critic, or no sampler.
+        UserError: the model has no critic, or no sampler.
     """
     critic = require(model, Critic)
     return game(critic, drawn_from(model), data_x, adversary, augment=augment, memory=memory, **penalties)
@@ -96,7 +97,7 @@ def game(
         both sources; the generator's goes through both.
 
     Raises:
-        ValueError: when run, if real and fake examples are not alike, or the augmentation changes their shape; if a
+        UserError: when run, if real and fake examples are not alike, or the augmentation changes their shape; if a
             penalty needs single examples, but batch norm mixes them; or it is not said which of several memories is
             meant.
     """
@@ -104,7 +105,7 @@ def game(
     def score(variables: Variables, x: Examples, cond: Batch, key: Key, train: bool) -> tuple[Array, Variables]:
         seen = x if augment is None else augment(key, x)
         if _shapes(seen) != _shapes(x):
-            raise ValueError(f"The augmentation makes {_shapes(seen)} of {_shapes(x)}; it must keep the shape.")
+            raise UserError(f"The augmentation makes {_shapes(seen)} of {_shapes(x)}; it must keep the shape.")
         return critic.score(variables, seen, cond, key=aside(key, SCORE), train=train)
 
     def drawn(
@@ -113,7 +114,7 @@ def game(
         fakes, variables = fake(variables, batch, key, train=train)
         reals, variables = real(variables, batch, k_real, train=train)
         if _shapes(fakes) != _shapes(reals):
-            raise ValueError(
+            raise UserError(
                 f"The critic is to tell fakes of shape {_shapes(fakes)} from real examples of {_shapes(reals)}; "
                 f"give it sources of one space: game(critic, fake, real)."
             )
@@ -178,9 +179,9 @@ def _memory_of(variables: Variables, network: str | None) -> str | None:
     """The network whose memory is this critic's, or None where there is none."""
     kept = list(variables.get(MEMORY, {}))
     if network is not None and network not in kept:
-        raise ValueError(f"'{network}' has no memory; wrap the model in wrap.with_memory(model, '{network}').")
+        raise UserError(f"'{network}' has no memory; wrap the model in wrap.with_memory(model, '{network}').")
     if network is None and len(kept) > 1:
-        raise ValueError(f"The critics {kept} have a memory each; say whose it is: memory='{kept[0]}'.")
+        raise UserError(f"The critics {kept} have a memory each; say whose it is: memory='{kept[0]}'.")
     return network or next(iter(kept), None)
 
 
@@ -191,7 +192,7 @@ def _check_scores(network: str, score: Callable[[Variables], Array], variables: 
         jax.eval_shape(score, {**variables, "params": others})
     except Exception:  # of whatever looks for it: Linen's, a KeyError
         return
-    raise ValueError(
+    raise UserError(
         f"'{network}' has the memory, but no part in the score of this critic; "
         f"wrap.with_memory(model, NAME) takes the network that scores."
     )
@@ -215,7 +216,7 @@ def _check_no_batch_norm(before: Variables, after: Variables) -> None:
     new = jax.tree_util.tree_leaves_with_path(after.get("batch_stats", {}))
     for (path, value), unchanged in zip(new, old):
         if value is not unchanged and str(getattr(path[-1], "key", "")) == "mean":
-            raise ValueError(
+            raise UserError(
                 f"The critic has batch norm ({jax.tree_util.keystr(path[:-1])}), which mixes the examples of a batch, "
                 f"so the gradient of one example's score is not its own; take nn.no_norm or nn.spectral_norm for it."
             )

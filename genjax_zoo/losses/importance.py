@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Terms, Variables, part
+from genjax_zoo.errors import UserError
 
 Weigh = Callable[..., Array]
 Estimator = Callable[[Weigh, int], Array]
@@ -50,11 +51,11 @@ def importance_weighted(model: Model, *, k: int, estimator: Estimator = reparame
         estimator: whose gradient to take.
 
     Raises:
-        ValueError: the model's density has no `weigh`, or k is below 1.
+        UserError: the model's density has no `weigh`, or k is below 1.
     """
     weigh = part(model, Density, "weigh")
     if k < 1 or k != int(k):
-        raise ValueError(f"An importance-weighted bound needs k of 1 or more, not {k}.")
+        raise UserError(f"An importance-weighted bound needs k of 1 or more, not {k}.")
 
     def run(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:
         changed = [variables]

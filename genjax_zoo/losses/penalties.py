@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import TURNS, Array, Key, PyTree, behaviour
+from genjax_zoo.errors import UserError
 from genjax_zoo.math.devices import mean_over_devices
 
 Examples = PyTree  # what a critic sees: an array [B, ...], or a tuple of such
@@ -79,7 +80,7 @@ def _dragan(round: Round) -> Array:
 
 def _lecam(round: Round) -> Array:
     if not round.memory:
-        raise ValueError("LeCam compares scores with those of earlier turns; wrap the model in wrap.with_memory.")
+        raise UserError("LeCam compares scores with those of earlier turns; wrap the model in wrap.with_memory.")
     return (round.real_score - round.memory["fake_score"]) ** 2 + (round.fake_score - round.memory["real_score"]) ** 2
 
 
@@ -105,14 +106,14 @@ def lazy(penalty: Penalty, every: int) -> Penalty:
     Needs `wrap.with_memory`, which counts the critic's updates. Mapped over a sweep, both branches are computed.
 
     Raises:
-        ValueError: `every` is below 1; when run, a model without memory.
+        UserError: `every` is below 1; when run, a model without memory.
     """
     if every < 1:
-        raise ValueError(f"A lazy penalty comes every 1 turns or more, not {every}.")
+        raise UserError(f"A lazy penalty comes every 1 turns or more, not {every}.")
 
     def of(round: Round) -> Array:
         if not round.memory:
-            raise ValueError("A lazy penalty counts turns; wrap the model in wrap.with_memory.")
+            raise UserError("A lazy penalty counts turns; wrap the model in wrap.with_memory.")
         due = round.memory[TURNS] % every == 0
         return jax.lax.cond(due, lambda: every * penalty.of(round), lambda: jnp.zeros_like(round.real_score))
 

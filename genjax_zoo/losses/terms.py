@@ -4,13 +4,14 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Explained, Key, TermFn, Terms, Unit, Variables, formulas, unit_of
+from genjax_zoo.errors import UserError
 
 
 def merge(*functions: TermFn) -> Explained:
     """One TermFn with the terms of all; the state passes through them in order, and each gets a key of its own.
 
     Raises:
-        ValueError: when run, if two of them name a term alike.
+        UserError: when run, if two of them name a term alike.
     """
     units: dict[str, Unit] = {name: unit for function in functions for name, unit in _units(function)[0].items()}
 
@@ -20,7 +21,7 @@ def merge(*functions: TermFn) -> Explained:
             terms, variables = function(variables, batch, jax.random.fold_in(key, index), train=train)
             twice = sorted(set(terms) & set(merged))
             if twice:
-                raise ValueError(f"Two merged functions have a term '{twice[0]}'; rename one.")
+                raise UserError(f"Two merged functions have a term '{twice[0]}'; rename one.")
             merged |= terms
             units.update({name: unit for name in terms if (unit := unit_of(function, name)) is not None})
         return merged, variables

@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genjax_zoo.errors import UserError
+
 AXIS = "data"  # the one name of the axis
 
 
@@ -28,11 +30,11 @@ def gathered(tree: Any) -> Any:
     Gradients flow back to the device that an example came from. Where the batch is in one piece, this is the identity.
 
     Raises:
-        ValueError: an array without an axis of examples.
+        UserError: an array without an axis of examples.
     """
     axis = mapped_axis()
     if any(jnp.ndim(x) == 0 for x in jax.tree.leaves(tree)):
-        raise ValueError("gathered is of arrays [B, ...], one entry per example; gather before you take the mean.")
+        raise UserError("gathered is of arrays [B, ...], one entry per example; gather before you take the mean.")
     return tree if axis is None else jax.tree.map(lambda x: jax.lax.all_gather(x, axis, tiled=True), tree)
 
 

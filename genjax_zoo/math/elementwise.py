@@ -10,6 +10,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from genjax_zoo.errors import UserError
+
 Array = jax.Array
 
 
@@ -58,11 +60,11 @@ def rational_quadratic(bins: int = 8, bound: float = 3.0) -> Elementwise:
         bound: of the interval; data beyond it are left as they are.
 
     Raises:
-        ValueError: fewer than two bins, so many that none can be 1e-3 of the interval wide, or no interval.
+        UserError: fewer than two bins, so many that none can be 1e-3 of the interval wide, or no interval.
     """
     least = 1e-3  # of a bin's width and height, as a share of the interval, and of a slope
     if not 2 <= bins < 1 / least or bound <= 0:
-        raise ValueError(f"A spline needs 2 ... {int(1 / least) - 1} bins and a bound above 0, not {bins} and {bound}.")
+        raise UserError(f"A spline needs 2 ... {int(1 / least) - 1} bins and a bound above 0, not {bins} and {bound}.")
     flat = math.log(math.expm1(1 - least))  # softplus of it and the least slope make 1
 
     def knots(p: Array) -> tuple[Array, ...]:

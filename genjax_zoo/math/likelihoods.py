@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.math.densities import bernoulli_nll, discretized_logistic_nll, gaussian_nll, product, sum_per_example
 from genjax_zoo.math.levels import level_of, no_levels
 
@@ -34,7 +35,7 @@ class Likelihood:
 def _check_bits(x: np.ndarray) -> None:
     grey = x[(x != 0) & (x != 1)]
     if grey.size:
-        raise ValueError(
+        raise UserError(
             f"A Bernoulli likelihood is of bits, but x has values like {float(grey[0]):.4g}; "
             f"load binarized data such as 'mnist-dynamic', or use likelihood=discretized_logistic(levels)."
         )
@@ -81,11 +82,11 @@ def check_levels(levels: int, x: np.ndarray) -> None:
     """Checks that every number of x is a level k / (levels - 1).
 
     Raises:
-        ValueError: one is not.
+        UserError: one is not.
     """
     between = no_levels(x, levels)
     if between.size:
-        raise ValueError(
+        raise UserError(
             f"A likelihood of {levels} levels is of x = k / {levels - 1}, but x has values like "
             f"{float(between[0]):.4g}; load data with these levels, or name its levels in the model."
         )
@@ -140,10 +141,10 @@ def gaussian_mixture(components: int = 10) -> Likelihood:
     """A mixture of Gaussians for every number of x; a density, for continuous x (Bishop 1994; MADE-MoG in MAF).
 
     Raises:
-        ValueError: fewer than one component.
+        UserError: fewer than one component.
     """
     if components < 1:
-        raise ValueError(f"A mixture needs one component or more, not {components}.")
+        raise UserError(f"A mixture needs one component or more, not {components}.")
 
     def split(output: Array) -> tuple[Array, Array, Array]:
         """Logits, means and log standard deviations, each [..., C, K]."""

@@ -2,6 +2,8 @@
 
 import jax
 
+from genjax_zoo.errors import UserError
+
 Array = jax.Array
 
 
@@ -9,11 +11,11 @@ def squeeze(x: Array) -> Array:
     """Each 2x2 block becomes channels: [B, H, W, C] -> [B, H / 2, W / 2, 4 C] (Dinh et al. 2016, sec. 3.6).
 
     Raises:
-        ValueError: an odd height or width.
+        UserError: an odd height or width.
     """
     b, h, w, c = x.shape
     if h % 2 or w % 2:
-        raise ValueError(f"An image of {h}x{w} cannot be squeezed: both must be even; pad it, or use fewer scales.")
+        raise UserError(f"An image of {h}x{w} cannot be squeezed: both must be even; pad it, or use fewer scales.")
     return x.reshape(b, h // 2, 2, w // 2, 2, c).transpose(0, 1, 3, 2, 4, 5).reshape(b, h // 2, w // 2, 4 * c)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from genjax_zoo.errors import UserError
+
 
 def logit(x: Any, alpha: float) -> tuple[Any, Any]:
     """Takes [0, 1] to the reals: y = log p - log(1 - p), p = alpha + (1 - 2 alpha) x (Dinh et al. 2016, sec. 4.1).
@@ -79,7 +81,7 @@ def check_temperature(temperature: float) -> None:
     """Checks what draws are made colder or hotter by.
 
     Raises:
-        ValueError: it is no number above 0, or infinite.
+        UserError: it is no number above 0, or infinite.
     """
     if not isinstance(temperature, numbers.Real) or not 0 < temperature < math.inf:
-        raise ValueError(f"A temperature is above 0{' and finite' * (temperature == math.inf)}, not {temperature}.")
+        raise UserError(f"A temperature is above 0{' and finite' * (temperature == math.inf)}, not {temperature}.")

@@ -194,7 +194,7 @@ class BatchNorm(Bijection):
     that is constant in the first batch has none; `from_linen` refuses it in a sentence.
 
     Raises:
-        ValueError: from forward in training, for a batch that has one number of each channel.
+        UserError: from forward in training, for a batch that has one number of each channel.
     """
 
     momentum: float = 0.95

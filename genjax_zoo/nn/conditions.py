@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Spec
+from genjax_zoo.errors import UserError
 
 Conditions = Mapping[str, int | tuple[int, ...]]  # name -> how many classes, or the shape of a float array
 NO_CONDITIONS: Conditions = {}
@@ -21,18 +22,18 @@ def with_classes(conditions: Conditions, classes: int = 0) -> Conditions:
     """The conditions of a factory that takes both: `classes` is short for those of "label", and 0 for none.
 
     Raises:
-        ValueError: both name a label, or a condition cannot be one.
+        UserError: both name a label, or a condition cannot be one.
     """
     if classes and "label" in conditions:
-        raise ValueError(f"classes={classes} is short for conditions={{'label': {classes}}}; give one of them.")
+        raise UserError(f"classes={classes} is short for conditions={{'label': {classes}}}; give one of them.")
     every = {"label": classes, **conditions} if classes else dict(conditions)
     for name, kind in every.items():
         if name in RESERVED:
-            raise ValueError(f"'{name}' is no condition: a batch has it for something else; give it another name.")
+            raise UserError(f"'{name}' is no condition: a batch has it for something else; give it another name.")
         if isinstance(kind, int) and kind < 1:
-            raise ValueError(f"The condition '{name}' needs one class or more, not {kind}.")
+            raise UserError(f"The condition '{name}' needs one class or more, not {kind}.")
         if not isinstance(kind, int) and any(size < 1 for size in kind):
-            raise ValueError(f"The condition '{name}' of shape {tuple(kind)} has no numbers.")
+            raise UserError(f"The condition '{name}' of shape {tuple(kind)} has no numbers.")
     return every
 
 

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.linalg import lu, solve_triangular
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import product
 from genjax_zoo.nn.bijections import Bijection, Mapped, over_places
 
@@ -18,7 +19,7 @@ class InvertibleConv(Bijection):
     Starts at `kernel`, else at a random rotation.
 
     Raises:
-        ValueError: from any method, for a kernel that has no inverse or is not square.
+        UserError: from any method, for a kernel that has no inverse or is not square.
     """
 
     kernel: np.ndarray | None = None  # [C, C]
@@ -54,6 +55,6 @@ class InvertibleConv(Bijection):
 
 def _check(kernel: np.ndarray, channels: int) -> None:
     if kernel.shape != (channels, channels):
-        raise ValueError(f"The kernel of a 1x1 convolution of {channels} channels is square, not {kernel.shape}.")
+        raise UserError(f"The kernel of a 1x1 convolution of {channels} channels is square, not {kernel.shape}.")
     if np.linalg.matrix_rank(kernel) < channels:
-        raise ValueError("The kernel of an invertible 1x1 convolution is singular; start at one with full rank.")
+        raise UserError("The kernel of an invertible 1x1 convolution is singular; start at one with full rank.")

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import flax.linen as nn
 import jax
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.math.devices import mapped_axis
 
 MakeLayer = Callable[..., nn.Module]  # a layer class with everything set but use_bias
@@ -20,11 +21,11 @@ def check_places(x: jax.Array) -> None:
     """Checks that a batch x [B, ..., C], over all devices, has a spread to be normalised by.
 
     Raises:
-        ValueError: it has one number of each channel.
+        UserError: it has one number of each channel.
     """
     axis = mapped_axis()
     if math.prod(x.shape[:-1]) * (1 if axis is None else jax.lax.axis_size(axis)) < 2:
-        raise ValueError(
+        raise UserError(
             "Batch norm takes the spread of a batch, and one number of each channel has none: train with a batch of "
             "two examples or more, or with another norm."
         )

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.nn.image import Conv, leaky_relu
 from genjax_zoo.nn.norm import Norm, batch_normalised, spectral_norm
 
@@ -114,11 +115,11 @@ def halvings(shape: tuple[int, ...], smallest: int = 4) -> int:
     """How often an image [H, W, C] halves before it has fewer than `smallest` rows or columns.
 
     Raises:
-        ValueError: not even once.
+        UserError: not even once.
     """
     count = 0
     while all(size % 2 ** (count + 1) == 0 and size // 2 ** (count + 1) >= smallest for size in shape[:2]):
         count += 1
     if not count:
-        raise ValueError(f"An image of {shape[0]}x{shape[1]} does not halve down to {smallest} rows or columns.")
+        raise UserError(f"An image of {shape[0]}x{shape[1]} does not halve down to {smallest} rows or columns.")
     return count

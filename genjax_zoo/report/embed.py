@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from genjax_zoo.draw.sound import RATE, read_sound, waveform
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import spectrogram
 
 WIDEST = 1_200  # pixels of a picture's longer side
@@ -29,7 +30,7 @@ def embed_picture(path: Path) -> Embedded:
     """A picture file as a PNG in as few bytes as it takes.
 
     Raises:
-        ValueError: it is no picture, or a damaged one.
+        UserError: it is no picture, or a damaged one.
     """
     return _picture(path, *_identity(path))
 
@@ -38,7 +39,7 @@ def embed_thumbnail(path: Path) -> Embedded:
     """The upper left of a picture: a few tiles of a grid.
 
     Raises:
-        ValueError: it is no picture, or a damaged one.
+        UserError: it is no picture, or a damaged one.
     """
     image = _open(path)
     return _embedded(image.crop((0, 0, min(image.width, THUMB), min(image.height, THUMB))))
@@ -48,7 +49,7 @@ def embed_sound(path: Path) -> tuple[Embedded, Embedded]:
     """A WAV file as it is, and its spectrogram.
 
     Raises:
-        ValueError: it is no mono WAV file of 16 bits at 8 kHz.
+        UserError: it is no mono WAV file of 16 bits at 8 kHz.
     """
     return _sound(path, *_identity(path))
 
@@ -84,7 +85,7 @@ def _open(path: Path) -> Image.Image:
         with Image.open(path) as image:
             image.load()
     except (OSError, SyntaxError) as error:  # Pillow's PNG reader raises both
-        raise ValueError(f"{path.name} is no picture that can be read ({error}).") from None
+        raise UserError(f"{path.name} is no picture that can be read ({error}).") from None
     if max(image.size) > WIDEST:
         image = image.convert("RGB")
         image.thumbnail((WIDEST, WIDEST))

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.report.gather import gather, state_of
 from genjax_zoo.report.page import render
 
@@ -27,7 +28,7 @@ def server_of(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
 
     Raises:
         FileNotFoundError: the folder holds no run.
-        ValueError: the port is taken, or none.
+        UserError: the port is taken, or none.
     """
     lock, made = threading.Lock(), {}
 
@@ -81,9 +82,9 @@ def server_of(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
     try:
         return http.server.ThreadingHTTPServer((LOOPBACK, port), Handler)
     except OSError as error:
-        raise ValueError(f"Port {port} cannot be had ({error.strerror}); use --port 0 for a free one.") from None
+        raise UserError(f"Port {port} cannot be had ({error.strerror}); use --port 0 for a free one.") from None
     except OverflowError:
-        raise ValueError(f"A port is 0 ... 65535, not {port}.") from None
+        raise UserError(f"A port is 0 ... 65535, not {port}.") from None
 
 
 def port_of(server: Any) -> int:

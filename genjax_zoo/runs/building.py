@@ -1,5 +1,6 @@
 """An experiment from its file and its flags, and whether its parts fit, before anything is written."""
 
+from genjax_zoo.errors import Missing, UserError
 import contextlib
 import contextvars
 import dataclasses
@@ -67,7 +68,7 @@ def found(folder: Path, holds: str) -> Path:
         return folder
     if (run.began / folder / holds).exists():
         return run.began / folder
-    raise FileNotFoundError(
+    raise Missing(
         f"{run.folder} is made of {folder}, which is neither here nor in {run.began}, where it was started; bring it "
         f"back."
     )
@@ -82,7 +83,7 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     is given found them.
 
     Raises:
-        ValueError: a flag that is senseless, whatever the function raises, or it returns no Experiment.
+        UserError: a flag that is senseless, whatever the function raises, or it returns no Experiment.
     """
     _check_devices()
     known, file = parameters(make), _file_of(make)
@@ -102,12 +103,12 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
         experiment: Any = make(**given)
     if not isinstance(experiment, Experiment):
         kind = type(experiment).__name__
-        raise ValueError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
+        raise UserError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
     rest = {n: v for n, v in asked.items() if n not in known and n in fields}
     evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}
     for name, value in {**{name: getattr(experiment, name) for name in fields}, **rest}.items():
         if not isinstance(value, numbers.Integral):
-            raise ValueError(f"'{name}' must be a whole number, not {value!r}.")
+            raise UserError(f"'{name}' must be a whole number, not {value!r}.")
     return dataclasses.replace(experiment, evals=evals, **rest)
 
 
@@ -152,7 +153,7 @@ def _check_devices() -> None:
         why = (str(error).splitlines() or ["its plugin is not installed"])[0]
         wanted = jax.config.jax_platforms  # type: ignore[attr-defined]
         advice = "unset it, or install JAX for that device"
-        raise ValueError(f"JAX has no device of JAX_PLATFORMS={wanted} ({why}); {advice}.") from None
+        raise UserError(f"JAX has no device of JAX_PLATFORMS={wanted} ({why}); {advice}.") from None
 
 
 def _file_of(make: Make) -> Path:
@@ -182,13 +183,13 @@ def load_experiment(path: Path) -> Make:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it has no function `experiment`, is no Python, imports what is not there, or raises.
+        UserError: it has no function `experiment`, is no Python, imports what is not there, or raises.
     """
     if not path.is_file():
-        raise FileNotFoundError(f"There is no experiment file {path}.")
+        raise Missing(f"There is no experiment file {path}.")
     module = load_module(path)
     if not callable(getattr(module, "experiment", None)):
-        raise ValueError(f"{path} has no function 'experiment'; write one that returns an Experiment.")
+        raise UserError(f"{path} has no function 'experiment'; write one that returns an Experiment.")
     return module.experiment
 
 
@@ -205,7 +206,7 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
     """Checks that data, model, players and devices fit, before anything is written.
 
     Raises:
-        ValueError: they do not; or the data have NaN, infinity, or values that the model is not of.
+        UserError: they do not; or the data have NaN, infinity, or values that the model is not of.
     """
     for name in (*OF_LOOP, "seed"):
         check_number(name, getattr(experiment, name))
@@ -214,14 +215,14 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
         wanted, given = experiment.model.spec, experiment.data.spec
     for name, one in wanted.items():
         if name not in given:
-            raise ValueError(f"The model needs '{name}', but the data has {sorted(given)}.")
+            raise UserError(f"The model needs '{name}', but the data has {sorted(given)}.")
         if given[name].shape != one.shape:
-            raise ValueError(
+            raise UserError(
                 f"The model expects '{name}' of shape {one.shape}, but the data has {given[name].shape}; "
                 f"build the model with the data's shape{_channel(given[name].shape, one.shape)}."
             )
         if jnp.issubdtype(one.dtype, jnp.integer) and not jnp.issubdtype(given[name].dtype, jnp.integer):
-            raise ValueError(
+            raise UserError(
                 f"The model expects '{name}' as integers, but the data has {given[name].dtype}; give it as int32."
             )
     with told("The model, its players and a batch of its data do not fit"):

@@ -1,5 +1,6 @@
 """`fit`: trains an experiment, and goes on where its folder holds a checkpoint."""
 
+from genjax_zoo.errors import UserError
 import contextlib
 import dataclasses
 import itertools
@@ -80,13 +81,13 @@ def fit(
         progress: whether to show losses and speeds on standard output; None shows them in a terminal and a notebook.
 
     Raises:
-        ValueError: data of another shape than the model's spec, a batch that the devices do not divide, players that
+        UserError: data of another shape than the model's spec, a batch that the devices do not divide, players that
             do not fit the model, a run with no sound checkpoint, an evaluation that fails, a loss that is not finite,
             or a folder with a run of another seed or model.
     """
     for name, given, known in (("backend", backend, Backend), ("precision", precision, Precision)):
         if given not in get_args(known):
-            raise ValueError(f"{name}={given!r} is none of {', '.join(get_args(known))}.")
+            raise UserError(f"{name}={given!r} is none of {', '.join(get_args(known))}.")
     experiment = in_precision(experiment, precision)
     mesh = data_mesh(devices)
     check(experiment, mesh)
@@ -116,9 +117,9 @@ def fit(
             last = checkpoints.choose(str(checkpoint))
             state, fallen = checkpoints.newest(target_of(state, mesh), last)
         elif str(checkpoint) != "latest":
-            raise ValueError(f"The run {folder} has no checkpoint '{checkpoint}', nor any other.")
+            raise UserError(f"The run {folder} has no checkpoint '{checkpoint}', nor any other.")
         elif any(name.startswith("eval/") for row in read_log(log)[0] for name in row):
-            raise ValueError(
+            raise UserError(
                 f"The run {folder} has a log of evaluations, but no checkpoint; bring its checkpoints back, or take "
                 f"--fresh to start anew."
             )
@@ -153,7 +154,7 @@ def rehearse(experiment: Experiment, *, precision: Precision, init_from: str | N
     """Begins a run as `fit` does, and writes nothing: what can be known to fail does so before an old run is removed.
 
     Raises:
-        ValueError, FileNotFoundError: as `fit`.
+        UserError, FileNotFoundError: as `fit`.
     """
     experiment = in_precision(experiment, precision)
     state = create_state_of(experiment)
@@ -181,7 +182,7 @@ def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> Train
     try:
         return begun_from(state, saved, keep_optimizer=keep_optimizer)
     except ValueError as error:
-        raise ValueError(f"Cannot begin from {source}: {error}") from None
+        raise UserError(f"Cannot begin from {source}: {error}") from None
 
 
 def at_home(folder: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> dict[str, Any]:
@@ -193,7 +194,7 @@ def at_home(folder: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> d
         fresh: forgets the run.
 
     Raises:
-        ValueError: the folder's config.json is not of a run.
+        UserError: the folder's config.json is not of a run.
     """
     config = _config(folder, fresh)
     own = config["flags"].get("data_dir") if config else None
@@ -210,7 +211,7 @@ def going_on(folder: Path, *, fresh: bool = False) -> AbstractContextManager[Non
         fresh: forgets the run.
 
     Raises:
-        ValueError: the folder's config.json is not of a run.
+        UserError: the folder's config.json is not of a run.
     """
     config = _config(folder, fresh)
     return rebuilding(folder, config) if config else contextlib.nullcontext()

@@ -3,6 +3,7 @@
 A start checks first, and writes when the run is restored: a refused start leaves every byte as it was.
 """
 
+from genjax_zoo.errors import Missing, UserError
 import contextlib
 import importlib.metadata
 import json
@@ -71,15 +72,15 @@ def check_run(
             are new in the file have its defaults then.
 
     Raises:
-        ValueError: the folder holds a run of another experiment, another file or other flags, one that another process
+        UserError: the folder holds a run of another experiment, another file or other flags, one that another process
             trains, or something that is no run.
     """
     if not (folder / CONFIG).exists():
         if members := members_of(folder):
-            raise ValueError(f"{told(folder, members)}, or another --workdir.")
+            raise UserError(f"{told(folder, members)}, or another --workdir.")
         strangers = sorted(path.name for path in folder.iterdir() if not _begun(path)) if folder.is_dir() else []
         if strangers or folder.exists() and not folder.is_dir():
-            raise ValueError(f"{folder} is not empty and holds no run; name another --workdir.")
+            raise UserError(f"{folder} is not empty and holds no run; name another --workdir.")
         return
     config = read_config(folder)
     if fresh:
@@ -87,7 +88,7 @@ def check_run(
             _clear(folder, but=source)
         return
     if config["experiment"] is None:
-        raise ValueError(
+        raise UserError(
             f"The run {folder} was made by fit from Python, not by {source.name}; "
             f"name another --workdir, or --fresh to start anew."
         )
@@ -101,19 +102,19 @@ def check_run(
         if name not in may and old.get(name) != flags.get(name)
     ]
     if changed:
-        raise ValueError(
+        raise UserError(
             f"The run {folder} was made by other flags: {'; '.join(changed)}. "
             f"Use those flags, another --workdir (--init-from {folder} gives its networks), or --fresh to start anew."
         )
     advice = "Take --accept-changes to go on with it, another --workdir, or --fresh to start anew."
     change = "" if accept_changes else changes(config.get("data", {}), data or {})
     if change:
-        raise ValueError(f"The data have changed since the run {folder} began: {change}. {advice}")
+        raise UserError(f"The data have changed since the run {folder} began: {change}. {advice}")
     kept = folder / SOURCE
     if kept.resolve() == source.resolve():
         return
     if config["experiment"] != source.name:
-        raise ValueError(
+        raise UserError(
             f"The run {folder} was made by {config['experiment']}, not by {source.name}; "
             f"name another --workdir, or --fresh to start anew."
         )
@@ -124,7 +125,7 @@ def check_run(
     pairs += [(path, now[name]) for name, path in modules_beside(kept).items() if name in now]
     for old, new in pairs if not accept_changes else ():
         if change := difference(*(path.read_text(errors="replace") for path in (old, new))):
-            raise ValueError(f"{new} has changed since the run {folder} began: {change}. {advice}")
+            raise UserError(f"{new} has changed since the run {folder} began: {change}. {advice}")
 
 
 def write_run(
@@ -190,7 +191,7 @@ def only_trainer(folder: Path) -> Iterator[None]:
     """Holds the folder, made if missing, for the one process that trains in it; a process that died holds nothing.
 
     Raises:
-        ValueError: another process trains in it.
+        UserError: another process trains in it.
     """
     if jax.process_index() > 0:  # the first process holds it for all
         yield
@@ -200,7 +201,7 @@ def only_trainer(folder: Path) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout:
-        raise ValueError(f"Another process trains in {folder}; wait for it, or name another --workdir.") from None
+        raise UserError(f"Another process trains in {folder}; wait for it, or name another --workdir.") from None
     try:
         yield
     finally:
@@ -212,22 +213,22 @@ def read_config(folder: Path) -> Mapping[str, Any]:
 
     Raises:
         FileNotFoundError: the folder holds no run.
-        ValueError: its config.json is not one that `train` wrote.
+        UserError: its config.json is not one that `train` wrote.
     """
     try:
         config = json.loads((folder / CONFIG).read_text())
     except (FileNotFoundError, NotADirectoryError):
         if members := members_of(folder):
-            raise FileNotFoundError(f"{told(folder, members)}.") from None
-        raise FileNotFoundError(
+            raise Missing(f"{told(folder, members)}.") from None
+        raise Missing(
             f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made."
         ) from None
     except ValueError as error:
-        raise ValueError(f"{folder / CONFIG} cannot be read ({error}); mend it, or take another folder.") from None
+        raise UserError(f"{folder / CONFIG} cannot be read ({error}); mend it, or take another folder.") from None
     if not isinstance(config, dict) or not {"experiment", "flags", "history"} <= config.keys():
-        raise ValueError(f"{folder} holds no run: its {CONFIG} is of something else; name another folder.")
+        raise UserError(f"{folder} holds no run: its {CONFIG} is of something else; name another folder.")
     if wrong := [name for name, fits in KINDS.items() if not fits(config[name])]:
-        raise ValueError(f"{folder / CONFIG} is damaged at '{wrong[0]}'; mend it, or take another folder.")
+        raise UserError(f"{folder / CONFIG} is damaged at '{wrong[0]}'; mend it, or take another folder.")
     return config
 
 

@@ -1,5 +1,6 @@
 """What made a run, as far as numbers and shapes tell: for `fit` from Python, which knows no experiment's file."""
 
+from genjax_zoo.errors import UserError
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,7 +41,7 @@ def check_made(folder: Path, experiment: Experiment) -> None:
     """Checks an experiment against the one that made a run, as far as its config.json tells.
 
     Raises:
-        ValueError: it has another seed, batch size, spec, players or parameters; or the folder holds something else.
+        UserError: it has another seed, batch size, spec, players or parameters; or the folder holds something else.
     """
     if not (folder / CONFIG).exists():
         return
@@ -53,7 +54,7 @@ def check_made(folder: Path, experiment: Experiment) -> None:
     for name in old | now:
         if old.get(name) != now.get(name):
             change = f"{name} was {old.get(name)} and is {now.get(name)}"
-            raise ValueError(f"The run {folder} was made by another experiment: {change}; name another folder.")
+            raise UserError(f"The run {folder} was made by another experiment: {change}; name another folder.")
 
 
 def write_made(folder: Path, experiment: Experiment, flags: Mapping[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """A sweep's members: a run and a folder per combination of numbers and seed; and the table of what they reached."""
 
+from genjax_zoo.errors import UserError
 import dataclasses
 import itertools
 import json
@@ -49,11 +50,11 @@ def plan(
         folder: holds one run folder per member.
 
     Raises:
-        ValueError: a seed or a value comes twice.
+        UserError: a seed or a value comes twice.
     """
     for name, values in {"seeds": seeds, **grid}.items():
         if len(set(values)) < len(values):
-            raise ValueError(f"--{name.replace('_', '-')} has a value twice; give each once.")
+            raise UserError(f"--{name.replace('_', '-')} has a value twice; give each once.")
     members = []
     for values in itertools.product(*grid.values()):
         numbers = dict(zip(grid, values))
@@ -105,11 +106,11 @@ def check_folders(members: Sequence[Member], check: Callable[[Member], None], *,
         fresh: whether it does.
 
     Raises:
-        ValueError: one does not agree, or the folder of the sweep holds a run itself.
+        UserError: one does not agree, or the folder of the sweep holds a run itself.
     """
     folder = members[0].folder.parent
     if (folder / runs.CONFIG).exists():
-        raise ValueError(f"{folder} holds a single run, not a sweep; name another --workdir.")
+        raise UserError(f"{folder} holds a single run, not a sweep; name another --workdir.")
     for m in members if fresh else ():
         if (m.folder / runs.CONFIG).exists():
             runs.read_config(m.folder)

@@ -1,5 +1,6 @@
 """A run read back: the experiment that made it, and its state; also within an experiment that freezes them."""
 
+from genjax_zoo.errors import Missing, UserError
 import contextlib
 import dataclasses
 from collections.abc import Mapping
@@ -76,7 +77,7 @@ def restore(
 
     Raises:
         FileNotFoundError: no such run, it has no checkpoint yet, or `fit` made it and no experiment is given.
-        ValueError: no such checkpoint, a damaged one, or one of another experiment; or another user made the folder,
+        UserError: no such checkpoint, a damaged one, or one of another experiment; or another user made the folder,
             and nobody said to trust it.
     """
     folder = found(Path(workdir), CONFIG)
@@ -105,7 +106,7 @@ def restore(
             except Damaged:
                 if (folder / "checkpoints" / str(step)).is_dir():
                     raise  # else its trainer has gone on, and removed it
-    raise ValueError(f"The checkpoints of {folder} are removed faster than they are read; raise its --save-every.")
+    raise UserError(f"The checkpoints of {folder} are removed faster than they are read; raise its --save-every.")
 
 
 def _as_begun(experiment: Experiment, folder: Path) -> Experiment:
@@ -133,11 +134,11 @@ def experiment_of(folder: Path) -> Experiment:
 
     Raises:
         FileNotFoundError: the folder holds no run, or the experiment reads what is not there.
-        ValueError: its file cannot be loaded.
+        UserError: its file cannot be loaded.
     """
     config = read_config(folder)
     if config["experiment"] is None:
-        raise FileNotFoundError(
+        raise Missing(
             f"The run {folder} was made by fit from Python: it has no {SOURCE}; read it with "
             f"restore('{folder}', experiment=...)."
         )
@@ -148,7 +149,7 @@ def experiment_of(folder: Path) -> Experiment:
         try:
             experiment = build(make, config["flags"], kept)
         except ValueError as error:
-            raise ValueError(f"The flags in {folder / CONFIG} do not make an experiment: {error}") from error
+            raise UserError(f"The flags in {folder / CONFIG} do not make an experiment: {error}") from error
     if changed := data.changes(kept.entries, described(seen, experiment)):
         telling.get()(f"The data of the run {folder} have changed since it was trained: {changed}.")
     return experiment

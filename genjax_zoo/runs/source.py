@@ -5,6 +5,7 @@ random.py shadows nothing. What lies beside it is loaded under names of its own,
 runs in one process may each have a helper.py. A run folder keeps copies of both: experiment.py, and modules/.
 """
 
+from genjax_zoo.errors import Missing, UserError
 import ast
 import builtins
 import contextlib
@@ -34,10 +35,10 @@ def load_module(file: Path) -> ModuleType:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is no Python, imports what is not there, or raises; with the file's name and the line.
+        UserError: it is no Python, imports what is not there, or raises; with the file's name and the line.
     """
     if not file.is_file():
-        raise FileNotFoundError(f"There is no file {file}.")
+        raise Missing(f"There is no file {file}.")
     number = next(_count)
     package = ModuleType(f"{BESIDE}{number}")
     package.__path__ = [str(home) for home in _homes(file)]
@@ -89,7 +90,7 @@ def in_a_sentence(*errors: type[BaseException]) -> Iterator[None]:
     """Names the file and the line of an experiment's errors of these kinds.
 
     Raises:
-        ValueError: in place of each.
+        UserError: in place of each.
     """
     try:
         yield
@@ -100,7 +101,7 @@ def in_a_sentence(*errors: type[BaseException]) -> Iterator[None]:
             if isinstance(frame.f_globals.get("__loader__"), _Loader)
         ]
         if isinstance(error, SyntaxError) and error.filename:
-            raise ValueError(f"{_shown(error.filename)}, line {error.lineno}, is no Python: {error.msg}.") from error
+            raise UserError(f"{_shown(error.filename)}, line {error.lineno}, is no Python: {error.msg}.") from error
         if not at:
             raise
         line = next(n for frame, n in traceback.walk_tb(error.__traceback__) if frame is at[-1])
@@ -108,8 +109,8 @@ def in_a_sentence(*errors: type[BaseException]) -> Iterator[None]:
         text = re.sub(rf"{BESIDE}\d+\.", "", " ".join(str(error).split()))
         if isinstance(error, ModuleNotFoundError):
             name = re.sub(rf"^{BESIDE}\d+\.", "", error.name or "")
-            raise ValueError(f"{where} imports '{name}', which is neither installed nor beside it.") from error
-        raise ValueError(f"{where} raised {type(error).__name__}: {text}") from error
+            raise UserError(f"{where} imports '{name}', which is neither installed nor beside it.") from error
+        raise UserError(f"{where} raised {type(error).__name__}: {text}") from error
 
 
 class _Loader(SourceFileLoader):

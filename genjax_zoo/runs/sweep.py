@@ -5,6 +5,7 @@ FOLDER/seed=0,.../        a run folder like any other: sample, eval, latent and 
 FOLDER/seed=0,.../left    why this member left the sweep, if it did
 """
 
+from genjax_zoo.errors import UserError
 import contextlib
 import math
 import time
@@ -53,7 +54,7 @@ def prepare(members: Sequence[Member]) -> Prepared:
     """The members' first states, and the steps of all; nothing is written.
 
     Raises:
-        ValueError: a swept number decides the shapes or branches of a program, or how often something is done; or an
+        UserError: a swept number decides the shapes or branches of a program, or how often something is done; or an
             evaluation fails.
     """
     mesh, experiments = member_mesh(len(members)), [m.experiment for m in members]
@@ -66,7 +67,7 @@ def prepare(members: Sequence[Member]) -> Prepared:
     except Unalike as error:
         differing = [_differing(members[0], members[place]) for place in error.places]
         names = ", ".join(f"--{name.replace('_', '-')}" for name in min(differing, key=len))
-        raise ValueError(
+        raise UserError(
             f"{names}: a swept number must not decide the shapes or branches of a program, and this one does; "
             f"run 'train' once for each of its values."
         ) from error
@@ -98,7 +99,7 @@ def sweep(
         The table's rows, one per combination of numbers; see `table`.
 
     Raises:
-        ValueError: another process trains a member, or one cannot be restored.
+        UserError: another process trains a member, or one cannot be restored.
         KeyboardInterrupt: SIGINT or SIGTERM came; all members are saved first.
     """
     states, program, mesh = prepared
@@ -219,7 +220,7 @@ def _open(members: Sequence[Member], opened: contextlib.ExitStack) -> int:
         last = max(m.checkpoints.steps, default=0)
         killed = begun and all(len(m.checkpoints.steps) < 2 for m in staying)  # in the first save: all start again
         if last and not start and not killed:
-            raise ValueError(f"{m.folder} is ahead of the others, at step {last}; train it alone, or take --fresh.")
+            raise UserError(f"{m.folder} is ahead of the others, at step {last}; train it alone, or take --fresh.")
     return start
 
 

@@ -3,6 +3,7 @@
 Consent is kept in the user's configuration folder, and is of the very text that was there.
 """
 
+from genjax_zoo.errors import UserError
 import hashlib
 import os
 from pathlib import Path
@@ -24,12 +25,12 @@ def check_trusted(folder: Path) -> None:
     """Checks that this user made the run in a folder, or trusts it.
 
     Raises:
-        ValueError: it is of another user, with the file to look at.
+        UserError: it is of another user, with the file to look at.
     """
     owner = _stranger(folder)
     if owner is None or _name(folder) in _given or (kept := _file()) and _name(folder) in _known(kept):
         return
-    raise ValueError(
+    raise UserError(
         f"The run {folder} was made by another user ({owner}), and this would run its code: look at "
         f"{folder / 'experiment.py'}, and take --trust, once, if you trust it."
     )

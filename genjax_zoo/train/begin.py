@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import FROZEN, Array, TrainState
+from genjax_zoo.errors import UserError
 from genjax_zoo.train.digest import by_name, shapes
 
 
@@ -18,7 +19,7 @@ def begun_from(state: TrainState, saved: Mapping[str, Array], *, keep_optimizer:
         keep_optimizer: takes the optimizers' state as well, with the steps that they have counted.
 
     Raises:
-        ValueError: a leaf is missing, or of another shape.
+        UserError: a leaf is missing, or of another shape.
     """
     parts = {"variables", "ema", *(["opt_state", "updates"] if keep_optimizer else [])}
     taken = []
@@ -30,7 +31,7 @@ def begun_from(state: TrainState, saved: Mapping[str, Array], *, keep_optimizer:
             found = saved.get(f"variables/params/{rest}")
         if found is None or part in parts and found.shape != shape:
             there = "not" if found is None else found.shape
-            raise ValueError(
+            raise UserError(
                 f"'{name}' is {there} in it, and {shape} here; name a run of the same networks"
                 f"{' and optimizers, or leave --keep-optimizer out' if keep_optimizer else ''}."
             )

@@ -13,6 +13,7 @@ import numpy as np
 from genjax_zoo.core import Batch, Data, Model
 from genjax_zoo.data.arrays import REPAIR
 from genjax_zoo.data.resident import not_finite
+from genjax_zoo.errors import UserError
 
 MOST_BYTES = 2**30  # of conditions that stay with the host
 
@@ -21,14 +22,14 @@ def check_data(model: Model, data: Data) -> None:
     """Checks what a model is trained on.
 
     Raises:
-        ValueError: NaN or infinity in the data, with the entry and the first example; labels that the model does not
+        UserError: NaN or infinity in the data, with the entry and the first example; labels that the model does not
             have, or an x outside of its range.
     """
     arrays: Mapping[str, Any] = getattr(data, "arrays", {})
     small = {n: a for n, a in arrays.items() if n != "x" and np.dtype(a.dtype).itemsize * np.prod(a.shape) < MOST_BYTES}
     at_hand = {n: np.asarray(a) for n, a in (arrays if data.resident else small).items()}
     if wrong := not_finite(at_hand):
-        raise ValueError(f"The data are not finite: {wrong}; {REPAIR}.")
+        raise UserError(f"The data are not finite: {wrong}; {REPAIR}.")
     if data.resident and "x" in at_hand:
         flat = at_hand["x"].reshape(len(at_hand["x"]), -1)
         extremes = np.array([flat.argmin(), flat.argmax()]) // flat.shape[1]
@@ -36,7 +37,7 @@ def check_data(model: Model, data: Data) -> None:
     else:
         batches = [{n: np.asarray(x) for n, x in data.at(0).items()}]
     if wrong := _not_finite_in(data, 0, batches[0]):
-        raise ValueError(f"The data are not finite: {wrong}; {REPAIR}.")
+        raise UserError(f"The data are not finite: {wrong}; {REPAIR}.")
     spec = data.spec
     given = {n: a for n, a in at_hand.items() if n != "x" and n in spec and a.dtype == spec[n].dtype}
     for batch in (*batches, given):

@@ -19,6 +19,7 @@ from etils import epath
 from orbax.checkpoint.checkpoint_manager import StepAlreadyExistsError
 
 from genjax_zoo.core import PyTree
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import telling, whole
 from genjax_zoo.train.digest import Record, by_name, digests, opened, record, sealed, shapes
 from genjax_zoo.train.quiet import quiet
@@ -27,7 +28,7 @@ RANK = "rank.json"
 DAMAGED = "damaged"  # the folder, beside that of the checkpoints, for those that cannot be read
 
 
-class Damaged(ValueError):
+class Damaged(UserError):
     """A checkpoint that cannot be read, or whose bits have changed."""
 
     def __init__(self, step: int, what: str, way: str):
@@ -123,7 +124,7 @@ class Checkpoints:
         except (OSError, ValueError, RuntimeError) as error:
             full = "No space left" in str(error) or "RESOURCE_EXHAUSTED" in str(error)
             said = "no space is left on the device" if full else _first_line(error)
-            raise ValueError(
+            raise UserError(
                 f"Cannot save a checkpoint in {self._folder}: {said}; what was saved before stays. Mend that, and "
                 f"run the same command to go on."
             ) from error
@@ -144,18 +145,18 @@ class Checkpoints:
         """The step that "latest", "best" or a number names.
 
         Raises:
-            ValueError: there is no such checkpoint; or the best is asked for, and what ranks one cannot be read.
+            UserError: there is no such checkpoint; or the best is asked for, and what ranks one cannot be read.
         """
         steps = self.steps
         if which == "best" and self.unranked:
-            raise ValueError(f"{self.unranked[0]} is damaged; take --checkpoint latest or a step, or delete that file.")
+            raise UserError(f"{self.unranked[0]} is damaged; take --checkpoint latest or a step, or delete that file.")
         if which == "best" and self.best_step() is None:
             telling.get()(
                 f"No checkpoint of the run {self.run} is ranked (see Experiment's best=); this is the latest."
             )
         choices = {"latest": steps[-1], "best": self.best_step() or steps[-1], **{str(s): s for s in steps}}
         if which not in choices:
-            raise ValueError(f"The run {self.run} has no checkpoint '{which}'; there are {', '.join(choices)}.")
+            raise UserError(f"The run {self.run} has no checkpoint '{which}'; there are {', '.join(choices)}.")
         return choices[which]
 
     def restore(self, step: int, target: PyTree) -> PyTree:
@@ -167,14 +168,14 @@ class Checkpoints:
 
         Raises:
             Damaged: it cannot be read, or its bits have changed.
-            ValueError: it has another structure.
+            UserError: it has another structure.
         """
         saved = {name: tuple(shape) for name, (shape, _) in self._record(step).items()}
         wanted = shapes(target)
         other = [name for name in {**wanted, **saved} if saved.get(name) != wanted.get(name)]
         if other:
             there, here = (of.get(other[0], "not") for of in (saved, wanted))
-            raise ValueError(
+            raise UserError(
                 f"Cannot restore checkpoint {step} in {self._folder}: of {len(other)} leaves that differ, '{other[0]}' "
                 f"is {there} in it, and {here} in the model; restore it with the model that it was made by."
             )
@@ -200,7 +201,7 @@ class Checkpoints:
 
         Raises:
             Damaged: all are; they stay where they are.
-            ValueError: it has another structure.
+            UserError: it has another structure.
         """
         damaged: list[Damaged] = []
         for step in [step for step in reversed(self.steps) if step <= last]:
@@ -273,7 +274,7 @@ def open_checkpoints(run: Path, *, best: str | None = None) -> Checkpoints:
         FileNotFoundError: it has none yet.
     """
     if not run.is_dir():
-        raise FileNotFoundError(f"There is no folder {run}; name that of a run.")
+        raise Missing(f"There is no folder {run}; name that of a run.")
     none = FileNotFoundError(f"The run {run} has no checkpoint yet; let 'genjax-zoo train' reach one.")
     if not (run / "checkpoints").is_dir():
         raise none

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, PyTree
+from genjax_zoo.errors import UserError
 
 Record = dict[str, tuple[list[int], int]]  # a leaf's name -> its shape, and its digest
 
@@ -44,10 +45,10 @@ def opened(saved: Any) -> Any:
     """The record in a `sealed` one.
 
     Raises:
-        ValueError: it was changed.
+        UserError: it was changed.
     """
     if not isinstance(saved, dict) or saved.get("sha256") != _seal(saved.get("leaves")):
-        raise ValueError("its record of what was saved has changed")
+        raise UserError("its record of what was saved has changed")
     return saved["leaves"]
 
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Eval, Experiment, TrainState, Variables
+from genjax_zoo.errors import UserError
 from genjax_zoo.train.health import better_by_batch
 from genjax_zoo.train.log import Sink
 from genjax_zoo.train.step import eval_variables
@@ -17,7 +18,7 @@ def evaluate(experiment: Experiment, state: TrainState, sinks: Sequence[Sink] = 
     """Runs every evaluation; returns the numbers, and shows numbers and images to the sinks.
 
     Raises:
-        ValueError: an evaluation fails; or the experiment's `best` is none of their numbers.
+        UserError: an evaluation fails; or the experiment's `best` is none of their numbers.
     """
     results: dict[str, Any] = {}
     for name, run in experiment.evals.items():
@@ -47,7 +48,7 @@ def try_evaluations(experiment: Experiment, state: TrainState, *, drawn: bool = 
         drawn: whether arrays that they give are drawn, and so must be pictures.
 
     Raises:
-        ValueError: an evaluation fails; or the experiment's `best` is none of their numbers.
+        UserError: an evaluation fails; or the experiment's `best` is none of their numbers.
     """
     numbers: dict[str, Any] | None = {}
     for name, run in experiment.evals.items():
@@ -69,7 +70,7 @@ def try_evaluations(experiment: Experiment, state: TrainState, *, drawn: bool = 
         else:
             for entry, value in found.items() if drawn else ():
                 if np.ndim(value) and (np.ndim(value) != 4 or value.shape[-1] not in (1, 3) or 0 in value.shape):
-                    raise ValueError(
+                    raise UserError(
                         f"The evaluation '{name}' gives '{entry}' of shape {value.shape}, which is no picture "
                         f"[n, H, W, C] of 1 or 3 channels; leave it out."
                     )
@@ -96,14 +97,14 @@ def _naming(name: str) -> Iterator[None]:
     except Exception as error:
         said = str(error).strip() or type(error).__name__
         said = said if isinstance(error, ValueError) else f"{type(error).__name__}: {said.splitlines()[0]}"
-        raise ValueError(
+        raise UserError(
             f"The evaluation '{name}' fails ({said.rstrip('.')}); mend it in the experiment, or leave it out."
         ) from error
 
 
 def _check_best(best: str, numbers: Mapping[str, Any]) -> None:
     if best not in numbers:
-        raise ValueError(f"best='{best}' is no number that the evaluations give: {sorted(numbers)}.")
+        raise UserError(f"best='{best}' is no number that the evaluations give: {sorted(numbers)}.")
 
 
 def sound_alarms(experiment: Experiment, step: int, numbers: Mapping[str, float], sinks: Sequence[Sink]) -> None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.train.step import FLAGS
 
 
-class Diverged(ValueError):
+class Diverged(UserError):
     """A loss or an update stopped being finite, at a step."""
 
     def __init__(self, step: int, what: str):

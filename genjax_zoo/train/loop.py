@@ -72,7 +72,7 @@ def run_steps(
 
     Raises:
         Diverged: a loss or update is not finite; with what is kept.
-        ValueError: an evaluation fails; the state is saved before.
+        UserError: an evaluation fails; the state is saved before.
         KeyboardInterrupt: SIGINT or SIGTERM came; the state is saved first.
     """
     loop = _Loop(experiment, mesh, backend)

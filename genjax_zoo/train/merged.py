@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array, PyTree
+from genjax_zoo.errors import UserError
 
 Values = Sequence[Any]
 Read = Callable[[Values, Values], Any]  # (what is known so far, numbers) -> a value
@@ -21,7 +22,7 @@ INLINE = {"jit", "pjit", "closed_call", "core_call", "remat", "checkpoint", "cus
 RULES = {"jvp_jaxpr_fun", "jvp_jaxpr_thunk", "fwd_jaxpr_thunk", "bwd"}  # of derivatives, which are taken already
 
 
-class Unalike(ValueError):
+class Unalike(UserError):
     """Functions differ in more than numbers; `places` are those that are unlike the first."""
 
     def __init__(self, places: Sequence[int]):

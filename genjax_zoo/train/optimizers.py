@@ -11,6 +11,7 @@ import optax
 from jax.extend.core import ClosedJaxpr, Literal
 
 from genjax_zoo.core import Array, PyTree
+from genjax_zoo.errors import UserError
 
 Update = Callable[[PyTree, Any, PyTree], tuple[PyTree, Any]]  # (gradients, state, params) -> (updates, state)
 
@@ -19,7 +20,7 @@ def update_of(name: str, tx: optax.GradientTransformation, **given: Any) -> Upda
     """An optimizer's update, which is given what more it may ask for: `value`, `grad` and `value_fn`.
 
     Raises:
-        ValueError: when called, if it asks for something else.
+        UserError: when called, if it asks for something else.
     """
     more = given if any(p.kind is p.VAR_KEYWORD for p in inspect.signature(tx.update).parameters.values()) else {}
 
@@ -29,7 +30,7 @@ def update_of(name: str, tx: optax.GradientTransformation, **given: Any) -> Upda
         except TypeError as error:
             if "argument" not in str(error):
                 raise
-            raise ValueError(
+            raise UserError(
                 f"The optimizer of player '{name}' cannot be used here: {error}. It is given the gradients, its state "
                 f"and the parameters{', and value, grad and value_fn' if more else ''}."
             ) from error

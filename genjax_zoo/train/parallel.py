@@ -13,6 +13,7 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from genjax_zoo.core import PyTree, TrainState
+from genjax_zoo.errors import UserError
 from genjax_zoo.math.devices import AXIS
 
 Backend = Literal["shard_map", "pmap", "jit"]
@@ -49,7 +50,7 @@ def parallelize(
         (state, batch) -> (state, metrics) on placed arguments; the state is donated.
 
     Raises:
-        ValueError: an unknown backend.
+        UserError: an unknown backend.
     """
     if backend == "shard_map":
         body = make(axis=AXIS)
@@ -70,14 +71,14 @@ def parallelize(
     if backend == "jit":
         whole, parts = NamedSharding(mesh, P()), NamedSharding(mesh, split)
         return jax.jit(make(axis=None), in_shardings=(None, parts), out_shardings=(None, whole), donate_argnums=0)
-    raise ValueError(f"Unknown backend '{backend}'; use shard_map, pmap or jit.")
+    raise UserError(f"Unknown backend '{backend}'; use shard_map, pmap or jit.")
 
 
 def place(mesh: Mesh, state: TrainState, batch: Any, *, split: P = BATCH) -> tuple[TrainState, Any]:
     """Puts the state on every device and a batch's parts on their own.
 
     Raises:
-        ValueError: the devices do not divide the batch.
+        UserError: the devices do not divide the batch.
     """
     return replicate(mesh, state), place_batch(mesh, batch, split=split)
 
@@ -98,7 +99,7 @@ def place_batch(mesh: Mesh, batch: Mapping[str, Any], *, split: P = BATCH) -> Ma
     """Spreads this process's part of a batch over its devices.
 
     Raises:
-        ValueError: the devices do not divide the batch.
+        UserError: the devices do not divide the batch.
     """
     sharding = NamedSharding(mesh, split)
     if split != P():
@@ -111,12 +112,12 @@ def check_divides(mesh: Mesh, batch_size: int) -> None:
     """Checks that the devices divide a batch.
 
     Raises:
-        ValueError: they do not.
+        UserError: they do not.
     """
     devices = mesh.size
     if batch_size % devices:
         near = max(devices, round(batch_size / devices) * devices)
-        raise ValueError(f"A batch of {batch_size} does not divide over {devices} devices; use {near}.")
+        raise UserError(f"A batch of {batch_size} does not divide over {devices} devices; use {near}.")
 
 
 def _fold(batch: Any, axis: int | None, devices: int) -> Any:

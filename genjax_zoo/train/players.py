@@ -7,6 +7,7 @@ import jax
 import optax
 
 from genjax_zoo.core import FROZEN, Batch, Model, Player, Spec, Variables, networks, unit_of
+from genjax_zoo.errors import UserError
 
 Weights = Mapping[str, float | optax.Schedule]  # by term
 
@@ -20,7 +21,7 @@ def weights_by_player(model: Model, players: Mapping[str, Player], batch: Batch 
     """Each player's weights by term, its own or those that follow from the units; a batch's shapes are enough.
 
     Raises:
-        ValueError: as `create_state`.
+        UserError: as `create_state`.
     """
     key = jax.random.key(0)
     shapes = jax.eval_shape(model.init, key, batch)
@@ -36,7 +37,7 @@ def weights_by_player(model: Model, players: Mapping[str, Player], batch: Batch 
         left -= set(weights[name])
     for name, left in nats.values():
         if left:
-            raise ValueError(
+            raise UserError(
                 f"No player weighs '{min(left)}', a term of the likelihood that player '{name}' computes; give it to a "
                 f"player, weight 0 leaves it out on purpose."
             )
@@ -54,13 +55,13 @@ def _terms_of(name: str, returned: Any, each: Any) -> Mapping[str, Any]:
     """The terms that a TermFn returned, after a look at what that is."""
     pair = isinstance(returned, tuple) and len(returned) == 2 and all(isinstance(one, Mapping) for one in returned)
     if not pair:
-        raise ValueError(
+        raise UserError(
             f"The terms of player '{name}' must return a pair: the terms by name, each one number per example, and the "
             f"variables, as in: return {{'name': loss}}, variables."
         )
     for term, value in returned[0].items():
         if value.shape != each:
-            raise ValueError(
+            raise UserError(
                 f"The term '{term}' of player '{name}' has the shape {value.shape}; it must be one number per example, "
                 f"{each}."
             )
@@ -81,21 +82,21 @@ def _check_ownership(players: Mapping[str, Player], available: tuple[str, ...], 
         for asked in player.owns or ():
             if not _owned_of((asked,), available):
                 why = "which is frozen, and" if _owned_of((asked,), tuple(frozen)) else "but"
-                raise ValueError(f"Player '{name}' owns '{asked}', {why} the model has networks {sorted(available)}.")
+                raise UserError(f"Player '{name}' owns '{asked}', {why} the model has networks {sorted(available)}.")
         for network in _owned_of(player.owns, available):
             if network in owner:
-                raise ValueError(
+                raise UserError(
                     f"Players '{owner[network]}' and '{name}' both own '{network}', and each network has one owner; "
                     f"give one player both terms."
                 )
             owner[network] = name
         if not _owned_of(player.owns, available):
-            raise ValueError(
+            raise UserError(
                 f"Player '{name}' owns no network, and so has nothing to learn; give it one, or leave it out."
             )
     missing = sorted(set(available) - set(owner))
     if missing:
-        raise ValueError(
+        raise UserError(
             f"No player owns '{missing[0]}'; add it to a player's 'owns' ({sorted(players)}), or freeze it: "
             f"compose.frozen."
         )
@@ -103,12 +104,12 @@ def _check_ownership(players: Mapping[str, Player], available: tuple[str, ...], 
 
 def _check_weights(name: str, player: Player, weights: Weights, terms: Collection[str]) -> None:
     if unknown := sorted(set(weights) - set(terms)):
-        raise ValueError(f"Player '{name}' weighs '{unknown[0]}', but its terms are {sorted(terms)}.")
+        raise UserError(f"Player '{name}' weighs '{unknown[0]}', but its terms are {sorted(terms)}.")
     unstated = [term for term in terms if unit_of(player.terms, term) is None]
     if player.weights is None and unstated:
-        raise ValueError(
+        raise UserError(
             f"Player '{name}' has no weights, and its term '{unstated[0]}' does not state its unit; give it "
             f"weights={{'{unstated[0]}': 1.0, ...}}, or let core.Explained state the unit."
         )
     if not weights:
-        raise ValueError(f"Player '{name}' weighs none of its terms {sorted(terms)}; give it weights.")
+        raise UserError(f"Player '{name}' weighs none of its terms {sorted(terms)}; give it weights.")

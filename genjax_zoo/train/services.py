@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.files import whole
 from genjax_zoo.train.log import Numbers
 
@@ -44,7 +45,7 @@ class WeightsAndBiases:
         """Begins a run, or goes on with that of the folder.
 
         Raises:
-            ValueError: wandb is not installed, has no login, or cannot be reached.
+            UserError: wandb is not installed, has no login, or cannot be reached.
         """
         self._wandb = wandb()
         kept = folder / "wandb" / "id"
@@ -53,7 +54,7 @@ class WeightsAndBiases:
         try:
             self._run = self._wandb.init(**settings, id=known, resume="allow", config=dict(config or {}))
         except Exception as error:  # of a server that is not there, say
-            raise ValueError(f"wandb cannot begin a run ({_first_line(error)}); {OFFLINE}.") from None
+            raise UserError(f"wandb cannot begin a run ({_first_line(error)}); {OFFLINE}.") from None
         self._run.define_metric("*", step_metric="step")  # a run that goes on may log a step again
         with whole(kept) as unfinished:
             unfinished.write_text(known)
@@ -79,7 +80,7 @@ def tensorboard() -> Any:
     """The module tensorboardX.
 
     Raises:
-        ValueError: it is not installed.
+        UserError: it is not installed.
     """
     return _extra("tensorboardX", "tb")
 
@@ -88,7 +89,7 @@ def wandb() -> Any:
     """The module wandb, which has a login or needs none; nobody is asked for one.
 
     Raises:
-        ValueError: it is not installed, or has no login.
+        UserError: it is not installed, or has no login.
     """
     module = _extra("wandb", "wandb")
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
@@ -98,9 +99,9 @@ def wandb() -> Any:
     except TypeError:  # an earlier wandb
         known = module.api.api_key is not None
     except Exception as error:  # of a key that is none, or a server that is not there
-        raise ValueError(f"wandb refuses its login ({_first_line(error)}); {OFFLINE}.") from None
+        raise UserError(f"wandb refuses its login ({_first_line(error)}); {OFFLINE}.") from None
     if not known:
-        raise ValueError(f"wandb has no login: run 'wandb login' or set WANDB_API_KEY; {OFFLINE}.")
+        raise UserError(f"wandb has no login: run 'wandb login' or set WANDB_API_KEY; {OFFLINE}.")
     return module
 
 
@@ -112,4 +113,4 @@ def _extra(module: str, extra: str) -> Any:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError:
-        raise ValueError(f"{module} is not installed: pip install 'genjax-zoo[{extra}]'.") from None
+        raise UserError(f"{module} is not installed: pip install 'genjax-zoo[{extra}]'.") from None

@@ -33,6 +33,7 @@ from genjax_zoo.core import (
     TrainState,
     Variables,
 )
+from genjax_zoo.errors import UserError
 from genjax_zoo.math.devices import AXIS
 from genjax_zoo.train.optimizers import left_alone, update_of, updated, zero_gradients
 from genjax_zoo.train.players import owned, weights_by_player, weights_of
@@ -52,7 +53,7 @@ def create_state(model: Model, players: Mapping[str, Player], key: Key, batch: B
         batch: a real batch, for data-dependent initialisation.
 
     Raises:
-        ValueError: owned sets that miss, share or invent a network; a weight for a term that does not exist, or a term
+        UserError: owned sets that miss, share or invent a network; a weight for a term that does not exist, or a term
             of a likelihood without one.
     """
     weights_by_player(model, players, batch)
@@ -102,10 +103,10 @@ def make_step(players: Mapping[str, Player], *, axis: str | None = None) -> Step
         is 0 and the others say nothing.
 
     Raises:
-        ValueError: an axis of another name, by which batch norm and `losses.gathered` would not find it.
+        UserError: an axis of another name, by which batch norm and `losses.gathered` would not find it.
     """
     if axis not in (None, AXIS):
-        raise ValueError(f"The axis that a batch is mapped over is named '{AXIS}', not '{axis}'; rename it.")
+        raise UserError(f"The axis that a batch is mapped over is named '{AXIS}', not '{axis}'; rename it.")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         shard = 0 if axis is None else jax.lax.axis_index(axis)  # a global view draws what one device does

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from genjax_zoo.core import Model, Of, Variables, levels_of
+from genjax_zoo.errors import UserError
 
 Given = TypeVar("Given")
 Value = TypeVar("Value")
@@ -38,10 +39,10 @@ def check_density(model: Model, by: str) -> None:
     """Checks that x may be changed or made levels of.
 
     Raises:
-        ValueError: the model's likelihood is a probability of levels already.
+        UserError: the model's likelihood is a probability of levels already.
     """
     if (levels := levels_of(model)) is not None:
-        raise ValueError(
+        raise UserError(
             f"{by} is for a density of continuous x, but this model's likelihood is a probability of {levels} "
             f"levels, which has no change of variables; build the model with a density, such as math.gaussian()."
         )

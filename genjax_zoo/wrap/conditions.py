@@ -21,6 +21,7 @@ from genjax_zoo.core import (
     Terms,
     Variables,
 )
+from genjax_zoo.errors import UserError
 from genjax_zoo.wrap.calls import of, without
 
 Value = TypeVar("Value")
@@ -32,17 +33,17 @@ def conditioned(model: Model, **conditions: Any) -> Model:
     """A conditional model with some of its conditions fixed: `conditioned(model, label=3)` draws threes.
 
     Raises:
-        ValueError: the model has no such condition, or its values have another type or shape.
+        UserError: the model has no such condition, or its values have another type or shape.
     """
     fixed = {}
     for name, value in conditions.items():
         if name == "x" or name not in model.spec:
-            raise ValueError(f"The model has no condition '{name}'; it has {sorted(set(model.spec) - {'x'})}.")
+            raise UserError(f"The model has no condition '{name}'; it has {sorted(set(model.spec) - {'x'})}.")
         one, given = model.spec[name], np.asarray(value)
         if given.dtype.kind not in "biuf" or jnp.issubdtype(one.dtype, jnp.integer) and given.dtype.kind not in "iu":
-            raise ValueError(f"The condition '{name}' is of {one.dtype}, not {value!r}; give a number of it.")
+            raise UserError(f"The condition '{name}' is of {one.dtype}, not {value!r}; give a number of it.")
         if given.shape != tuple(one.shape):
-            raise ValueError(f"The condition '{name}' is of shape {tuple(one.shape)}, not {given.shape}.")
+            raise UserError(f"The condition '{name}' is of shape {tuple(one.shape)}, not {given.shape}.")
         fixed[name] = jnp.asarray(value, one.dtype)
     model.check({name: value[None] for name, value in fixed.items()})
     return _conditioned(model, fixed)
@@ -70,13 +71,13 @@ def renamed(model: Model, **names: str) -> Model:
     that is to be asked with a batch of {"x": the image, "z": its code}, it is `renamed(posterior, given="x", x="z")`.
 
     Raises:
-        ValueError: the model has no such entry, or two would have one name; when run, if a renamed one is not given.
+        UserError: the model has no such entry, or two would have one name; when run, if a renamed one is not given.
     """
     for name in names:
         if name not in {*model.spec, *OF_PARTS}:
-            raise ValueError(f"The model has no entry '{name}' to rename; it has {sorted(model.spec)}.")
+            raise UserError(f"The model has no entry '{name}' to rename; it has {sorted(model.spec)}.")
     if twice := _twice(model, names):
-        raise ValueError(f"Two entries of the model would be called '{twice[0]}'; rename the other one, too.")
+        raise UserError(f"Two entries of the model would be called '{twice[0]}'; rename the other one, too.")
     return _renamed(model, names)
 
 
@@ -90,7 +91,7 @@ def _renamed(model: Model, names: Mapping[str, str]) -> Model:
 
     def tell(batch: Batch, n: int) -> Batch:
         if missing := [name for name in needed if name not in batch]:
-            raise ValueError(f"The model needs '{missing[0]}', but it was given {sorted(batch)}.")
+            raise UserError(f"The model needs '{missing[0]}', but it was given {sorted(batch)}.")
         return some(batch)
 
     def part(inner: Model, own: tuple[str, ...]) -> Model | None:

@@ -23,6 +23,7 @@ from genjax_zoo.core import (
     Variables,
     dimensions,
 )
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import logit, logit_inverse
 from genjax_zoo.wrap.calls import check_density, giving, of, without
 from genjax_zoo.wrap.conditions import told
@@ -51,7 +52,7 @@ def over_data(
         by: what is said to have left out what the result lacks.
 
     Raises:
-        ValueError: the model's likelihood is a probability of levels, which has no change of variables.
+        UserError: the model's likelihood is a probability of levels, which has no change of variables.
     """
     check_density(model, by)
 
@@ -142,17 +143,17 @@ def logit_space(model: Model, alpha: float = 1e-6) -> Model:
     The term "logit" is -log |dy/dx|, nats; without it the likelihood is that of y, which MAF reports.
 
     Raises:
-        ValueError: alpha outside (0, 0.5), where the logit of 0 or 1 is infinite; from `init`, for x outside [0, 1].
+        UserError: alpha outside (0, 0.5), where the logit of 0 or 1 is infinite; from `init`, for x outside [0, 1].
     """
     if not 0 < alpha < 0.5:
-        raise ValueError(
+        raise UserError(
             f"logit_space needs alpha in (0, 0.5), not {alpha}: the logits of 0 and 1 are infinite; use 1e-6."
         )
 
     def check(batch: Mapping[str, Any]) -> None:
         x = batch.get("x")
         if x is not None and not isinstance(x, Tracer) and not bool(jnp.all((x >= 0) & (x <= 1))):
-            raise ValueError(
+            raise UserError(
                 f"The logit is of x in [0, 1], but x goes from {float(jnp.min(x)):.4g} to {float(jnp.max(x)):.4g}; "
                 f"rescale it with wrap.scaled, or load pixels such as 'mnist-deq'."
             )

@@ -42,7 +42,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         levels: the grey levels, which the new model sees as 0, 1 / (levels - 1), ..., 1.
 
     Raises:
-        ValueError: the model has no density, or one that is a probability of levels already.
+        UserError: the model has no density, or one that is a probability of levels already.
     """
     by = "wrap.dequantized"
     density, latent, sampler = require(model, Density), model.latent or Latent(), model.sampler

@@ -6,6 +6,7 @@ from typing import Any
 import jax.numpy as jnp
 
 from genjax_zoo.core import MEMORY, TURNS, Array, Batch, Key, Model, Sampler, Variables
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import check_temperature
 from genjax_zoo.wrap.calls import without
 
@@ -19,13 +20,13 @@ def tempered(model: Model, temperature: float) -> Model:
     at 1 samples are those of the model itself.
 
     Raises:
-        ValueError: a temperature that is not above 0, or samplers that have none.
+        UserError: a temperature that is not above 0, or samplers that have none.
     """
     check_temperature(temperature)
     prior = model.latent and model.latent.prior
     samplers = [one for one in (model.sampler, prior and prior.sampler) if one is not None]
     if not samplers or any("temperature" not in one.settings for one in samplers):
-        raise ValueError(
+        raise UserError(
             "This model has no prior with a temperature: it must be Gaussian or over codes, and its module's "
             "`sample_prior` take temperature=."
         )
@@ -61,13 +62,13 @@ def with_memory(model: Model, network: str = "discriminator") -> Model:
         network: the critic's, whose owner's updates are the ones that count.
 
     Raises:
-        ValueError: when it is initialised, if the model has no such network.
+        UserError: when it is initialised, if the model has no such network.
     """
 
     def init(key: Key, batch: Batch) -> Variables:
         variables = model.init(key, batch)
         if network not in variables["params"]:
-            raise ValueError(f"There is no network '{network}' to remember for; there are {list(variables['params'])}.")
+            raise UserError(f"There is no network '{network}' to remember for; there are {list(variables['params'])}.")
         empty = {name: jnp.zeros((), jnp.float32) for name in (TURNS, "real_score", "fake_score")}
         return {**variables, MEMORY: {**variables.get(MEMORY, {}), network: empty}}
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Key, Model, PyTree, Terms, Variables, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.inference.sampling import sampled
 from genjax_zoo.linen import from_linen, image_spec, pure
 from genjax_zoo.math import Likelihood, categorical, level_of
@@ -104,12 +105,12 @@ def autoregressive(
         root: a class of its own, for a network that has more than the protocol.
 
     Raises:
-        ValueError: fewer than two levels, or a shape that is no image and no grid for it.
+        UserError: fewer than two levels, or a shape that is no image and no grid for it.
     """
     if levels < 2:
-        raise ValueError(f"A model over levels needs two or more, not {levels}.")
+        raise UserError(f"A model over levels needs two or more, not {levels}.")
     if grid is None and len(shape) != 3:
-        raise ValueError(f"This model is of images [H, W, C], not of x of shape {shape}.")
+        raise UserError(f"This model is of images [H, W, C], not of x of shape {shape}.")
     rows, columns, channels = grid or shape
     module = root((rows, columns, channels), levels, categorical(levels), network, conditions, drops_out)
     spec = {**image_spec(shape), **condition_spec(conditions)}

@@ -5,6 +5,7 @@ masks groups of features.
 """
 
 from genjax_zoo.core import Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, GatedPixelCNN, with_classes
 
@@ -32,10 +33,10 @@ def gated_pixel_cnn(
         conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
-        ValueError: an even kernel, or x that is no image.
+        UserError: an even kernel, or x that is no image.
     """
     if size % 2 == 0:
-        raise ValueError(f"The first kernel's size must be odd, not {size}.")
+        raise UserError(f"The first kernel's size must be odd, not {size}.")
     given = with_classes(conditions, classes)
     network = GatedPixelCNN(levels, shape[-1], features, layers, size, ordered=True, conditional=bool(given))
     return autoregressive(network, shape=shape, levels=levels, conditions=given)

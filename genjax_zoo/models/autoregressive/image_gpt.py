@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Key, Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
 
@@ -188,12 +189,12 @@ def image_gpt(
         dropout: the share of features dropped in training, of the embedding and of what each block adds.
 
     Raises:
-        ValueError: fewer than two levels, heads that do not divide the features, or a dropout outside [0, 1).
+        UserError: fewer than two levels, heads that do not divide the features, or a dropout outside [0, 1).
     """
     if heads < 1 or features % heads:
-        raise ValueError(f"The heads share the features evenly: {heads} heads do not divide {features} features.")
+        raise UserError(f"The heads share the features evenly: {heads} heads do not divide {features} features.")
     if not 0 <= dropout < 1:
-        raise ValueError(f"A dropout is in [0, 1), not {dropout}.")
+        raise UserError(f"A dropout is in [0, 1), not {dropout}.")
     dimensions, given = math.prod(shape), with_classes(conditions, classes)
     network = ImageGPT(dimensions, levels, features, layers, heads, bool(given), dropout)
     return autoregressive(

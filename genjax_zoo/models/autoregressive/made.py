@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, gaussian_mixture
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
@@ -107,7 +108,7 @@ def made(
         conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
-        ValueError: fewer than two levels, or both levels and a likelihood.
+        UserError: fewer than two levels, or both levels and a likelihood.
     """
 
     def network(parameters: int) -> MaskedMLP:
@@ -120,7 +121,7 @@ def made(
         spec = {**image_spec(shape), **condition_spec(given)}
         return from_linen(MADE(shape, one, network(one.parameters), given), spec, classes=classes_of(given))
     if likelihood is not None:
-        raise ValueError(f"Give levels={levels} or a likelihood of continuous numbers, not both.")
+        raise UserError(f"Give levels={levels} or a likelihood of continuous numbers, not both.")
     masked = network(levels - 1)
     return autoregressive(
         LevelsMADE(levels, masked),

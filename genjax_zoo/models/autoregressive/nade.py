@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
 
@@ -98,10 +99,10 @@ def nade(*, shape: Shape, hidden: int = 500, classes: int = 0, conditions: Condi
         conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
-        ValueError: no hidden unit.
+        UserError: no hidden unit.
     """
     if hidden < 1:
-        raise ValueError(f"NADE needs one hidden unit or more, not {hidden}.")
+        raise UserError(f"NADE needs one hidden unit or more, not {hidden}.")
     dimensions, given = math.prod(shape), with_classes(conditions, classes)
     network = NADE(dimensions, hidden, conditional=bool(given))
     return autoregressive(network, shape=shape, levels=2, grid=(1, dimensions, 1), conditions=given)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
 from genjax_zoo.nn.pixels import MaskedConv, MaskedState, PixelNetwork, written
@@ -93,7 +94,7 @@ def pixel_cnn(
         conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
-        ValueError: a kernel that is even or below 3, or x that is no image.
+        UserError: a kernel that is even or below 3, or x that is no image.
     """
     return pixel_model(
         stack(lambda: MaskedBlock(features), layers),
@@ -124,9 +125,9 @@ def pixel_model(
     """The model of a masked convolution, these layers of nn.pixels over 2 h channels, and a head.
 
     Raises:
-        ValueError: a kernel that is even or below 3, or x that is no image.
+        UserError: a kernel that is even or below 3, or x that is no image.
     """
     if size < 3 or size % 2 == 0:
-        raise ValueError(f"The first kernel's size must be odd and at least 3, not {size}.")
+        raise UserError(f"The first kernel's size must be odd and at least 3, not {size}.")
     network = PixelNetwork(levels, shape[-1], 2 * features, size, layers, head_features)
     return autoregressive(network, shape=shape, levels=levels, conditions=conditions, sees=network.sees)

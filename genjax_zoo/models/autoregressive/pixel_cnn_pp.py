@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
 from genjax_zoo.models.autoregressive.autoregressive import Autoregressive, Shape, autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, Conv, Streams, with_classes
@@ -153,16 +154,16 @@ def pixel_cnn_pp(
         conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
-        ValueError: the image cannot be halved so often, or is none; a setting out of its range.
+        UserError: the image cannot be halved so often, or is none; a setting out of its range.
     """
     factor = 2 ** (scales - 1) if scales >= 1 else 1
     for name, value in {"features": features, "blocks": blocks, "scales": scales, "components": components}.items():
         if value < 1:
-            raise ValueError(f"PixelCNN++ needs {name} of 1 or more, not {value}.")
+            raise UserError(f"PixelCNN++ needs {name} of 1 or more, not {value}.")
     if not 0 <= dropout < 1:
-        raise ValueError(f"The share that dropout leaves out is in [0, 1), not {dropout}.")
+        raise UserError(f"The share that dropout leaves out is in [0, 1), not {dropout}.")
     if any(side % factor for side in shape[:2]):
-        raise ValueError(
+        raise UserError(
             f"An image of {'x'.join(map(str, shape[:2]))} cannot be halved {scales - 1} times; use fewer scales."
         )
     settings = (levels, shape[-1], features, blocks, scales, components, dropout)

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import skew, unskew
 from genjax_zoo.math.convolve import convolve
 from genjax_zoo.models.autoregressive.autoregressive import Shape
@@ -227,10 +228,10 @@ def row_lstm(
         conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
-        ValueError: a first kernel that is even or below 3, an even `row_size`, or x that is no image.
+        UserError: a first kernel that is even or below 3, an even `row_size`, or x that is no image.
     """
     if row_size % 2 == 0:
-        raise ValueError(f"The size of the convolutions along the row must be odd, not {row_size}.")
+        raise UserError(f"The size of the convolutions along the row must be odd, not {row_size}.")
     return pixel_model(
         stack(lambda: RowLSTM(features, row_size), layers),
         shape=shape,
@@ -267,7 +268,7 @@ def diagonal_bilstm(
         conditions: what the model is given, each classes or an array, see nn.conditions.
 
     Raises:
-        ValueError: a first kernel that is even or below 3, or x that is no image.
+        UserError: a first kernel that is even or below 3, or x that is no image.
     """
     return pixel_model(
         stack(lambda: DiagonalBiLSTM(features), layers),

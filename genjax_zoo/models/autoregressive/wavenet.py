@@ -15,6 +15,7 @@ import numpy as np
 from flax.linen.dtypes import promote_dtype
 
 from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.math.convolve import convolve_causal
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn import Conditions, width, with_classes
@@ -141,12 +142,12 @@ def wavenet(
         conditions: what the model is given, each classes or an array, see nn.conditions: a bias of every gate.
 
     Raises:
-        ValueError: no samples, no layers, an odd number of gates, or a condition of no classes or named "length".
+        UserError: no samples, no layers, an odd number of gates, or a condition of no classes or named "length".
     """
     if min(length, layers, block) < 1:
-        raise ValueError(f"length, layers and block must be at least 1, not {length}, {layers} and {block}.")
+        raise UserError(f"length, layers and block must be at least 1, not {length}, {layers} and {block}.")
     if gates % 2 or gates < 2:
-        raise ValueError(f"gates must be even, half for tanh and half for sigmoid, not {gates}.")
+        raise UserError(f"gates must be even, half for tanh and half for sigmoid, not {gates}.")
     given, dilations = with_classes(conditions), tuple(2 ** (layer % block) for layer in range(layers))
     network = WaveNetwork(levels, dilations, features, gates, skip, width(given))
     model = autoregressive(

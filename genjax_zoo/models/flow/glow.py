@@ -54,7 +54,7 @@ def glow(
         unroll: steps compiled out at a time.
 
     Raises:
-        ValueError: more levels than the size allows.
+        UserError: more levels than the size allows.
     """
     shapes = scale_shapes(shape, levels, last_squeezes=True)
     near_one = affine(lambda raw: jax.nn.log_sigmoid(raw + 2))  # as the authors' code

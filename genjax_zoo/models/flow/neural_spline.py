@@ -44,7 +44,7 @@ def spline_coupling(
         unroll: layers compiled out at a time.
 
     Raises:
-        ValueError: x is one number, or a spline cannot have these bins.
+        UserError: x is one number, or a spline cannot have these bins.
     """
     check_dimensions(shape)
     map, dimensions = rational_quadratic(bins, bound), math.prod(shape)

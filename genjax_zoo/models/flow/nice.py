@@ -36,7 +36,7 @@ def nice(
         unroll: layers compiled out at a time.
 
     Raises:
-        ValueError: x is one number.
+        UserError: x is one number.
     """
     check_dimensions(shape)
     coupling = Coupling(additive, conditioner(math.prod(shape), additive, hidden))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import flax.linen as nn
 
 from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.math import Elementwise, affine
 from genjax_zoo.models.flow.flow import Shape, flattened, flow
 from genjax_zoo.nn import (
@@ -55,7 +56,7 @@ def real_nvp(
         unroll: layers compiled out at a time.
 
     Raises:
-        ValueError: x is one number.
+        UserError: x is one number.
     """
     check_dimensions(shape)
     map = affine()
@@ -91,7 +92,7 @@ def multiscale_real_nvp(
         conditions: other things that it is given, of any kind; see `nn.conditions`.
 
     Raises:
-        ValueError: more scales than the size allows.
+        UserError: more scales than the size allows.
     """
     shapes = scale_shapes(shape, scales, last_squeezes=False)
     map = affine()
@@ -139,23 +140,23 @@ def check_dimensions(shape: Shape) -> None:
     """Checks that there is something to keep and something to change.
 
     Raises:
-        ValueError: x is one number.
+        UserError: x is one number.
     """
     if math.prod(shape) < 2:
-        raise ValueError("A coupling keeps some numbers and changes others: x needs two numbers or more, not one.")
+        raise UserError("A coupling keeps some numbers and changes others: x needs two numbers or more, not one.")
 
 
 def scale_shapes(shape: ImageShape, scales: int, *, last_squeezes: bool) -> tuple[ImageShape, ...]:
     """What comes out of every scale of a multi-scale flow, before half of the channels leave.
 
     Raises:
-        ValueError: fewer than one scale, or more than the size allows.
+        UserError: fewer than one scale, or more than the size allows.
     """
     height, width, channels = shape
     squeezes = scales if last_squeezes else scales - 1
     possible = min((size & -size).bit_length() - 1 for size in (height, width)) + (0 if last_squeezes else 1)
     if not 1 <= scales <= possible:
-        raise ValueError(
+        raise UserError(
             f"An image of {height}x{width} allows 1 ... {possible} scales, not {scales}; pad it, or use fewer."
         )
     shapes = [(height >> s, width >> s, channels * 2 ** (s + 1)) for s in range(1, squeezes + 1)]

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Batch, Key, Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.nn import (
     NO_CONDITIONS,
@@ -62,7 +63,7 @@ class GAN(nn.Module):
     def sample_prior(self, key: Key, n: int, cond: Batch, train: bool = False, temperature: float = 1.0) -> Array:
         """Draws from the prior, [n, latent]."""
         if temperature != 1 and self.prior is not jax.random.normal:
-            raise ValueError(
+            raise UserError(
                 "A temperature is of a Gaussian prior, and this GAN's is another; use prior=jax.random.normal."
             )
         return temperature * self.prior(key, (n, self.latent)).astype(jnp.float32)
@@ -88,7 +89,7 @@ def gan_of(
     """The model of two networks, of points [D] or of images [H, W, C] in [0, 1].
 
     Raises:
-        ValueError: a condition that cannot be one.
+        UserError: a condition that cannot be one.
     """
     given = with_classes(conditions)
     module = GAN(latent, generator, discriminator, given, pack, prior)
@@ -108,10 +109,10 @@ def packed(x: Array, count: int) -> Array:
     """Consecutive examples as channels of one, [B, ..., C] -> [B / count, ..., count * C].
 
     Raises:
-        ValueError: `count` does not divide B.
+        UserError: `count` does not divide B.
     """
     if count < 1 or len(x) % count:
-        raise ValueError(f"Packs of {count} do not divide a batch of {len(x)} (on each device); use a multiple.")
+        raise UserError(f"Packs of {count} do not divide a batch of {len(x)} (on each device); use a multiple.")
     if count == 1:
         return x
     packs = jnp.moveaxis(x.reshape(-1, count, *x.shape[1:]), 1, -2)

@@ -8,6 +8,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Model, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.models.gan.gan import gan_of
 from genjax_zoo.nn import MLP, NO_CONDITIONS, BottleneckBlock, Conditions, leaky_init, leaky_relu, linear_resize
 
@@ -120,7 +121,7 @@ def r3gan(
         pack: examples that the discriminator sees at once (PacGAN).
 
     Raises:
-        ValueError: an image that cannot be halved so often; when initialised, if groups do not divide a block's width.
+        UserError: an image that cannot be halved so often; when initialised, if groups do not divide a block's width.
     """
     if len(shape) == 1:
         networks = PointGenerator(shape[0], hidden), PointDiscriminator(hidden)
@@ -128,7 +129,7 @@ def r3gan(
         factor = 2 ** (len(widths) - 1)
         if shape[0] % factor or shape[1] % factor:
             fit = ", ".join(_near(size, factor) for size in shape[:2])
-            raise ValueError(
+            raise UserError(
                 f"{len(widths)} widths halve an image {len(widths) - 1} times, which {shape[0]}x{shape[1]} does not "
                 f"allow; use multiples of {factor} (rows and columns of {fit}), or fewer widths."
             )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from genjax_zoo.compose import distribution, gaussian, observed, union, variational
 from genjax_zoo.core import Array, Batch, Key, Model, Variables, factory
 from genjax_zoo.core.specs import checker
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import Network, network
 from genjax_zoo.math import Likelihood, bernoulli, gaussian_of
 from genjax_zoo.models.vae.vae import Shape
@@ -87,7 +88,7 @@ def _moments(read: Network, variables: Variables, x: Array, train: bool):
 def _embedded(batch: Batch, given: Conditions) -> Array:
     y = embedded(batch, given)
     if y is None:
-        raise ValueError("A conditional VAE needs a condition: classes=10, or conditions={'context': (3,)}.")
+        raise UserError("A conditional VAE needs a condition: classes=10, or conditions={'context': (3,)}.")
     return y
 
 

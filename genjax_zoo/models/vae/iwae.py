@@ -13,6 +13,7 @@ import numpy as np
 
 from genjax_zoo.compose import distribution, gaussian, observed, variational
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Latent, Model, Variables, factory, part, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import reader
 from genjax_zoo.math import Likelihood, bernoulli, gaussian_of
 from genjax_zoo.models.vae.vae import Shape
@@ -36,10 +37,10 @@ def iwae(
         likelihood: the observation model.
 
     Raises:
-        ValueError: `latent` and `hidden` are not of one length.
+        UserError: `latent` and `hidden` are not of one length.
     """
     if len(latent) != len(hidden):
-        raise ValueError(f"There are {len(latent)} latents, but hidden layers for {len(hidden)}; give one each.")
+        raise UserError(f"There are {len(latent)} latents, but hidden layers for {len(hidden)}; give one each.")
     emitted = (likelihood.outputs(shape), *(2 * z for z in latent[:-1]))
     encoders, decoders = [], []
     for index, (widths, z, count) in enumerate(zip(hidden, latent, emitted)):

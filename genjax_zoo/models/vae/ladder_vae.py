@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Gaussian, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled
 from genjax_zoo.math.convolve import double, halve
@@ -129,7 +130,7 @@ class LadderVAE(nn.Module):
     ) -> Array:
         """Log p(x, z) / q(z|x) of k draws of all layers for each x, [k, B], nats."""
         if detached or tilt is not None:
-            raise ValueError("A ladder's q shares its layers with p; use estimator=reparameterized.")
+            raise UserError("A ladder's q shares its layers with p; use estimator=reparameterized.")
         k_noise, k_drop = jax.random.split(key)
         below = [tiled(d, k) for d in self.bottom_up(self._padded(batch["x"]), train, k_drop)]
         x = tiled(batch["x"], k)

@@ -33,6 +33,7 @@ from genjax_zoo.core import (
     require,
 )
 from genjax_zoo.core.specs import checked, checker, image_spec
+from genjax_zoo.errors import UserError
 from genjax_zoo.linen import network, once, reader
 from genjax_zoo.losses import Adversary, non_saturating
 from genjax_zoo.math import gaussian_kl
@@ -123,12 +124,12 @@ def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> Explai
         "critic" and "fool". Reconstructions and samples from the prior both count as fakes, half each.
 
     Raises:
-        ValueError: the model lacks one of these.
+        UserError: the model lacks one of these.
     """
     sampler, posterior = require(model, Sampler), require(model, Latent).posterior
     decode, features = part(model, Latent, "decode"), part(model, Critic, "features")
     if posterior is None:
-        raise ValueError("This model has no 'latent.posterior', whose rate is a term of a VAE-GAN.")
+        raise UserError("This model has no 'latent.posterior', whose rate is a term of a VAE-GAN.")
     moments = part(posterior, Density, "gaussian")
 
     def run(variables: Variables, batch: Batch, key: Key, *, train: bool = False) -> tuple[Terms, Variables]:

@@ -12,6 +12,7 @@ import jax
 import optax
 
 from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Terms, Variables, factory, require
+from genjax_zoo.errors import UserError
 from genjax_zoo.inference.sampling import cached, drawn
 from genjax_zoo.linen import from_linen, image_spec
 from genjax_zoo.math import Likelihood, bernoulli, sum_per_example
@@ -134,12 +135,12 @@ def vq_vae(
         likelihood: the observation model.
 
     Raises:
-        ValueError: the image cannot be halved so often.
+        UserError: the image cannot be halved so often.
     """
     height, width, channels = shape
     factor = 2 ** len(widths)
     if height % factor or width % factor:
-        raise ValueError(f"An image of {height}x{width} cannot be halved {len(widths)} times; use fewer widths.")
+        raise UserError(f"An image of {height}x{width} cannot be halved {len(widths)} times; use fewer widths.")
     module = VQVAE(
         likelihood,
         (height // factor, width // factor),
@@ -162,10 +163,10 @@ def vector_quantized(model: Model) -> tuple[Explained, Explained]:
         codes, whose gradient reaches only the prior. A compiled turn of one side computes nothing of the other.
 
     Raises:
-        ValueError: the model has no `codes`, or no density.
+        UserError: the model has no `codes`, or no density.
     """
     if model.codes is None:
-        raise ValueError("This model has no 'codes', whose rate is one side of a VQ-VAE.")
+        raise UserError("This model has no 'codes', whose rate is one side of a VQ-VAE.")
     stated = require(model, Density).terms
 
     def side(mine: Callable[[str], bool]) -> Explained:
