@@ -24,9 +24,9 @@ import numpy as np
 from timing import best
 
 from genjax_zoo import Model, models
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Conditionals, conditions, require
-from genjax_zoo.inference.sampling import cached, drawn
+from genjax_zoo.inference.sampling import cached, draw_levels
 from genjax_zoo.linen import network
 from genjax_zoo.math import level_of
 from genjax_zoo.models.autoregressive.pixel_cnn_pp import PixelCNNPPNetwork
@@ -42,13 +42,13 @@ def examples(model: Model, n: int):
 
 def variables_of(model: Model):
     """Random weights: speed does not depend on them."""
-    return randomised(model.init(KEY, examples(model, 1)), scale=0.05)
+    return randomise(model.init(KEY, examples(model, 1)), scale=0.05)
 
 
 def cached_run(model: Model, variables, n: int) -> Callable[[], object]:
     """All numbers of n examples."""
     cond, views = conditions(examples(model, n)), require(model, Conditionals)
-    draw = jax.jit(lambda variables, cond: cached(views, variables, n, drawn(KEY), cond))
+    draw = jax.jit(lambda variables, cond: cached(views, variables, n, draw_levels(KEY), cond))
     return lambda: jax.block_until_ready(draw(variables, cond))
 
 
@@ -59,7 +59,7 @@ def naive_run(model: Model, variables, n: int) -> Callable[[], object]:
     @jax.jit
     def one(variables, batch, index):
         logits, _ = views.logits(variables, batch)
-        return drawn(KEY)(index, logits[:, *jnp.unravel_index(index, views.grid)])
+        return draw_levels(KEY)(index, logits[:, *jnp.unravel_index(index, views.grid)])
 
     last = jnp.asarray(math.prod(views.grid) - 1)
     return lambda: jax.block_until_ready(one(variables, batch, last))

@@ -1,14 +1,16 @@
 """beta-VAE on scikit-learn's 8x8 digits: fewer latent dimensions in use, each with a meaning of its own.
 
-    genjax-zoo train experiments/beta_vae_digits.py
+    genjax-zoo train beta_vae_digits
     genjax-zoo latent runs/beta_vae_digits
 
-Under a minute on two CPU cores; `--beta 1` is the VAE. The rate is what z costs, the distortion what it leaves.
+`--beta 1` is the VAE. The rate is what z costs, the distortion what it leaves.
+
+Cost: half a minute on two CPU cores. Expected: "test/nelbo" 99.3 nats of which 2.6 are rate, 5 of 16 units active.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, evals, likelihood_experiment, models
 from genjax_zoo.math import discretized_logistic
 
 
@@ -37,24 +39,15 @@ def experiment(
     model = models.conv_vae(shape=(8, 8, 1), latent=latent, widths=(32, 64), likelihood=discretized_logistic(17))
     warm_up = steps // 4 if warm_up is None else warm_up
     weights = {"distortion": 1.0, "rate": optax.linear_schedule(0.0, beta, warm_up) if warm_up else beta}
-    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed)
-    test = data.load("digits", "test", batch_size=250)
-    return Experiment(
-        model=model,
-        players={"vae": Player(terms=model.nelbo, weights=weights, tx=optax.adam(schedule), ema=0.99)},
-        data=train,
+    digits = data.splits("digits", batch_size=batch_size, conditions=("label",), seed=seed, valid=False)
+    return likelihood_experiment(
+        model,
+        {"vae": Player(terms=model.nelbo, weights=weights, tx=optax.adam(schedule), ema=0.99)},
+        digits,
         steps=steps,
         seed=seed,
-        evals={
-            "test": evals.likelihood(test),
-            "units": evals.active_units(test),
-            "samples": evals.sample_grid(n=64),
-            "reconstructions": evals.reconstructions(test, n=32),
-        },
+        more={"units": evals.active_units(digits.test)},
+        reconstructions=32,
         eval_every=500,
         steps_per_call=10,
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

@@ -1,14 +1,16 @@
-"""The classifier of MNIST whose features and classes judge samples: 99.2 % of the test images or more.
+"""The classifier of MNIST whose features and classes judge samples.
 
-    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/classifier_mnist.py
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train classifier_mnist
 
-FOLDER/mnist holds the four original files. The weights that the package ships are this run's, 99.48 % after 12 minutes
-on one core: see `judges.mnist`.
+FOLDER/mnist holds the four original files. The weights that the package ships are this run's: see `judges.mnist`. An
+Experiment of its own: it is judged by its accuracy.
+
+Cost: 12 minutes on one CPU core. Expected: "test/accuracy" 99.48 %.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, judges, main
+from genjax_zoo import Experiment, Player, data, evals, judges
 
 
 def experiment(
@@ -43,7 +45,3 @@ def experiment(
         evals={"test": evals.accuracy(test)},
         steps_per_call=10,
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

@@ -1,16 +1,19 @@
 """The classifier of spoken digits whose features and classes judge samples, from spectrograms of half a second.
 
-    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/classifier_spoken_digit.py
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train classifier_spoken_digit
 
 FOLDER/spoken_digit holds the Free Spoken Digit Dataset. A recording longer than a window is several examples, and its
-last may hold next to nothing of the word: "test/accuracy" counts all 377 windows of the 300 recordings, 90.7 % of them
-right, of which 99 % of the first windows and 58 % of the others. The weights that the package ships are this run's: see
-`judges.spoken_digit`.
+last may hold next to nothing of the word: "test/accuracy" counts all 377 windows of the 300 recordings. The weights
+that the package ships are this run's: see `judges.spoken_digit`. An Experiment of its own: it is judged by its
+accuracy.
+
+Cost: 13 minutes on one CPU core. Expected: "test/accuracy" 90.7 %, which is 99 % of the first windows and 58 % of the
+others.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, judges, main
+from genjax_zoo import Experiment, Player, data, evals, judges
 
 
 def experiment(
@@ -47,7 +50,3 @@ def experiment(
         evals={"test": evals.accuracy(data.load("spoken-digit", "test", batch_size=64, **options))},
         steps_per_call=5,
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

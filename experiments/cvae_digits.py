@@ -1,15 +1,17 @@
 """Conditional VAE on scikit-learn's 8x8 digits: a label chooses the digit, z its style.
 
-    genjax-zoo train experiments/cvae_digits.py
+    genjax-zoo train cvae_digits
     genjax-zoo sample runs/cvae_digits --cond label=3
 
-Under a minute on two CPU cores. Each column of samples.png is one label.
+Each column of samples.png is one label.
+
+Cost: 20 seconds on two CPU cores. Expected: "test/nelbo" 87.6 nats given the label, 86.6 at its best.
 """
 
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, evals, likelihood_experiment, models
 from genjax_zoo.math import discretized_logistic
 
 
@@ -37,25 +39,14 @@ def experiment(
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.cvae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
     player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99)
-    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed)
-    valid, test = (data.load("digits", s, batch_size=250, conditions=("label",)) for s in ("valid", "test"))
-    return Experiment(
-        model=model,
-        players={"cvae": player},
-        data=train,
+    return likelihood_experiment(
+        model,
+        {"cvae": player},
+        data.splits("digits", batch_size=batch_size, conditions=("label",), seed=seed),
         steps=steps,
         seed=seed,
-        evals={
-            "valid": evals.likelihood(valid),
-            "test": evals.likelihood(test),
-            "samples": evals.sample_grid(n=100, cond={"label": jnp.arange(100) % 10}),
-            "reconstructions": evals.reconstructions(test, n=32),
-        },
+        samples=evals.sample_grid(n=100, cond={"label": jnp.arange(100) % 10}),
+        reconstructions=32,
         eval_every=500,
-        best="valid/nelbo",
         steps_per_call=50,
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

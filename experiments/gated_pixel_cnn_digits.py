@@ -1,16 +1,18 @@
 """Gated PixelCNN on scikit-learn's 8x8 digits, all 17 grey levels, given the label.
 
-    genjax-zoo train experiments/gated_pixel_cnn_digits.py
+    genjax-zoo train gated_pixel_cnn_digits
     genjax-zoo sample runs/gated_pixel_cnn_digits --cond label=3
 
 Each column of samples.png is one label. "bits/dim" is exact. 1,297 images are soon learnt by heart: more steps, or more
 features, make the likelihood of others worse.
+
+Cost: not measured; minutes of two CPU cores. Expected: "test/nll" 76.0 nats, 1.71 bits/dim.
 """
 
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, evals, likelihood_experiment, models
 
 
 def experiment(
@@ -34,25 +36,13 @@ def experiment(
     """
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.gated_pixel_cnn(shape=(8, 8, 1), levels=17, features=features, layers=layers, size=5, classes=10)
-    tx = optax.adamw(schedule, weight_decay=0.1)
-    train = data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed)
-    valid, test = (data.load("digits", s, batch_size=250, conditions=("label",)) for s in ("valid", "test"))
-    return Experiment(
-        model=model,
-        players={"model": Player(terms=model.nll, tx=tx, ema=0.99)},
-        data=train,
+    return likelihood_experiment(
+        model,
+        {"model": Player(terms=model.nll, tx=optax.adamw(schedule, weight_decay=0.1), ema=0.99)},
+        data.splits("digits", batch_size=batch_size, conditions=("label",), seed=seed),
         steps=steps,
         seed=seed,
-        evals={
-            "valid": evals.likelihood(valid),
-            "test": evals.likelihood(test),
-            "samples": evals.sample_grid(n=100, cond={"label": jnp.arange(100) % 10}),
-        },
+        samples=evals.sample_grid(n=100, cond={"label": jnp.arange(100) % 10}),
         eval_every=50,
-        best="valid/nll",
         steps_per_call=50,
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

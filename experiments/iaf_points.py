@@ -1,15 +1,17 @@
 """Inverse autoregressive flow on points in the plane: samples in one pass per layer, densities one number at a time.
 
-    genjax-zoo train experiments/iaf_points.py
+    genjax-zoo train iaf_points
 
-Needs no files. `--points` is grid25, ring8, checkerboard or two-moons; "truth/kl" is the nll less the true entropy.
+`--points` is grid25, ring8, checkerboard or two-moons; "truth/kl" is the nll less the true entropy.
+
+Cost: not measured; minutes of two CPU cores. Unfinished: "truth/kl" 0.60 nats at step 3,000.
 """
 
 from functools import partial
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, evals, likelihood_experiment, models
 
 
 def experiment(
@@ -35,24 +37,17 @@ def experiment(
     """
     model = models.iaf(shape=(2,), layers=layers, hidden=(hidden, hidden), unroll=layers)
     tx = optax.chain(optax.clip_by_global_norm(5.0), optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
-    truth = partial(data.log_density, points)
-    test = data.load(points, "test", batch_size=1_000)
-    return Experiment(
-        model=model,
-        players={"flow": Player(terms=model.nll, tx=tx, ema=0.999)},
-        data=data.load(points, "train", batch_size=batch_size, seed=seed),
+    plane = data.splits(points, batch_size=batch_size, seed=seed, eval_batch_size=1_000, valid=False)
+    truth, bound = partial(data.log_density, points), 1.6 if points == "ring8" else 5.0
+    return likelihood_experiment(
+        model,
+        {"flow": Player(terms=model.nll, tx=tx, ema=0.999)},
+        plane,
         steps=steps,
         seed=seed,
-        evals={
-            "test": evals.likelihood(test),
-            "truth": evals.divergence(test, truth),
-            "density": evals.density_map(truth, bound=1.6 if points == "ring8" else 5.0),
-        },
+        samples=None,
+        more={"truth": evals.divergence(plane.test, truth), "density": evals.density_map(truth, bound=bound)},
         eval_every=max(1, steps // 5),
         save_every=max(1, steps // 5),
         steps_per_call=20,
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

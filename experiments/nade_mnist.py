@@ -1,14 +1,16 @@
 """NADE on static binary MNIST: 500 hidden units, bits in raster order.
 
-    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/nade_mnist.py
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train nade_mnist
 
 FOLDER holds Larochelle's binarization (see `genjax-zoo list data`). The MADE paper quotes 88.33 nats for NADE in a
 fixed order. The best checkpoint by validation counts.
+
+Cost: 15 minutes on one CPU core for 2,800 steps. Unfinished: "test/nll" 95.4 nats there.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, likelihood_experiment, models
 
 
 def experiment(
@@ -29,24 +31,6 @@ def experiment(
         seed: of parameters, noise, and the training data's order.
     """
     model = models.nade(shape=(28, 28, 1), hidden=hidden)
-    schedule = optax.cosine_decay_schedule(learning_rate, steps)
-    valid, test = (data.load("mnist-static", split, batch_size=500) for split in ("valid", "test"))
-    return Experiment(
-        model=model,
-        players={"nade": Player(terms=model.nll, tx=optax.adam(schedule), ema=0.999)},
-        data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
-        steps=steps,
-        seed=seed,
-        evals={
-            "valid": evals.likelihood(valid),
-            "test": evals.likelihood(test),
-            "samples": evals.sample_grid(n=64),
-        },
-        eval_every=1_000,
-        save_every=1_000,
-        best="valid/nll",
-    )
-
-
-if __name__ == "__main__":
-    main(experiment)
+    player = Player(terms=model.nll, tx=optax.adam(optax.cosine_decay_schedule(learning_rate, steps)), ema=0.999)
+    mnist = data.splits("mnist-static", batch_size=batch_size, seed=seed, eval_batch_size=500)
+    return likelihood_experiment(model, {"nade": player}, mnist, steps=steps, seed=seed)

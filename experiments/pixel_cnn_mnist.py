@@ -1,14 +1,16 @@
 """PixelCNN on statically binarized MNIST: 7x7, then 15 residual blocks of h = 128.
 
-    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/pixel_cnn_mnist.py
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train pixel_cnn_mnist
 
 FOLDER/mnist_static holds Larochelle's three files. The paper reports 81.30 nats. Adam with batches of 64 stands where
 the paper has RMSProp with batches of 16.
+
+Cost: 13 minutes on one CPU core for 1,372 steps of `--features 16 --layers 7`. Unfinished: "test/nll" 94.8 nats there.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, likelihood_experiment, models
 
 
 def experiment(
@@ -31,24 +33,6 @@ def experiment(
         seed: of parameters, noise, and the training data's order.
     """
     model = models.pixel_cnn(shape=(28, 28, 1), features=features, layers=layers)
-    schedule = optax.cosine_decay_schedule(learning_rate, steps)
-    valid, test = (data.load("mnist-static", split, batch_size=100) for split in ("valid", "test"))
-    return Experiment(
-        model=model,
-        players={"model": Player(terms=model.nll, tx=optax.adam(schedule))},
-        data=data.load("mnist-static", "train", batch_size=batch_size, seed=seed),
-        steps=steps,
-        seed=seed,
-        evals={
-            "valid": evals.likelihood(valid),
-            "test": evals.likelihood(test),
-            "samples": evals.sample_grid(n=64),
-        },
-        eval_every=1_000,
-        save_every=1_000,
-        best="valid/nll",
-    )
-
-
-if __name__ == "__main__":
-    main(experiment)
+    player = Player(terms=model.nll, tx=optax.adam(optax.cosine_decay_schedule(learning_rate, steps)))
+    mnist = data.splits("mnist-static", batch_size=batch_size, seed=seed, eval_batch_size=100)
+    return likelihood_experiment(model, {"model": player}, mnist, steps=steps, seed=seed)

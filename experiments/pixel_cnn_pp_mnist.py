@@ -1,15 +1,18 @@
 """PixelCNN++ on MNIST's 256 grey levels: the exact likelihood, in bits/dim.
 
-    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/pixel_cnn_pp_mnist.py
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train pixel_cnn_pp_mnist
 
 FOLDER/mnist holds the four original .gz files. The defaults are a network for one small accelerator; the paper's, on
 CIFAR-10, is `--features 160 --blocks 5 --components 10 --dropout 0.5`, and `--features 24 --blocks 1` trains on two
 cores. Bits/dim are of all 784 pixels, most of which are 0.
+
+Cost: not measured, for it needs an accelerator. Unfinished: `--features 16 --blocks 1` had 1.20 bits/dim at step 800,
+after half an epoch.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, likelihood_experiment, models
 
 
 def experiment(
@@ -50,23 +53,6 @@ def experiment(
         components=components,
     )
     tx = optax.adam(optax.exponential_decay(learning_rate, 1, decay), b1=0.95, b2=0.9995)
-    valid, test = (data.load("mnist", split, batch_size=100) for split in ("valid", "test"))
-    return Experiment(
-        model=model,
-        players={"model": Player(terms=model.nll, tx=tx, ema=ema)},
-        data=data.load("mnist", "train", batch_size=batch_size, seed=seed),
-        steps=steps,
-        seed=seed,
-        evals={
-            "valid": evals.likelihood(valid),
-            "test": evals.likelihood(test),
-            "samples": evals.sample_grid(n=64),
-        },
-        eval_every=1_000,
-        save_every=1_000,
-        best="valid/nll",
-    )
-
-
-if __name__ == "__main__":
-    main(experiment)
+    mnist = data.splits("mnist", batch_size=batch_size, seed=seed, eval_batch_size=100)
+    player = Player(terms=model.nll, tx=tx, ema=ema)
+    return likelihood_experiment(model, {"model": player}, mnist, steps=steps, seed=seed)

@@ -1,13 +1,15 @@
 """Projection GAN on scikit-learn's 8x8 digits, given the label.
 
-genjax-zoo train experiments/projection_gan_digits.py
-genjax-zoo sample runs/projection_gan_digits -n 10 --cond label=0,1,2,3,4,5,6,7,8,9
+    genjax-zoo train projection_gan_digits
+    genjax-zoo sample runs/projection_gan_digits -n 10 --cond label=0,1,2,3,4,5,6,7,8,9
+
+Cost: 25 minutes on one CPU core. Unfinished: "health/coverage" 67 % at step 1,210.
 """
 
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, losses, main, models, train
+from genjax_zoo import Experiment, data, evals, gan_experiment, losses, models, train
 
 
 def experiment(
@@ -30,25 +32,15 @@ def experiment(
         seed: of parameters, noise, and the training data's order.
     """
     model = models.projection_gan(shape=(8, 8, 1), classes=10, latent=latent, features=features)
-    critic, generator = losses.adversarial(model, losses.hinge)
-    adam, weights = optax.adam(learning_rate, b1=0.0, b2=0.9), {"adversarial": 1.0}
-    return Experiment(
-        model=model,
-        players={
-            "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
-            "generator": Player(terms=generator, weights=weights, tx=adam, owns=("generator",), ema=0.999),
-        },
-        data=data.load("digits", "train", batch_size=batch_size, conditions=("label",), seed=seed),
-        evals={
-            "health": evals.held_out_coverage(data.load("digits", "test", batch_size=250, conditions=("label",))),
-            "samples": evals.sample_grid(n=100, cond={"label": jnp.repeat(jnp.arange(10), 10)}),
-        },
-        alarms=(train.critic_wins(), train.collapsed("health/coverage")),
+    digits = data.splits("digits", batch_size=batch_size, conditions=("label",), seed=seed, valid=False)
+    return gan_experiment(
+        model,
+        losses.adversarial(model, losses.hinge),
+        optax.adam(learning_rate, b1=0.0, b2=0.9),
+        digits.train,
         steps=steps,
         seed=seed,
-        steps_per_call=10,
+        samples=evals.sample_grid(n=100, cond={"label": jnp.repeat(jnp.arange(10), 10)}),
+        more={"health": evals.held_out_coverage(digits.test)},
+        alarms=(train.critic_wins(), train.collapsed("health/coverage")),
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

@@ -1,13 +1,16 @@
 """R3GAN on Stacked MNIST, three random digits as red, green and blue: which of its 1,000 modes are drawn.
 
-    GENJAX_ZOO_DATA=FOLDER genjax-zoo sweep experiments/r3gan_stacked_mnist.py --seeds 10
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo sweep r3gan_stacked_mnist --seeds 10
 
 FOLDER/mnist holds MNIST's four files. See dcgan_stacked_mnist for what is counted.
+
+Cost: not measured, for it needs an accelerator. Unfinished: it was run for a few steps only; the paper reports
+"modes/mode_kl" 0.029 nats.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, losses, main, models, train
+from genjax_zoo import Experiment, data, evals, gan_experiment, losses, models, train
 
 
 def experiment(
@@ -36,24 +39,15 @@ def experiment(
         seed: of parameters, noise, and the training data's order.
     """
     model = models.r3gan(shape=(28, 28, 3), latent=latent, widths=(width,) * 3, blocks=blocks)
-    critic, generator = losses.adversarial(model, losses.adversary("relativistic"), r1=losses.r1, r2=losses.r2)
-    adam = optax.adam(learning_rate, b1=0.0, b2=0.99)
-    weights = {"adversarial": 1.0, "r1": gamma / 2, "r2": gamma / 2}
-    return Experiment(
-        model=model,
-        players={
-            "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
-            "generator": Player(terms=generator, weights={"adversarial": 1.0}, tx=adam, owns=("generator",), ema=0.999),
-        },
-        data=data.load("stacked-mnist", "train", batch_size=batch_size, seed=seed),
-        evals={"modes": evals.stacked_modes(mode_samples), "samples": evals.sample_grid(n=64)},
-        alarms=(train.critic_wins(),),
+    return gan_experiment(
+        model,
+        losses.adversarial(model, losses.adversary("relativistic"), r1=losses.r1, r2=losses.r2),
+        optax.adam(learning_rate, b1=0.0, b2=0.99),
+        data.load("stacked-mnist", "train", batch_size=batch_size, seed=seed),
         steps=steps,
         seed=seed,
-        steps_per_call=10,
+        penalties={"r1": gamma / 2, "r2": gamma / 2},
+        more={"modes": evals.stacked_modes(mode_samples)},
+        alarms=(train.critic_wins(),),
         eval_every=max(1, steps // 5),
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

@@ -1,11 +1,13 @@
 """SNGAN on scikit-learn's 8x8 digits: residual networks, a spectrally normalised critic.
 
-genjax-zoo train experiments/sngan_digits.py
+    genjax-zoo train sngan_digits
+
+Cost: 15 minutes on one CPU core. Unfinished: "health/coverage" 67 % at step 1,910.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, losses, main, models, train
+from genjax_zoo import Experiment, data, evals, gan_experiment, losses, models, train
 
 
 def experiment(
@@ -33,25 +35,14 @@ def experiment(
     """
     model = models.sngan(shape=(8, 8, 1), latent=latent, features=features)
     changed = losses.diff_augment(losses.translation, losses.cutout) if augment else None
-    critic, generator = losses.adversarial(model, losses.adversary(adversary), augment=changed)
-    adam, weights = optax.adam(learning_rate, b1=0.0, b2=0.9), {"adversarial": 1.0}
-    return Experiment(
-        model=model,
-        players={
-            "critic": Player(terms=critic, weights=weights, tx=adam, owns=("discriminator",)),
-            "generator": Player(terms=generator, weights=weights, tx=adam, owns=("generator",), ema=0.999),
-        },
-        data=data.load("digits", "train", batch_size=batch_size, seed=seed),
-        evals={
-            "health": evals.held_out_coverage(data.load("digits", "test", batch_size=250)),
-            "samples": evals.sample_grid(n=64),
-        },
-        alarms=(train.critic_wins(), train.collapsed("health/coverage")),
+    digits = data.splits("digits", batch_size=batch_size, seed=seed, valid=False)
+    return gan_experiment(
+        model,
+        losses.adversarial(model, losses.adversary(adversary), augment=changed),
+        optax.adam(learning_rate, b1=0.0, b2=0.9),
+        digits.train,
         steps=steps,
         seed=seed,
-        steps_per_call=10,
+        more={"health": evals.held_out_coverage(digits.test)},
+        alarms=(train.critic_wins(), train.collapsed("health/coverage")),
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

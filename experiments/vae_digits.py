@@ -1,13 +1,15 @@
 """VAE on scikit-learn's 8x8 digits: the main job, on data that needs no network.
 
-    genjax-zoo train experiments/vae_digits.py
+    genjax-zoo train vae_digits
 
-Under a minute on two CPU cores. Exact 17-level likelihood, so bits/dim can be compared with any other model's.
+Exact 17-level likelihood, so bits/dim can be compared with any other model's.
+
+Cost: 20 seconds on two CPU cores. Expected: "test/nelbo" 90.9 nats, 2.05 bits/dim.
 """
 
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, likelihood_experiment, models
 from genjax_zoo.math import discretized_logistic
 
 
@@ -35,24 +37,7 @@ def experiment(
     schedule = optax.cosine_decay_schedule(learning_rate, steps)
     model = models.vae(shape=(8, 8, 1), latent=latent, hidden=(hidden, hidden), likelihood=discretized_logistic(17))
     player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": beta}, tx=optax.adam(schedule), ema=0.99)
-    valid, test = (data.load("digits", split, batch_size=250) for split in ("valid", "test"))
-    return Experiment(
-        model=model,
-        players={"vae": player},
-        data=data.load("digits", "train", batch_size=batch_size, seed=seed),
-        steps=steps,
-        seed=seed,
-        evals={
-            "valid": evals.likelihood(valid),
-            "test": evals.likelihood(test),
-            "samples": evals.sample_grid(n=64),
-            "reconstructions": evals.reconstructions(test, n=32),
-        },
-        eval_every=500,
-        best="valid/nelbo",
-        steps_per_call=50,
+    digits = data.splits("digits", batch_size=batch_size, seed=seed)
+    return likelihood_experiment(
+        model, {"vae": player}, digits, steps=steps, seed=seed, reconstructions=32, eval_every=500, steps_per_call=50
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

@@ -1,16 +1,19 @@
 """WaveNet on spoken digits, given the digit and the speaker: 20 layers, about half a second of past at 8 kHz.
 
-    GENJAX_ZOO_DATA=FOLDER genjax-zoo train experiments/wavenet_spoken_digit.py
+    GENJAX_ZOO_DATA=FOLDER genjax-zoo train wavenet_spoken_digit
     genjax-zoo sample runs/wavenet_spoken_digit --seconds 2 -n 4 --cond label=3 speaker=0,1,2,3
 
 FOLDER/spoken_digit holds the Free Spoken Digit Dataset as WAV files, a .zip of them or its archive. "test/bits/sample"
-counts the test recordings' own samples, each once, and not the silence that fills the last window.
+counts the test recordings' own samples, each once, and not the silence that fills the last window: that is why it is an
+Experiment of its own.
+
+Cost: 50 minutes on one CPU core for 700 steps of `--batch-size 4`. Unfinished: 4.55 bits/sample there, still falling.
 """
 
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo import Experiment, Player, data, evals, main, models
+from genjax_zoo import Experiment, Player, data, evals, models
 
 
 def experiment(
@@ -58,7 +61,3 @@ def experiment(
         eval_every=2_000,
         save_every=1_000,
     )
-
-
-if __name__ == "__main__":
-    main(experiment)

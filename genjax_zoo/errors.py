@@ -22,7 +22,7 @@ class Missing(UserError, FileNotFoundError):
 
 
 @contextlib.contextmanager
-def told(what: str, file: Path | None = None) -> Iterator[None]:
+def explain_errors(what: str, file: Path | None = None) -> Iterator[None]:
     """Whatever goes wrong in a `with` becomes a UserError of one sentence: what this is, the file's line, the error.
 
     Args:
@@ -43,9 +43,9 @@ def told(what: str, file: Path | None = None) -> Iterator[None]:
         raise UserError(f"{what}: {type(error).__name__}: {text[:300]}{where}; --debug shows more.") from error
 
 
-OF_LOOP = ("steps", "steps_per_call", "log_every", "save_every", "eval_every")
+CADENCE = ("steps_per_call", "log_every", "save_every", "eval_every")
 RANGES: tuple[tuple[tuple[str, ...], Callable[[float], bool], str], ...] = (  # of flags of these names
-    ((*OF_LOOP, "batch_size"), lambda x: x >= 1, "at least 1"),
+    (("steps", *CADENCE, "batch_size"), lambda x: x >= 1, "at least 1"),
     (("learning_rate",), lambda x: x > 0, "above 0"),
     (("layers", "warm_up", "warmup", "decay", "shift"), lambda x: x >= 0, "at least 0"),
     (("ema", "dropout"), lambda x: 0 <= x < 1, "in [0, 1)"),

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 
 from genjax_zoo.core import DROPOUT, Array, Batch, Card, Key, Model, Of, Spec, Variables, aside, behaviour
-from genjax_zoo.core.capabilities import NO_CLASSES, tabled
+from genjax_zoo.core.capabilities import NO_CLASSES, model_of_methods
 from genjax_zoo.core.specs import check_measured
 from genjax_zoo.core.specs import image_spec as image_spec
 from genjax_zoo.errors import UserError
@@ -42,32 +42,32 @@ def pure(module: nn.Module, method: Method) -> Of[Any]:
     takes = tuple(inspect.signature(getattr(type(module), name)).parameters)
 
     def call(variables: Variables, *args: Any, key: Key | None = None, train: bool = False, **settings: Any):
-        drops = dropping(key, *args)
+        drops = dropout_key(key, *args)
         rngs = None if drops is None else {"dropout": drops}
         state = [collection for collection in variables if collection != "params"]
-        given = {**settings, **accepted(takes, key, train)}
+        given = {**settings, **accepted_arguments(takes, key, train)}
         try:
             out, changed = module.apply(variables, *args, **given, method=name, mutable=state, rngs=rngs)
         except flax.errors.InvalidRngError as error:
-            raise keyless(name, str(error).splitlines()[0]) from error
+            raise keyless_error(name, str(error).splitlines()[0]) from error
         return out, {**variables, **changed}
 
     return call
 
 
-def accepted(takes: Container[str], key: Key | None, train: bool) -> dict[str, Any]:
+def accepted_arguments(takes: Container[str], key: Key | None, train: bool) -> dict[str, Any]:
     """Of `key` and `train`, what a method takes by name."""
     given = {"train": train} if key is None else {"key": key, "train": train}
     return {name: value for name, value in given.items() if name in takes}
 
 
-def dropping(*args: Any) -> Key | None:
+def dropout_key(*args: Any) -> Key | None:
     """The key of dropout's masks: of the first key that a method is given, apart from what else it draws."""
     given = next((x for x in args if isinstance(x, jax.Array) and jnp.issubdtype(x.dtype, jax.dtypes.prng_key)), None)
     return None if given is None else aside(given, DROPOUT)
 
 
-def keyless(name: str, what: str, dropout: str = "nn.Dropout") -> ValueError:
+def keyless_error(name: str, what: str, dropout: str = "nn.Dropout") -> ValueError:
     """The error of a method that draws, but was called without a key."""
     return ValueError(
         f"The method '{name}' draws without a key ({what}); call it with key=, by which {dropout} draws, and take "
@@ -87,7 +87,7 @@ class _Root(nn.Module):
     def __call__(self, method: str, args: Any, key: Key | None = None, train: bool = False) -> Any:
         child = getattr(self, self.called)
         takes = inspect.signature(getattr(type(child), method)).parameters
-        return getattr(child, method)(*args, **accepted(takes, key, train))
+        return getattr(child, method)(*args, **accepted_arguments(takes, key, train))
 
 
 @behaviour
@@ -148,10 +148,10 @@ def initialiser(begin: Callable[..., Variables]) -> Callable[..., Variables]:
         k_params, k_call = jax.random.split(key)
         return begin({"params": k_params, "dropout": aside(k_call, DROPOUT)}, k_call, *args)
 
-    return once(initialise)
+    return run_once(initialise)
 
 
-def once(initialise: Callable[..., Variables]) -> Callable[..., Variables]:
+def run_once(initialise: Callable[..., Variables]) -> Callable[..., Variables]:
     """An init as one program that runs once.
 
     On CPU it is compiled without the passes that take most of the time. Within another program it is part of that.
@@ -199,7 +199,7 @@ def from_linen(
         raise UserError(f"from_linen takes a Linen module, not {type(module).__name__}; from_nnx takes others.")
     init = initialiser(lambda rngs, key, batch: module.init(rngs, batch, key, True))
     of_method = functools.partial(pure, module)
-    return tabled(module, of_method, init, spec, classes=classes, bounded=bounded, card=card)
+    return model_of_methods(module, of_method, init, spec, classes=classes, bounded=bounded, card=card)
 
 
 def name_of(method: Method) -> str:

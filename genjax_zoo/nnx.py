@@ -26,16 +26,16 @@ import jax.numpy as jnp
 from flax import nnx
 
 from genjax_zoo.core import Card, Key, Model, Of, Spec, Variables, behaviour
-from genjax_zoo.core.capabilities import NO_CLASSES, tabled
+from genjax_zoo.core.capabilities import NO_CLASSES, model_of_methods
 from genjax_zoo.errors import UserError
-from genjax_zoo.linen import Method, accepted, dropping, keyless, name_of, network, once
+from genjax_zoo.linen import Method, accepted_arguments, dropout_key, keyless_error, name_of, network, run_once
 from genjax_zoo.math.devices import mapped_axis
 
-Make = Callable[..., nnx.Module]  # (rngs=) -> module
-Path = tuple[Any, ...]  # network, layer, ..., name
+MakeModule = Callable[..., nnx.Module]  # (rngs=) -> module
+LeafPath = tuple[Any, ...]  # network, layer, ..., name
 
 
-def pure(make: Make, method: Method) -> Of[Any]:
+def pure(make: MakeModule, method: Method) -> Of[Any]:
     """A method of a module, `pure(Module, Module.method)`, as a function of variables, with the state it changes.
 
     Its argument `key`, where it has one, is given by name, and so is `train`.
@@ -48,7 +48,7 @@ def pure(make: Make, method: Method) -> Of[Any]:
 
 
 def from_nnx(
-    make: Make,
+    make: MakeModule,
     spec: Spec,
     *,
     classes: Mapping[str, int] = NO_CLASSES,
@@ -72,11 +72,11 @@ def from_nnx(
     """
     module = _made(make)
     of_method = functools.partial(_pure, _apart(module), type(module))
-    init = once(lambda key, batch: _variables(_leaves(make(rngs=nnx.Rngs(key)))))
-    return tabled(module, of_method, init, spec, classes=classes, bounded=bounded, card=card)
+    init = run_once(lambda key, batch: _variables(_leaves(make(rngs=nnx.Rngs(key)))))
+    return model_of_methods(module, of_method, init, spec, classes=classes, bounded=bounded, card=card)
 
 
-def _made(make: Make) -> nnx.Module:
+def _made(make: MakeModule) -> nnx.Module:
     """One module, for its structure."""
     begin = make.__init__ if isinstance(make, type) else make
     takes = inspect.signature(begin).parameters if callable(begin) else {}
@@ -97,7 +97,7 @@ class _Apart:
     """A module without its arrays."""
 
     graph: nnx.GraphDef
-    leaves: Mapping[Path, Any]  # Variables of shapes, and constants
+    leaves: Mapping[LeafPath, Any]  # Variables of shapes, and constants
 
     def whole(self, variables: Variables, key: Key | None, refused: Callable[..., Any]) -> tuple[nnx.Module, set[str]]:
         """The module with these variables, less the networks that they lack; without a key, its streams refuse."""
@@ -134,16 +134,16 @@ def _pure(apart: _Apart, kind: type, name: str) -> Of[Any]:
     takes = inspect.signature(getattr(kind, name)).parameters
 
     def refused(variable: Any, value: Any) -> Any:
-        raise keyless(name, f"from the stream '{variable.tag}'", "nnx.Dropout")
+        raise keyless_error(name, f"from the stream '{variable.tag}'", "nnx.Dropout")
 
     def call(variables: Variables, *args: Any, key: Key | None = None, train: bool = False, **settings: Any):
-        module, lacking = apart.whole(variables, dropping(key, *args), refused)
+        module, lacking = apart.whole(variables, dropout_key(key, *args), refused)
         module.set_attributes(deterministic=not train, use_running_average=not train, raise_if_not_found=False)
         module.set_attributes(nnx.BatchNorm, axis_name=mapped_axis(), raise_if_not_found=False)
         for one in _networks(module):
             object.__setattr__(one, "__class__", _carried(type(one)))
         try:
-            out = getattr(module, name)(*args, **settings, **accepted(takes, key, train))
+            out = getattr(module, name)(*args, **settings, **accepted_arguments(takes, key, train))
         except AttributeError as error:
             if error.obj is module and error.name in lacking:
                 raise KeyError(error.name) from error
@@ -203,7 +203,7 @@ def _carried(kind: type) -> type:
     return carried
 
 
-def _leaves(module: nnx.Module) -> dict[Path, Any]:
+def _leaves(module: nnx.Module) -> dict[LeafPath, Any]:
     return dict(nnx.to_flat_state(nnx.state(module)))
 
 
@@ -215,7 +215,7 @@ def _collection(leaf: Any) -> str | None:
     return next((name for kind, name in known.items() if isinstance(leaf, kind)), type(leaf).__name__)
 
 
-def _variables(leaves: Mapping[Path, Any]) -> Variables:
+def _variables(leaves: Mapping[LeafPath, Any]) -> Variables:
     """{collection: {network: {layer: array}}}."""
     out: dict[str, Any] = {"params": {}}
     for path, leaf in leaves.items():

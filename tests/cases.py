@@ -155,7 +155,7 @@ def multiscale_real_nvp() -> Case:
 
 
 def glow() -> Case:
-    return _flow(models.glow(shape=SMALL, levels=2, steps=2, width=4, classes=3), label=labels(3))
+    return _flow(models.glow(shape=SMALL, scales=2, steps=2, width=4, classes=3), label=labels(3))
 
 
 def _levels(model: Model, **conditions: jax.Array) -> Case:

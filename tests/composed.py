@@ -5,7 +5,7 @@ from pathlib import Path
 
 import jax
 
-from genjax_zoo.conformance.case import randomised
+from genjax_zoo.conformance.case import randomise
 from genjax_zoo.runs.source import load_module
 
 FOLDER = Path(__file__).parent.parent / "experiments" / "composed"
@@ -41,6 +41,6 @@ def made(name):
 def variables_of(name):
     """With noise on parameters and on batch statistics, whose variances stay positive."""
     experiment = made(name)
-    variables = randomised(experiment.model.init(jax.random.key(1), experiment.data.at(0)), scale=0.2)
-    stats = randomised({"params": variables.get("batch_stats", {})}, seed=1)["params"]
+    variables = randomise(experiment.model.init(jax.random.key(1), experiment.data.at(0)), scale=0.2)
+    stats = randomise({"params": variables.get("batch_stats", {})}, seed=1)["params"]
     return {**variables, **({"batch_stats": jax.tree.map(abs, stats)} if stats else {})}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from genjax_zoo import compose, data, evals, losses, models, nn, wrap
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Critic, Density, Latent, Sampler, conditions, part, require, total
 from genjax_zoo.linen import reader
 from genjax_zoo.math import Prior, gaussian, gaussian_nll, logit
@@ -37,7 +37,7 @@ def built(name):
         "x": jnp.resize(jnp.round(X), (4, *model.spec["x"].shape)),
         **({} if "label" not in model.spec else LABELS),
     }
-    return model, randomised(model.init(KEY, batch))
+    return model, randomise(model.init(KEY, batch))
 
 
 def flow_gan():
@@ -216,7 +216,7 @@ def with_prior(prior):
 @functools.cache
 def with_far_prior():
     model = with_prior(compose.distribution((3,), FAR))
-    return model, randomised(model.init(KEY, {"x": X}))
+    return model, randomise(model.init(KEY, {"x": X}))
 
 
 @pytest.mark.parametrize("estimator", ESTIMATORS)

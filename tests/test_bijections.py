@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from genjax_zoo.conformance import double_precision, randomised
+from genjax_zoo.conformance import double_precision, randomise
 from genjax_zoo.math import additive, affine, rational_quadratic
 from genjax_zoo.nn import (
     MLP,
@@ -92,7 +92,7 @@ def prepared(module, shape, cond, n=4):
     x = jax.random.normal(jax.random.key(0), (n, *shape))
     given = jax.random.normal(jax.random.key(1), (n, 3)) if cond else None
     variables = jax.jit(partial(module.init, method="forward"), static_argnums=3)(jax.random.key(2), x, given, True)
-    variables = randomised({"params": {}, **variables}, scale=0.3)
+    variables = randomise({"params": {}, **variables}, scale=0.3)
     if "batch_stats" in variables:
         moved = jax.tree.map(lambda s: jnp.abs(s) + 0.3, variables["batch_stats"])
         variables = {**variables, "batch_stats": moved}
@@ -208,7 +208,7 @@ def test_masks_leak_nothing_and_miss_nothing(dimensions, hidden, cond):
     """Parameters of x_i depend on each earlier number, on no other, and on the condition where there is one."""
     network = MaskedMLP(dimensions, 2, hidden, jnp.tanh)
     x, seen = jax.random.normal(jax.random.key(0), (1, dimensions)), jnp.ones((1, 3)) if cond else None
-    variables = randomised(network.init(jax.random.key(1), x, seen))
+    variables = randomise(network.init(jax.random.key(1), x, seen))
     reach = jax.jacobian(lambda x: network.apply(variables, x, seen)[0])(x)[:, :, 0]
     earlier = np.tri(dimensions, k=-1, dtype=bool)
     blind = {i for width in hidden for i in range(1, dimensions) if width < dimensions - 1}
@@ -241,7 +241,7 @@ def test_going_through_x_once_is_the_network(dimensions, hidden, cond):
     """What each step of `sequential` computes from its own units equals the whole network on what has been built."""
     network = MaskedMLP(dimensions, 3, hidden, jnp.tanh)
     like, seen = jnp.zeros((4, dimensions)), jax.random.normal(jax.random.key(2), (4, 3)) if cond else None
-    variables = randomised(network.init(jax.random.key(1), like, seen))
+    variables = randomise(network.init(jax.random.key(1), like, seen))
     noise = jax.random.normal(jax.random.key(3), (dimensions, 4))
 
     def build(network):

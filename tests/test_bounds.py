@@ -11,7 +11,7 @@ from cases import CASES
 from scipy.special import logsumexp
 
 from genjax_zoo import data, evals, losses, math, models, wrap
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Density, Explained, Latent, Model, part, require
 
 KEY = jax.random.key(0)
@@ -55,7 +55,7 @@ def mean_bound(model, variables, batch, keys=4_000, weights=(1.0, 1.0)):
 def test_bound_is_exact_at_the_true_posterior_and_above_elsewhere():
     model, variables, batch, exact = linear_gaussian()
     np.testing.assert_allclose(mean_bound(model, variables, batch), exact, atol=0.1)
-    encoder = randomised({"params": variables["params"]["encoder"]}, scale=0.3)["params"]
+    encoder = randomise({"params": variables["params"]["encoder"]}, scale=0.3)["params"]
     other = {"params": {**variables["params"], "encoder": encoder}}
     assert np.all(mean_bound(model, other, batch) > exact - 0.1)
     assert np.mean(mean_bound(model, other, batch)) > np.mean(exact) + 0.1
@@ -150,7 +150,7 @@ def test_every_draw_of_a_bound_has_noise_of_its_own(name):
     case = CASES[name]()
     twice = {entry: jnp.repeat(value[:1], 2, axis=0) for entry, value in case.batch.items()}
     ones = jax.tree.map(lambda x: np.ones(x.shape, x.dtype), jax.eval_shape(case.model.init, KEY, case.batch))
-    variables = randomised({**ones, "params": jax.tree.map(np.zeros_like, ones["params"])})
+    variables = randomise({**ones, "params": jax.tree.map(np.zeros_like, ones["params"])})
     draws_differ(jax.jit(lambda variables: case.model.log_weights(variables, twice, KEY, 200))(variables))
 
 
@@ -278,7 +278,7 @@ def test_active_units():
 def test_active_units_of_deeper_layers_are_of_their_own_posterior_means(name):
     """Burda's statistic against float64 over many draws of `log_weights`'s own posteriors; draws are no activity."""
     case = CASES[name]()
-    variables, batch = randomised(case.state.variables, scale=0.2), case.batch
+    variables, batch = randomise(case.state.variables, scale=0.2), case.batch
     many = np.asarray(part(case.model, Latent, "means")(variables, batch, jax.random.key(5), 2_000)[0], np.float64)
     variances = np.sort(np.var(many.reshape(len(many), -1), axis=0))
     gaps = np.diff(np.log(variances + 1e-12))

@@ -18,7 +18,7 @@ from genjax_zoo.core import Experiment
 from genjax_zoo.runs import create_state_of
 from genjax_zoo.train.checkpoint import Checkpoints, Damaged
 from genjax_zoo.train.digest import leaf_digest
-from genjax_zoo.train.loop import evaluate
+from genjax_zoo.train.evaluating import evaluate
 from genjax_zoo.train.parallel import data_mesh, replicate
 
 EVERYTHING = {

@@ -12,7 +12,7 @@ from capable import of
 from cases import CASES
 
 from genjax_zoo import data, models
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Conditionals, Model, conditions, total
 from genjax_zoo.inference.codec import compress, decompress
 
@@ -36,7 +36,7 @@ def holds(codes, nats):
 @pytest.mark.parametrize("name", AUTOREGRESSIVE)
 def test_examples_come_back_in_as_many_bits_as_their_nll(name):
     case = CASES[name]()
-    variables = randomised(case.state.variables, scale=SCALE)
+    variables = randomise(case.state.variables, scale=SCALE)
     codes = compress(case.model, variables, case.batch, size=6)  # 16 examples: the last part is not full
     np.testing.assert_array_equal(
         decompress(case.model, variables, codes, conditions(case.batch), size=6), case.batch["x"]
@@ -47,7 +47,7 @@ def test_examples_come_back_in_as_many_bits_as_their_nll(name):
     longer = [*codes[:13], codes[13] + b"\x12\x34\x56\x78", *codes[14:]]  # one of several in the last part
     with pytest.raises(ValueError, match="some are left over when all is decoded"):
         decompress(case.model, variables, longer, conditions(case.batch), size=6)
-    other = randomised(case.state.variables, seed=1, scale=SCALE)
+    other = randomise(case.state.variables, seed=1, scale=SCALE)
     assert decompress_differs(case, other, codes)
 
 

@@ -19,20 +19,20 @@ from genjax_zoo import data, evals, runs
 from genjax_zoo.compare import judges as judges_
 from genjax_zoo.compare import measures, scores, speed
 from genjax_zoo.compare import table as compare
-from genjax_zoo.compare.cells import absent, found
+from genjax_zoo.compare.cells import absent_cell, number_cell
 from genjax_zoo.compare.leaderboard import COLUMNS
-from genjax_zoo.compare.measures import Protocol, subject_of
+from genjax_zoo.compare.measures import Measurement, subject_of
 from genjax_zoo.core import Model
 from genjax_zoo.train.checkpoint import Checkpoints
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 FOUR = {
     "vae_digits": {"hidden": 8, "latent": 2},
-    "glow_digits": {"levels": 1, "depth": 1, "width": 4},
+    "glow": {"scales": 1, "depth": 1, "width": 4},
     "gated_pixel_cnn_digits": {"features": 2, "layers": 1},
     "dcgan_digits": {"latent": 2},
 }
-FEW = Protocol(n=20, k=3)
+FEW = Measurement(n=20, k=3)
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +48,7 @@ def committed(monkeypatch):
 @pytest.fixture
 def no_compilation(monkeypatch):
     """The train step's compilation takes longest, and one test has it."""
-    cells = {"compile_s": found(1.0), "peak_memory_mb": found(2.0)}
+    cells = {"compile_s": number_cell(1.0), "peak_memory_mb": number_cell(2.0)}
     monkeypatch.setattr(speed, "train_step", lambda experiment, state: cells)
 
 
@@ -120,7 +120,7 @@ def test_every_cell_of_four_families_has_a_number_or_a_reason(tmp_path, no_compi
     kinds = {name: r["cells"]["nats"]["kind"] for name, r in rows.items()}
     assert kinds == {
         "vae_digits": "bound",
-        "glow_digits": "bound",
+        "glow": "bound",
         "gated_pixel_cnn_digits": "exact given the label",
         "dcgan_digits": None,
     }
@@ -134,10 +134,12 @@ def test_scores_are_reused_until_something_changes(tmp_path, no_compilation, com
     folder = copied(vae, tmp_path / "again")
     (folder / "scores.json").unlink(missing_ok=True)
     measured = []
-    monkeypatch.setattr(scores, "likelihood", lambda s: ({key: absent("x") for key in ("nats", "bits_per_dim")}, []))
-    monkeypatch.setattr(scores, "of_samples", lambda s: {key: absent("x") for key in measures.OF_SAMPLES})
+    monkeypatch.setattr(
+        scores, "likelihood", lambda s: ({key: absent_cell("x") for key in ("nats", "bits_per_dim")}, [])
+    )
+    monkeypatch.setattr(scores, "of_samples", lambda s: {key: absent_cell("x") for key in measures.OF_SAMPLES})
     monkeypatch.setattr(scores, "modes", lambda s: (measured.append(s.n), measures.modes(s))[1])
-    monkeypatch.setattr(speed, "samples_per_s", lambda *a: found(1.0))
+    monkeypatch.setattr(speed, "samples_per_s", lambda *a: number_cell(1.0))
     first = scores.score(folder, FEW)
     assert scores.score(folder, FEW) == first and measured == [20]
     scores.score(folder, FEW, fresh=True)
@@ -157,7 +159,7 @@ def test_scores_are_reused_until_something_changes(tmp_path, no_compilation, com
 
 
 def test_real_examples_get_the_floors_and_noisy_ones_do_not(tmp_path, no_compilation):
-    everything = Protocol(n=125, k=5)
+    everything = Measurement(n=125, k=5)
     subject = restored(mine(tmp_path), everything)
     for key, cell in measures.of_samples(subject).items():
         if key not in ("class_score", "memorisation"):
@@ -209,7 +211,7 @@ def test_modes_of_points_have_the_floor_of_as_many_real_ones(n):
     x = jnp.asarray(x, jnp.float32)
     model = Model(spec=real.spec, init=lambda *a: {}, sampler=sampler(lambda v, key, n, cond: x[:n]))
     judge = judges_.judge_of("ring8", (2,))
-    asked = Protocol(mode_samples=n)
+    asked = Measurement(mode_samples=n)
     experiment = runs.build(runs.load_experiment(EXPERIMENTS / "gan_points.py"), {"points": "ring8"})
     subject = measures.Subject(dataclasses.replace(experiment, model=model), {}, real, judge, 20, asked)
     cells = measures.modes(subject)

@@ -9,7 +9,7 @@ import pytest
 from cases import CASES, SHAPE, images
 
 from genjax_zoo import Player, compose, conformance, losses, models, nn
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import FROZEN, Critic, Density, Latent, Sampler, log_prob, part, require, total
 from genjax_zoo.linen import network, reader
 from genjax_zoo.math import affine, discretized_logistic, gaussian_nll, normal
@@ -21,7 +21,7 @@ POINTS = jax.random.normal(jax.random.key(1), (32, 2))
 
 
 def prepared(model, batch, scale=0.3):
-    return randomised(jax.jit(model.init)(KEY, batch), scale=scale)
+    return randomise(jax.jit(model.init)(KEY, batch), scale=scale)
 
 
 def real_nvp(**settings):
@@ -31,7 +31,7 @@ def real_nvp(**settings):
 def test_a_scope_renames_networks_and_nothing_else():
     """Every function of every case gives what it gave, under a name; a wrong name finds nothing (control)."""
     case = CASES["vae_gan"]()
-    variables, batch = randomised(case.state.variables), case.batch
+    variables, batch = randomise(case.state.variables), case.batch
     scoped = compose.scope(case.model, "a")
     inside = {c: {f"a/{net}": tree for net, tree in nets.items()} for c, nets in variables.items()}
     assert jax.tree.structure(scoped.init(KEY, batch)) == jax.tree.structure(inside)
@@ -79,7 +79,7 @@ def test_two_networks_of_one_name_are_a_sentence():
 
 def test_frozen_models_are_copied_constant_and_never_train():
     case = CASES["conv_vae"]()  # with batch norm
-    variables = randomised(case.state.variables)
+    variables = randomise(case.state.variables)
     constant = compose.frozen(case.model, variables, origin="runs/a, step 3")
     own = constant.init(KEY, case.batch)
     assert not own["params"] and set(own[FROZEN]) == {"encoder", "decoder"} and constant.card.frozen

@@ -122,7 +122,7 @@ def test_importance_weights_of_a_flow_prior(k):
 def test_samples_of_a_flow_prior_are_of_its_own():
     """Relatives agree: prior, sampler and density of one model."""
     model, variables = made("flow_prior_digits").model, variables_of("flow_prior_digits")
-    prior, _, _ = compose.apart(model)
+    prior, _, _ = compose.parts_of(model)
     z = np.asarray(model.sample_prior(variables, KEY, 16))
     v = hand.numbers(variables)
     np.testing.assert_allclose(z, hand.real_nvp_back(v, composed_by_hand.noise(KEY, 16, 3)), rtol=1e-4, atol=1e-5)
@@ -178,6 +178,6 @@ def test_a_critic_of_a_network_scores_like_it():
 
 def test_only_a_latent_variable_model_comes_apart():
     with pytest.raises(ValueError, match=r"has no 'latent\.posterior'; it has sampler, latent, critic\."):
-        compose.apart(models.gan(shape=(2,)))
+        compose.parts_of(models.gan(shape=(2,)))
     with pytest.raises(ValueError, match="has no 'latent'; it has judge"):
-        compose.apart(judges.image_classifier(shape=(8, 8, 1), widths=(2,), strides=(1,)))
+        compose.parts_of(judges.image_classifier(shape=(8, 8, 1), widths=(2,), strides=(1,)))

@@ -16,7 +16,7 @@ from jax.extend.random import define_prng_impl, threefry_prng_impl
 from jax.flatten_util import ravel_pytree
 
 from genjax_zoo import cli, compose, losses, models, restore
-from genjax_zoo.conformance.case import randomised
+from genjax_zoo.conformance.case import randomise
 from genjax_zoo.core import FROZEN, Density, Explained, Player, require, total
 from genjax_zoo.data import Resident
 from genjax_zoo.math import gaussian
@@ -194,7 +194,7 @@ def test_distillation_by_hand(distilled):
     """The teacher's nats at the student's draws, and the student's own."""
     student, key = restore(distilled / "student"), jax.random.key(5)
     terms = student.experiment.players["student"].terms
-    variables = randomised(student.state.variables)
+    variables = randomise(student.state.variables)
     found, _ = jax.jit(lambda v: terms(v, student.experiment.data.at(0), key, train=True))(variables)
     v = hand.numbers(variables)
     stack, x = v["params"]["student/bijection"]["layers_1"]["of"]["layer"], noise(key, B, 2)

@@ -13,7 +13,7 @@ from genjax_zoo.conformance import conditionals
 from genjax_zoo.core import Conditionals, Model, Sampler, require
 from genjax_zoo.explore import drawing
 from genjax_zoo.math import gaussian_mixture
-from genjax_zoo.nn import classes_of, condition_spec, embedded, width, with_classes
+from genjax_zoo.nn import classes_of, condition_spec, embed_conditions, width, with_classes
 
 KEY = jax.random.key(0)
 GIVEN = {"label": 3, "code": (2,), "mask": (2, 3, 1)}
@@ -53,7 +53,7 @@ def built(name):
     """A model of eight bits that is given a class, a vector and an image, with random parameters, and six contexts."""
     model, cond = TINY[name](shape=SHAPE, conditions=GIVEN), contexts(GIVEN, 6)
     batch = {"x": jnp.zeros((6, *model.spec["x"].shape)), **cond}
-    return model, conformance.randomised(model.init(KEY, batch), scale=0.3 if name == "pixel_cnn" else 0.5), cond
+    return model, conformance.randomise(model.init(KEY, batch), scale=0.3 if name == "pixel_cnn" else 0.5), cond
 
 
 def of_one(cond, index):
@@ -72,13 +72,15 @@ def test_conditions_are_one_vector_in_their_order():
         ((2, 3, 1), "float32"),
     ]
     batch = {**contexts(GIVEN), "x": jnp.ones((2, 5)), "other": jnp.ones(2)}
-    found = np.asarray(embedded(batch, GIVEN))
+    found = np.asarray(embed_conditions(batch, GIVEN))
     wanted = np.concatenate([np.eye(3)[:2], batch["code"], batch["mask"].reshape(2, 6)], axis=1)
     np.testing.assert_array_equal(found, np.asarray(wanted, np.float32))
-    assert embedded(batch, {}) is None and width({}) == 0 and condition_spec({}) == {}
+    assert embed_conditions(batch, {}) is None and width({}) == 0 and condition_spec({}) == {}
     levels = jnp.arange(12, dtype=jnp.uint8).reshape(2, 2, 3, 1)
-    np.testing.assert_array_equal(embedded({"mask": levels}, {"mask": (2, 3, 1)}), np.arange(12.0).reshape(2, 6))
-    np.testing.assert_array_equal(embedded({"size": jnp.ones(2)}, {"size": ()}), np.ones((2, 1)))
+    np.testing.assert_array_equal(
+        embed_conditions({"mask": levels}, {"mask": (2, 3, 1)}), np.arange(12.0).reshape(2, 6)
+    )
+    np.testing.assert_array_equal(embed_conditions({"size": jnp.ones(2)}, {"size": ()}), np.ones((2, 1)))
 
 
 def test_classes_are_short_for_a_label():
@@ -165,7 +167,7 @@ def without(model, name):
 def test_a_conditional_made_of_continuous_numbers(name):
     model = models.made(shape=(2,), hidden=(8,), likelihood=gaussian_mixture(2), conditions={name: GIVEN[name]})
     cond = contexts({name: GIVEN[name]})
-    variables = conformance.randomised(model.init(KEY, {"x": jnp.zeros((2, 2)), **cond}), scale=0.4)
+    variables = conformance.randomise(model.init(KEY, {"x": jnp.zeros((2, 2)), **cond}), scale=0.4)
     for index in range(2):
         conformance.density_integrates_to_one(model, variables, bound=12.0, cond=of_one(cond, index))
     conformance.samples_follow_the_density(model, variables, bound=12.0, cond=of_one(cond, 0))

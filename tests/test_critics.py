@@ -56,7 +56,7 @@ MODEL = wrap.with_memory(wrap.with_memory(GAME, "near"), "far")
 
 
 NEAR, FAR = require(GAME, Critic), Critic(score=pure(Game(), Game.judge))
-FAKES = losses.drawn_from(MODEL)
+FAKES = losses.samples_of(MODEL)
 
 
 def players(every=1):

@@ -9,7 +9,7 @@ from made import SMALL, TONE, wav_bytes, write_idx
 
 from genjax_zoo import cli, data
 from genjax_zoo.data import mnist
-from genjax_zoo.explore.drawing import beginning
+from genjax_zoo.explore.drawing import prefix_of
 from genjax_zoo.judges import inception
 
 
@@ -59,7 +59,7 @@ def test_a_damaged_prefix_is_named(tmp_path, damage, name):
     (tmp_path / name).write_bytes(DAMAGES[damage](sound))
     experiment = model = None
     with pytest.raises(ValueError, match=f"{name} (is no|holds)") as error:
-        beginning(experiment, model, 2, tmp_path / name, None)  # type: ignore[arg-type]
+        prefix_of(experiment, model, 2, tmp_path / name, None)  # type: ignore[arg-type]
     assert "\n" not in str(error.value)
 
 
@@ -112,14 +112,14 @@ import optax
 from genjax_zoo import Experiment, Player, data, models
 
 
-def experiment(batch_size: int = 8) -> Experiment:
+def experiment(batch_size: int = 8, seed: int = 0) -> Experiment:
     """Its rarest label is the last of 2,100 examples."""
     label = np.zeros(2_100, np.int64)
     label[-1] = 3
     bits = data.from_arrays(np.zeros((2_100, 2, 2, 1)), label=label, batch_size=batch_size)
     model = models.cvae(shape=(2, 2, 1), classes=10, latent=1, hidden=(2,))
     vae = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": 1.0}, tx=optax.adam(1e-3))
-    return Experiment(model=model, players={"vae": vae}, data=bits, steps=1)
+    return Experiment(model=model, players={"vae": vae}, data=bits, steps=1, seed=seed)
 '''
 
 

@@ -8,7 +8,7 @@ from cases import CASES, images
 from PIL import Image
 
 from genjax_zoo import cli, data, explore, math, models
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 
 KEY = jax.random.key(0)
 
@@ -48,7 +48,7 @@ def test_pictures_of_a_model_that_is_given_vectors_and_images(given, drawn):
     cond = {name: jnp.asarray(random.normal(size=(16, *s)), jnp.float32) for name, s in shapes.items()}
     if given.get("label", 3) == 3:
         cond["label"] = jnp.arange(16) % 3
-    variables = randomised(model.init(KEY, {"x": x, **cond}), scale=0.5)
+    variables = randomise(model.init(KEY, {"x": x, **cond}), scale=0.5)
     pictures, _ = explore.explore(model, variables, {"x": x, **cond}, KEY, n=4, steps=3)
     assert pictures.keys() == drawn
     if "classes" in pictures:
@@ -64,7 +64,7 @@ def test_labels_move_latents_by_the_difference_of_their_means():
     """On a linear decoder: the picture of example i under label c is decode(z_i + mean_c - mean_own)."""
     model = models.vae(shape=(2, 3, 1), latent=4, hidden=(), likelihood=math.gaussian(1.0))
     x = jax.random.normal(KEY, (30, 2, 3, 1))
-    variables = randomised(model.init(KEY, {"x": x}), scale=1.0)
+    variables = randomise(model.init(KEY, {"x": x}), scale=1.0)
     label = jnp.arange(30) ** 2 % 3
     pictures, _ = explore.explore(model, variables, {"x": x, "label": label}, KEY, n=5, steps=2)
     images, columns = pictures["labels"]

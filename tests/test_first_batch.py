@@ -25,7 +25,7 @@ FLOWS = {
     "spline_coupling": functools.partial(models.spline_coupling, shape=(3,), layers=2, hidden=(8,), bins=4),
     "maf": functools.partial(models.maf, shape=(3,), layers=2, hidden=(8,)),
     "real_nvp": functools.partial(models.real_nvp, shape=(3,), layers=2, hidden=(8,), norm=ActNorm),
-    "glow": functools.partial(models.glow, shape=(4, 4, 1), levels=1, steps=1, width=2),
+    "glow": functools.partial(models.glow, shape=(4, 4, 1), scales=1, steps=1, width=2),
     "multiscale_real_nvp": functools.partial(models.multiscale_real_nvp, shape=(4, 4, 1), scales=1, width=2, blocks=1),
 }
 NORM_FIRST = ("spline_coupling", "glow")  # whose networks see standardised numbers

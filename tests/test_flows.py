@@ -34,7 +34,7 @@ def built(name, classes=0):
     """A flow of two numbers with random parameters."""
     model = models.MODELS[name](shape=(2,), classes=classes, **FLAT[name])
     batch = {"x": jax.random.normal(jax.random.key(0), (32, 2)), "label": jnp.arange(32) % 3}
-    return model, conformance.randomised(model.init(jax.random.key(1), batch), scale=0.12)
+    return model, conformance.randomise(model.init(jax.random.key(1), batch), scale=0.12)
 
 
 @pytest.mark.parametrize("name", FLAT)
@@ -135,7 +135,7 @@ def test_a_step_of_glow_normalises_rotates_and_then_halves_nearly_nothing():
         return x.reshape(-1, 2, 2, 2, 2).transpose(0, 1, 3, 2, 4).reshape(-1, 4)
 
     x = 5 + 3 * jax.random.normal(jax.random.key(2), (16, 4, 4, 1))
-    linear = rotation_at_the_start(models.glow(shape=(4, 4, 1), levels=1, steps=1, width=2), x, blocks)
+    linear = rotation_at_the_start(models.glow(shape=(4, 4, 1), scales=1, steps=1, width=2), x, blocks)
     is_a_rotation_of_all(linear / np.array([1 / (1 + np.exp(-2.0))] * 2 + [1, 1]))
 
 
@@ -158,7 +158,7 @@ MIXING = {
 def seen_by_latents(name, **settings):
     model = models.MODELS[name](shape=(4,), **{**MIXING[name], **settings})
     batch = {"x": jax.random.normal(jax.random.key(0), (16, 4))}
-    variables = conformance.randomised(model.init(jax.random.key(1), batch))
+    variables = conformance.randomise(model.init(jax.random.key(1), batch))
     one = lambda x: model.encode(variables, {"x": x[None]}, jax.random.key(0))[0]  # noqa: E731
     return np.any(np.asarray(jax.jit(jax.vmap(jax.jacfwd(one)))(batch["x"])) != 0, axis=0)
 
@@ -239,7 +239,7 @@ def test_half_precision_is_of_networks_only():
 @pytest.mark.parametrize("name", ["glow", "spline_coupling", "maf"])
 def test_half_precision_leaves_a_flow_whose_networks_give_zeros_as_it_is(name):
     """At its start: its spread, its rotations and their log-determinants are float32's, bit for bit."""
-    shape, small = ((4, 4, 1), {"levels": 1, "steps": 2, "width": 2}) if name == "glow" else ((4,), {"hidden": (4,)})
+    shape, small = ((4, 4, 1), {"scales": 1, "steps": 2, "width": 2}) if name == "glow" else ((4,), {"hidden": (4,)})
     model = models.MODELS[name](shape=shape, **small)
     batch = {"x": 5 + 3 * jax.random.normal(jax.random.key(2), (16, *shape))}
     variables = model.init(jax.random.key(1), batch)
@@ -303,7 +303,7 @@ def labelled_sample(cond):
 BAD = [
     (lambda: models.real_nvp(shape=(1,)), "two numbers or more"),
     (lambda: models.glow(shape=(7, 8, 1)), "7x8 allows"),
-    (lambda: models.glow(shape=(28, 28, 1), levels=3), "1 ... 2 scales, not 3"),
+    (lambda: models.glow(shape=(28, 28, 1), scales=3), "1 ... 2 scales, not 3"),
     (lambda: models.multiscale_real_nvp(shape=(28, 28, 1), scales=4), "1 ... 3 scales, not 4"),
     (lambda: rational_quadratic(bins=1), "2 ... 999 bins"),
     (lambda: rational_quadratic(bound=0.0), "bound above 0"),

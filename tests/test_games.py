@@ -80,7 +80,7 @@ def generated_pair(variables, batch, key, *, train=False):
 
 
 GAMES = {  # a game -> its critic's network, critic, fakes and real examples
-    "x": ("of_x", OF_X, losses.drawn_from(MODEL), losses.data_x),
+    "x": ("of_x", OF_X, losses.samples_of(MODEL), losses.data_x),
     "z": ("of_z", OF_Z, encoded, noise),
     "pairs": ("of_pair", OF_PAIR, generated_pair, inferred_pair),
 }

@@ -12,10 +12,10 @@ import scipy.stats
 from cases import CASES, images
 
 from genjax_zoo import data, evals, losses, models, wrap
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Critic, Player, require
 from genjax_zoo.linen import from_linen
-from genjax_zoo.models.gan.gan import packed
+from genjax_zoo.models.gan.gan import pack_examples
 from genjax_zoo.train import create_state, make_step
 
 KEY = jax.random.key(0)
@@ -31,7 +31,7 @@ def test_penalties_of_a_linear_critic(pack):
     """The gradient is w everywhere: over all pixels of an example, or of a pack."""
     weights = jax.random.normal(jax.random.key(1), (3, 3, 2 * pack))
     real, fake = jax.random.normal(jax.random.key(2), (2, 8, 3, 3, 2))
-    round = a_round(lambda x: jnp.tensordot(packed(x, pack), weights, 3), real, fake)
+    round = a_round(lambda x: jnp.tensordot(pack_examples(x, pack), weights, 3), real, fake)
     norm = jnp.sqrt(jnp.sum(weights**2))
     for name, wanted in {"r1": norm**2, "r2": norm**2, "wgan_gp": (norm - 1) ** 2, "dragan": (norm - 1) ** 2}.items():
         found = PENALTIES[name].of(round)
@@ -147,7 +147,7 @@ def test_dirac_gan_converges_with_r1(game):
 @functools.cache
 def played(name):
     case = CASES[name]()
-    return case, {**case.state.variables, **randomised(case.state.variables)}
+    return case, {**case.state.variables, **randomise(case.state.variables)}
 
 
 @pytest.mark.parametrize("name", ["gan", "dcgan", "sngan", "projection_gan", "r3gan"])
@@ -250,7 +250,7 @@ def test_both_sides_of_a_gan_see_its_conditions(make):
     }
     given = {"label": jnp.arange(4) % 3, "place": jnp.ones((4, 2)), "mask": jnp.zeros((4, 2, 2, 1))}
     batch = {**images(4), **given}
-    variables = randomised(model.init(KEY, batch))
+    variables = randomise(model.init(KEY, batch))
     z, critic = model.sample_prior(variables, KEY, 4, given), require(model, Critic)
 
     @jax.jit
@@ -282,7 +282,7 @@ def test_a_points_critic_sees_conditions_beside_it():
 
 def test_packs():
     x = jnp.arange(4 * 2 * 2 * 3.0).reshape(4, 2, 2, 3)
-    packs = packed(x, 2)
+    packs = pack_examples(x, 2)
     assert packs.shape == (2, 2, 2, 6)
     np.testing.assert_array_equal(packs[1, ..., :3], x[2])
     np.testing.assert_array_equal(packs[1, ..., 3:], x[3])

@@ -17,8 +17,8 @@ from rich.console import Console
 from genjax_zoo import Experiment, Model, Player, data, evals, fit, losses, models, train
 from genjax_zoo.core import Card
 from genjax_zoo.runs.objective import explain
+from genjax_zoo.train.finite import Diverged
 from genjax_zoo.train.log import Progress
-from genjax_zoo.train.loop import Diverged
 
 
 @pytest.mark.parametrize(

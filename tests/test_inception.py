@@ -184,7 +184,7 @@ def test_images_are_prepared_by_interpolation_from_minus_one_to_one(shape):
     rows, columns = (between_centres(n, 299) for n in shape[1:3])
     np.testing.assert_allclose(rows.sum(1), 1)
     expected = 2 * np.einsum("ih,bhwc,jw->bijc", rows, x, columns, optimize=True) - 1
-    np.testing.assert_allclose(inception.prepared(jnp.asarray(x)), expected, atol=2e-4)
+    np.testing.assert_allclose(inception.prepare(jnp.asarray(x)), expected, atol=2e-4)
 
 
 def test_features_are_of_each_image_in_three_colours(monkeypatch):

@@ -9,7 +9,7 @@ import pytest
 from scipy.signal import get_window
 
 from genjax_zoo import data, evals, judges, models
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Judge, part, require, unit_of
 from genjax_zoo.judges import trained
 
@@ -22,7 +22,7 @@ NEEDS_DATA = pytest.mark.skipif(
 def tiny():
     model = judges.image_classifier(shape=(8, 8, 1), classes=3, widths=(4,), strides=(2,), features=5)
     batch = {"x": jax.random.uniform(KEY, (6, 8, 8, 1)), "label": jnp.arange(6) % 3}
-    return model, randomised(model.init(KEY, batch)), batch
+    return model, randomise(model.init(KEY, batch)), batch
 
 
 def loudness(x):
@@ -98,7 +98,7 @@ def test_what_a_classifier_learns_from_is_a_sentence():
 def test_dropout_is_of_training_alone_and_draws_by_the_key():
     model = judges.image_classifier(shape=(8, 8, 1), classes=3, widths=(4,), strides=(2,), features=5, dropout=0.5)
     _, _, batch = tiny()
-    variables, terms = randomised(model.init(KEY, batch)), judges.cross_entropy(model)
+    variables, terms = randomise(model.init(KEY, batch)), judges.cross_entropy(model)
 
     def at(seed, train):
         return terms(variables, batch, jax.random.key(seed), train=train)[0]["cross_entropy"]

@@ -17,7 +17,7 @@ from genjax_zoo import cli, data, fit, restore
 from genjax_zoo.core import Player
 from genjax_zoo.runs import create_state_of
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
-from genjax_zoo.train.loop import Diverged
+from genjax_zoo.train.finite import Diverged
 
 WAY = [4.0, 1.0, 1.2, 3.0, 3.0, 2.0]
 

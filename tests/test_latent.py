@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genjax_zoo import math, models
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.inference import latent
 
 KEY = jax.random.key(0)
@@ -21,7 +21,7 @@ TIMES = jnp.linspace(0, 1, 5)
 def linear():
     """A VAE whose decoder is x = z W + b."""
     model = models.vae(shape=(2, 3, 1), latent=4, hidden=(), likelihood=math.gaussian(1.0))
-    variables = randomised(model.init(KEY, {"x": jnp.zeros((2, 2, 3, 1))}), scale=1.0)
+    variables = randomise(model.init(KEY, {"x": jnp.zeros((2, 2, 3, 1))}), scale=1.0)
     out = variables["params"]["decoder"]["out"]
     return model, variables, np.asarray(out["kernel"]), np.asarray(out["bias"])
 
@@ -126,7 +126,7 @@ def test_inversion():
     shrunk, _ = latent.invert(model, variables, x, jnp.zeros((1, 3, 4)), steps=400, learning_rate=0.1, prior=10.0)
     assert (jnp.linalg.norm(shrunk, axis=1) < jnp.linalg.norm(found, axis=1)).all()
     gan = models.dcgan(shape=(8, 8, 1), latent=3, widths=(4, 8))
-    state = randomised(gan.init(KEY, {"x": jnp.zeros((2, 8, 8, 1))}))
+    state = randomise(gan.init(KEY, {"x": jnp.zeros((2, 8, 8, 1))}))
     target = gan.decode(state, z[:2, :3])
     starts = jax.random.normal(jax.random.key(7), (8, 2, 3))
     _, error = latent.invert(gan, state, target, starts, steps=200, learning_rate=0.1)

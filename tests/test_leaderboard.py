@@ -12,15 +12,15 @@ from rich.console import Console
 from genjax_zoo import data, evals, runs
 from genjax_zoo.compare import judges, measures, scores, speed
 from genjax_zoo.compare import table as compare
-from genjax_zoo.compare.cells import absent, found
+from genjax_zoo.compare.cells import absent_cell, number_cell
 from genjax_zoo.compare.leaderboard import COLUMNS, INCEPTION, leaderboard
-from genjax_zoo.compare.measures import Protocol
+from genjax_zoo.compare.measures import Measurement
 from genjax_zoo.core import Card, Experiment, Levels, Model
 from genjax_zoo.train.checkpoint import Checkpoints
 
 
 def row(name="a", data="digits/test", features="pixels", protocol=None, **cells):
-    kept = {key: absent("not here") for key in COLUMNS} | cells
+    kept = {key: absent_cell("not here") for key in COLUMNS} | cells
     return {
         "run": name,
         "family": "VAE",
@@ -32,15 +32,15 @@ def row(name="a", data="digits/test", features="pixels", protocol=None, **cells)
 
 
 def test_a_run_ties_with_itself_and_a_clear_winner_does_not():
-    one = row(frechet=found(1.0, low=0.9, high=1.1), precision=found(0.5))
+    one = row(frechet=number_cell(1.0, low=0.9, high=1.1), precision=number_cell(0.5))
     board = leaderboard([one, one])
     assert board["columns"]["frechet"]["best"] == board["columns"]["precision"]["best"] == [0, 1]
-    better = row("b", frechet=found(0.5, low=0.4, high=0.6), precision=found(0.4))
+    better = row("b", frechet=number_cell(0.5, low=0.4, high=0.6), precision=number_cell(0.4))
     board = leaderboard([one, better])
     assert [r["run"] for r in board["rows"]] == ["b", "a"]
     assert board["columns"]["frechet"]["best"] == [0]  # lower is better
     assert board["columns"]["precision"]["best"] == [1]  # higher is
-    near = row("b", frechet=found(0.95, low=0.85, high=1.05))
+    near = row("b", frechet=number_cell(0.95, low=0.85, high=1.05))
     assert leaderboard([one, near])["columns"]["frechet"]["best"] == [0, 1]  # the intervals overlap
 
 
@@ -75,11 +75,13 @@ def test_a_run_measured_another_way_is_measured_again_and_not_ranked_with_the_fi
     experiment = runs.build(runs.load_experiment(folder / "experiment.py"), {})
     with Checkpoints(folder / "checkpoints") as checkpoints:
         checkpoints.save(1, runs.create_state_of(experiment), {})
-    nothing = {key: absent("not here") for key in ("nats", "bits_per_dim")}
+    nothing = {key: absent_cell("not here") for key in ("nats", "bits_per_dim")}
     monkeypatch.setattr(scores, "likelihood", lambda subject: (measured.append(subject.key), (nothing, []))[1])
-    monkeypatch.setattr(speed, "train_step", lambda *args: {k: found(1.0) for k in ("compile_s", "peak_memory_mb")})
+    monkeypatch.setattr(
+        speed, "train_step", lambda *args: {k: number_cell(1.0) for k in ("compile_s", "peak_memory_mb")}
+    )
     monkeypatch.setattr(scores, "code_commit", lambda: "1234567")
-    asked = Protocol(n=20, k=3)
+    asked = Measurement(n=20, k=3)
     first = scores.score(folder, asked)
     assert scores.score(folder, asked) == first and len(measured) == 1
     for name, value in (("n", 21), ("k", 4), ("seed", 1), ("mode_samples", 30), ("features", tmp_path / "mine.py")):
@@ -125,7 +127,7 @@ def test_bits_are_of_the_levels(name, nats, bits, kind):
     )
     experiment = Experiment(model=model, players={}, data=split, steps=1)
     judge = judges.judge_of("", (28, 28, 1))
-    cells, _ = measures.likelihood(measures.Subject(experiment, {}, split, judge, 4, Protocol()))
+    cells, _ = measures.likelihood(measures.Subject(experiment, {}, split, judge, 4, Measurement()))
     cell = cells["bits_per_dim"]
     assert cell["value"] == pytest.approx(bits, abs=0.005) and cell["kind"] == kind
     ends = [(cells["nats"][end] - cells["nats"]["value"]) / (784 * np.log(2)) for end in ("low", "high")]
@@ -142,7 +144,7 @@ def test_samples_are_measured_by_the_protocol():
 
     model = Model(spec=train.spec, init=lambda key, batch: {}, sampler=sampler(sample))
     experiment = Experiment(model=model, players={}, data=train, steps=1)
-    cells = measures.of_samples(measures.subject_of(experiment, {}, Protocol(n=30, k=2, seed=7)))
+    cells = measures.of_samples(measures.subject_of(experiment, {}, Measurement(n=30, k=2, seed=7)))
     compare = evals.fidelity(test, lambda x: x.reshape(len(x), -1), name="x", n=30, k=2, resamples=0)
     wanted = compare(model, {}, jax.random.key(7))
     for key in ("frechet", "precision", "recall", "density", "coverage"):
@@ -152,11 +154,14 @@ def test_samples_are_measured_by_the_protocol():
 
 
 def test_likelihoods_given_the_label_are_ranked_apart():
-    exact, given = row(nats=found(90.0, kind="exact")), row("b", nats=found(80.0, kind="exact given the label"))
+    exact, given = (
+        row(nats=number_cell(90.0, kind="exact")),
+        row("b", nats=number_cell(80.0, kind="exact given the label")),
+    )
     board = leaderboard([exact, given])
     assert board["columns"]["nats"]["best"] == [0, 1]
     assert any("given the label are not ranked" in note for note in board["notes"])
-    bound = row("b", nats=found(80.0, kind="bound"))
+    bound = row("b", nats=number_cell(80.0, kind="bound"))
     board = leaderboard([exact, bound])
     assert board["columns"]["nats"]["best"] == [1]
     assert any("bounds stand in one column" in note for note in board["notes"])
@@ -173,8 +178,10 @@ def test_only_inception_makes_it_fid():
 
 @pytest.mark.parametrize("width", [60, 100, 200])
 def test_the_table_fits_and_holds_every_number(width, tmp_path):
-    rows = [row(f"run{i}", parameters=found(1_000 + 100 * i), frechet=absent("no sampler")) for i in range(5)]
-    rows[0]["cells"]["nats"] = found(12.345, low=12.1, high=12.6, floor=3.25, kind="bound", n=7)
+    rows = [
+        row(f"run{i}", parameters=number_cell(1_000 + 100 * i), frechet=absent_cell("no sampler")) for i in range(5)
+    ]
+    rows[0]["cells"]["nats"] = number_cell(12.345, low=12.1, high=12.6, floor=3.25, kind="bound", n=7)
     console = Console(width=width, record=True, file=io.StringIO())
     compare.show(console, leaderboard(rows))
     text = console.export_text()

@@ -11,7 +11,7 @@ from capable import of, sampler
 from cases import of_terms
 
 from genjax_zoo import conformance, data, evals, math, models, wrap
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Density, Latent, part, require
 from genjax_zoo.linen import from_linen
 
@@ -48,7 +48,7 @@ class Chain(nn.Module):
 @pytest.fixture(scope="module")
 def chain():
     model = from_linen(Chain(10), {"x": jax.ShapeDtypeStruct((10,), FLOAT)})
-    return model, randomised(model.init(KEY, {"x": jnp.zeros((2, 10))}), scale=1.0)
+    return model, randomise(model.init(KEY, {"x": jnp.zeros((2, 10))}), scale=1.0)
 
 
 def test_enumerated(chain):

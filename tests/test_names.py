@@ -13,14 +13,14 @@ from test_leaderboard import row
 
 from genjax_zoo import cli
 from genjax_zoo.compare import table as compare
-from genjax_zoo.compare.measures import Protocol
+from genjax_zoo.compare.measures import Measurement
 from genjax_zoo.runs import sweep as sweeps
 
 EXPERIMENT = """
 import jax.numpy as jnp, numpy as np, optax
 from genjax_zoo import Experiment, Model, Player, data
 
-def experiment(*, rate: float = 0.1, name: str = "one"):
+def experiment(*, rate: float = 0.1, name: str = "one", seed: int = 0):
     source = data.Resident(
         arrays={"x": jnp.ones((8, 2))}, transform=lambda raw, keys: raw, batch_size=8, seed=0, train=True
     )
@@ -29,7 +29,7 @@ def experiment(*, rate: float = 0.1, name: str = "one"):
     init = lambda key, batch: {"params": {"w": {"w": jnp.zeros(2)}}}
     player = Player(terms=terms, weights={"far": 1.0}, tx=optax.sgd(rate))
     model = Model(spec=source.spec, init=init)
-    return Experiment(model=model, players={"w": player}, data=source, steps=1)
+    return Experiment(model=model, players={"w": player}, data=source, steps=1, seed=seed)
 """
 
 
@@ -159,7 +159,7 @@ def test_no_cell_of_a_sweeps_table_loses_a_digit(width):
 
 def compared(out, *names, **protocol):
     console = Console(width=200, file=io.StringIO(), record=True)
-    compare.compare_runs([run for run in names], Protocol(**protocol), out=out, console=console)
+    compare.compare_runs([run for run in names], Measurement(**protocol), out=out, console=console)
     return console.export_text()
 
 

@@ -12,7 +12,7 @@ from nnx_case import SPEC, VAE, LinenVAE, linen_vae, nnx_vae
 
 from genjax_zoo import conformance, from_linen
 from genjax_zoo.compose import frozen, merge, only, scope
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import FROZEN, Levels, Player
 from genjax_zoo.math.devices import AXIS
 from genjax_zoo.nnx import from_nnx, pure
@@ -33,7 +33,7 @@ def twin():
 
 
 def state_of(case):
-    return case.state._replace(variables=randomised(case.state.variables))
+    return case.state._replace(variables=randomise(case.state.variables))
 
 
 def alike(one, other, rtol=1e-5):
@@ -171,7 +171,7 @@ class Count(nnx.Variable):
 def test_what_a_module_holds():
     model = from_nnx(Kinds, {"x": jax.ShapeDtypeStruct((2,), jnp.float32)})
     x = jnp.ones((3, 2))
-    variables = randomised(model.init(KEY, {"x": x}))
+    variables = randomise(model.init(KEY, {"x": x}))
     params = variables["params"]
     assert set(params) == {"again", "layers", "scale"} and set(params["layers"]) == {"1"}  # a layer has one place
     out, changed = pure(Kinds, Kinds.run)(variables, x)
@@ -204,7 +204,7 @@ class Layer(nnx.Module):
 
 def test_layers_under_transformations():
     x = jnp.ones((3, 2))
-    variables = randomised(from_nnx(Tower, SPEC).init(KEY, {"x": jnp.ones((1, 8, 8, 1))}))
+    variables = randomise(from_nnx(Tower, SPEC).init(KEY, {"x": jnp.ones((1, 8, 8, 1))}))
     run, (layers, last) = pure(Tower, Tower.run), (variables["params"][n]["linear"] for n in ("layers", "last"))
     h = x
     for i in range(3):

@@ -30,7 +30,7 @@ def tiny(name, **more):
     batch = {"x": jax.random.bernoulli(jax.random.key(1), 0.5, (3, 3, 4, 1)).astype(jnp.float32)}
     if "label" in model.spec:
         batch["label"] = jnp.arange(3) % 2
-    return model, conformance.randomised(model.init(jax.random.key(0), batch)), batch
+    return model, conformance.randomise(model.init(jax.random.key(0), batch)), batch
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -60,7 +60,7 @@ def test_every_image_is_as_likely_as_its_label_makes_it(name):
     model = models.MODELS[name](shape=(3, 4, 1), classes=2, **TINY[name])
     x = jax.random.bernoulli(jax.random.key(1), 0.5, (3, 3, 4, 1)).astype(jnp.float32)
     shapes = jax.eval_shape(model.init, jax.random.key(0), {"x": x, "label": jnp.zeros(3, jnp.int32)})
-    variables = conformance.randomised(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes))
+    variables = conformance.randomise(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes))
     nll = jax.jit(lambda label: model.nll(variables, {"x": x, "label": label}, jax.random.key(0))[0]["nll"])
     assert np.min(np.abs(nll(jnp.zeros(3, jnp.int32)) - nll(jnp.ones(3, jnp.int32)))) > 1e-3
 
@@ -77,8 +77,8 @@ def test_mask_b_in_the_first_layer_is_a_leak(name, monkeypatch):
 @pytest.mark.parametrize("name, module", [("pixel_cnn", cnn), ("row_lstm", rnn), ("diagonal_bilstm", rnn)])
 def test_a_cached_row_that_is_off_by_one_is_noticed(name, module, monkeypatch):
     agree(name)
-    written = module.written
-    monkeypatch.setattr(module, "written", lambda row, value, column: written(row, value, column + 1))
+    written = module.write_pixel
+    monkeypatch.setattr(module, "write_pixel", lambda row, value, column: written(row, value, column + 1))
     with pytest.raises(AssertionError, match="the cached view's logits are"):
         agree(name)
 

@@ -12,9 +12,9 @@ from cases import CASES, SHAPE, compiled, images
 from jax.sharding import PartitionSpec as P
 
 from genjax_zoo import data, evals, models
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import unit_of
-from genjax_zoo.inference.sampling import drawn, naive
+from genjax_zoo.inference.sampling import draw_levels, naive
 from genjax_zoo.models.autoregressive.autoregressive import network_views
 from genjax_zoo.models.vae.vq_vae import vector_quantized
 from genjax_zoo.nn import GatedPixelCNN, Quantizer
@@ -147,7 +147,7 @@ def test_sharded_code_books_are_one():
 @functools.cache
 def prior():
     module = GatedPixelCNN(3, features=4, layers=3, size=3)
-    return module, randomised(module.init(KEY, jnp.zeros((1, 4, 4, 1), jnp.int32)), scale=0.5)
+    return module, randomise(module.init(KEY, jnp.zeros((1, 4, 4, 1), jnp.int32)), scale=0.5)
 
 
 def reach(apply, shape):
@@ -176,7 +176,7 @@ def test_the_prior_sees_every_code_before_and_none_after():
     before = np.tril(np.ones((20, 20), bool), -1)
     for shifted, wanted in ((True, before), (False, before | np.eye(20, dtype=bool))):
         module = Stacks(shifted)
-        variables = randomised(module.init(KEY, jnp.zeros((1, 4, 5, 4))), scale=0.5)
+        variables = randomise(module.init(KEY, jnp.zeros((1, 4, 5, 4))), scale=0.5)
         found = reach(functools.partial(run, module, variables), (4, 5))
         np.testing.assert_array_equal(found, wanted)
 
@@ -196,14 +196,14 @@ def test_the_priors_logits_do_not_see_their_own_code():
 def test_draws_are_as_often_as_their_probability():
     """Of all 3^4 grids of codes: the probabilities sum to one, and draws have them."""
     module = GatedPixelCNN(3, features=4, layers=2, size=3)
-    variables = randomised(module.init(KEY, jnp.zeros((1, 2, 2, 1), jnp.int32)), scale=1.0)
+    variables = randomise(module.init(KEY, jnp.zeros((1, 2, 2, 1), jnp.int32)), scale=1.0)
     grids = jnp.stack(jnp.meshgrid(*[jnp.arange(3)] * 4, indexing="ij"), axis=-1).reshape(-1, 2, 2, 1)
     log_p = jax.nn.log_softmax(run(module, variables, grids))
     p = np.exp(jnp.take_along_axis(log_p, grids[..., None], axis=-1).sum((1, 2, 3, 4)))
     assert p.sum() == pytest.approx(1, abs=1e-5)
     n = 20_000
     views = network_views(module, (2, 2, 1), 3)
-    draws = np.asarray(jax.jit(lambda key: naive(views, variables, n, drawn(key)))(KEY))
+    draws = np.asarray(jax.jit(lambda key: naive(views, variables, n, draw_levels(key)))(KEY))
     share = np.bincount(draws.reshape(n, 4) @ 3 ** np.arange(4)[::-1], minlength=81) / n
     assert np.all(np.abs(share - p) < 5 * np.sqrt(p * (1 - p) / n) + 1e-3)
 
@@ -229,7 +229,7 @@ def test_use_of_the_code_book():
 def test_the_two_sides_of_a_vq_vae_are_its_bound_and_the_commitment():
     """Each has its own of the bound's terms; the autoencoder's turn moves the codes, and the rate only the prior."""
     case = CASES["vq_vae"]()
-    variables = {**case.state.variables, **randomised(case.state.variables)}
+    variables = {**case.state.variables, **randomise(case.state.variables)}
     autoencoder, prior = vector_quantized(case.model)
     bound, _ = case.model.nelbo(variables, case.batch, KEY)
     assert set(bound) == {"distortion", "rate"}  # in evaluation nothing else

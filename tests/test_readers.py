@@ -12,7 +12,7 @@ import run_folders
 
 from genjax_zoo import cli, runs
 from genjax_zoo.compare import speed
-from genjax_zoo.compare.cells import found
+from genjax_zoo.compare.cells import number_cell
 from genjax_zoo.train.checkpoint import Checkpoints
 
 MINE = """
@@ -68,8 +68,10 @@ def read(tmp_path_factory):
     for name, latest in RUNS.items():
         made(root / name, (0.5, 0.8, {"test/w": 0.1}), (*latest, {}))
     with pytest.MonkeyPatch.context() as patch:  # what takes longest, and is not of the parameters' values
-        patch.setattr(speed, "train_step", lambda *_: {"compile_s": found(1.0), "peak_memory_mb": found(1.0)})
-        patch.setattr(speed, "samples_per_s", lambda *_: found(1.0))
+        patch.setattr(
+            speed, "train_step", lambda *_: {"compile_s": number_cell(1.0), "peak_memory_mb": number_cell(1.0)}
+        )
+        patch.setattr(speed, "samples_per_s", lambda *_: number_cell(1.0))
         yield functools.cache(lambda command, name, *flags: command(root / name, flags))
 
 

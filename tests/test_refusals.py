@@ -130,7 +130,7 @@ def test_a_data_folder_that_is_not_there(command, form, refused):
 @pytest.mark.parametrize("form", [["--data-dir={}"], ["--data-dir", "{}"]])
 def test_a_data_folder_is_known_before_the_experiment_is_built(form, refused, tmp_path):
     """An experiment's defaults may depend on it, in each form of the flag."""
-    source = "import os\ndef experiment():\n    raise ValueError(os.environ['GENJAX_ZOO_DATA'])"
+    source = "from genjax_zoo import data\ndef experiment(*, at: str = str(data.folder())):\n    raise ValueError(at)"
     (tmp_path / "mine.py").write_text(source)
     (tmp_path / "sets").mkdir()
     assert str(tmp_path / "sets") in refused("train", "mine.py", *(word.format(tmp_path / "sets") for word in form))
@@ -139,9 +139,8 @@ def test_a_data_folder_is_known_before_the_experiment_is_built(form, refused, tm
 @pytest.mark.parametrize(
     "argv, message",
     [
-        (["train"], "Missing from genjax-zoo train"),
+        (["train"], "Name an experiment first: genjax-zoo train FILE [FLAGS]"),
         (["train", "notes.txt"], "There is no experiment notes.txt"),
-        (["train", DIGITS, "--data-dir"], "Missing value for argument '--data-dir'"),
         (["train", DIGITS, "--seed", -1], "--seed must be in 0 ... 4294967295, not -1"),
         (["train", DIGITS, "--seed", 10**30], "--seed must be in 0 ... 4294967295"),
         (["train", DIGITS, "--steps", -1], "--steps must be at least 1, not -1"),
@@ -150,7 +149,7 @@ def test_a_data_folder_is_known_before_the_experiment_is_built(form, refused, tm
         (["sweep", DIGITS, "--hidden", "8,-1"], "hidden must be at least 1, not -1"),
         (["sample", "run", "--seed", -1], "--seed must be in 0"),
         (["sample", "run", "--seed", 10**30], "--seed must be in 0"),
-        (["sample", "run", "-n", "many"], "--n takes INT, not 'many'"),
+        (["sample", "run", "-n", "many"], "-n takes INT, not 'many'"),
         (["sample", "run", "--out", "/proc/nope/x.png"], "Cannot write to the folder '/proc/nope'"),
         (["sample", "run", "--out", "notes.txt/x.npy"], "Cannot write to the folder 'notes.txt'"),
         (["sample", "notes.txt"], "notes.txt holds no run"),
@@ -185,7 +184,7 @@ def test_bad_flags(argv, message, refused, tmp_path):
     ],
 )
 def test_a_prefix_that_cannot_be_read(name, content, message, tmp_path, monkeypatch):
-    from genjax_zoo.explore.drawing import beginning
+    from genjax_zoo.explore.drawing import prefix_of
 
     monkeypatch.chdir(tmp_path)
     if isinstance(content, bytes):
@@ -193,7 +192,7 @@ def test_a_prefix_that_cannot_be_read(name, content, message, tmp_path, monkeypa
     elif content is not None:
         np.save(name, content)
     with pytest.raises((ValueError, FileNotFoundError), match=message.replace("(", r"\(").replace(")", r"\)")):
-        beginning(None, None, 2, Path(name), None)  # type: ignore[arg-type]
+        prefix_of(None, None, 2, Path(name), None)  # type: ignore[arg-type]
 
 
 TINY = """
@@ -201,10 +200,11 @@ import optax
 from genjax_zoo import Experiment, Player, data, models
 from genjax_zoo.math import discretized_logistic
 
-def experiment():
+def experiment(*, steps: int = 4):
     model = models.vae(shape=(8, 8, 1), latent=2, hidden=(4,), likelihood=discretized_logistic(17))
     player = Player(terms=model.nelbo, weights={"distortion": 1.0, "rate": 1.0}, tx=optax.sgd(1e-6))
-    return Experiment(model=model, players={"vae": player}, data=data.load("digits", "train", batch_size=16), steps=4)
+    digits = data.load("digits", "train", batch_size=16)
+    return Experiment(model=model, players={"vae": player}, data=digits, steps=steps)
 """
 
 

@@ -12,7 +12,7 @@ from capable import density, sampler
 from jax.core import Tracer
 
 from genjax_zoo import Player, compose, losses, math, models, nn, wrap
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Density, Explained, Latent, Levels, Model, Sampler, log_prob, part, require, total
 from genjax_zoo.linen import Network, from_linen, image_spec, reader
 from genjax_zoo.nn import Bijection
@@ -66,7 +66,7 @@ def test_estimators_have_one_value_where_a_posterior_is_another_in_training(drop
     base = layer("encoder", 4, "given", (2,), Trained(dropout))
     posterior = compose.pushed(base, nn.Inverse(nn.Chain((nn.Scale(),))), begin=Bijection.inverse)
     model = compose.variational(compose.distribution((2,)), posterior, decoder())
-    variables = randomised(model.init(KEY, {"x": X}))
+    variables = randomise(model.init(KEY, {"x": X}))
 
     def value(estimator, train):
         terms = losses.importance_weighted(model, k=2, estimator=estimator)
@@ -86,7 +86,7 @@ def nested():
 def test_gradients_of_layers_upon_layers_are_unbiased():
     """At k = 5, by 40,000 paired draws; sticking the landing's are not (control)."""
     model, x = nested(), jnp.array([[0.7]])
-    variables = randomised(model.init(KEY, {"x": x}), scale=0.8)
+    variables = randomise(model.init(KEY, {"x": x}), scale=0.8)
 
     @jax.jit
     def scores(keys):
@@ -242,7 +242,7 @@ def test_a_prior_whose_condition_is_fixed():
     prior = compose.gaussian(reader("prior", nn.MLP((), 4), "label"), (2,), spec=label)
     fixed = wrap.conditioned(prior, label=[0.0, 1.0, 0.0])
     model = compose.variational(fixed, layer("encoder", 4, "given", (2,)), decoder())
-    variables = randomised(model.init(KEY, {"x": X}))
+    variables = randomise(model.init(KEY, {"x": X}))
     told = compose.variational(prior, layer("encoder", 4, "given", (2,)), decoder())
     batch = {"x": X, "label": jnp.tile(jnp.array([0.0, 1.0, 0.0]), (6, 1))}
     pairs = zip(*(m.nelbo(variables, b, KEY)[0].values() for m, b in ((model, {"x": X}), (told, batch))))
@@ -261,7 +261,7 @@ def test_a_known_distribution_as_posterior_and_dropout_in_a_context():
     flow = nn.Inverse(nn.Stack(nn.MaskedAutoregressive(affine, nn.MaskedMLP(2, 2, (4,))), 1))
     posterior = compose.pushed(base, flow, context=context, name="flow", begin=Bijection.inverse)
     model = compose.variational(compose.distribution((2,)), posterior, decoder())
-    variables = randomised(model.init(KEY, {"x": X}))
+    variables = randomise(model.init(KEY, {"x": X}))
     assert np.isfinite(total(model.nelbo(variables, {"x": X}, KEY, train=True)[0])).all()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from genjax_zoo import cli, data, restore
 from genjax_zoo.compare import scores, speed
-from genjax_zoo.compare.cells import absent
+from genjax_zoo.compare.cells import absent_cell
 from genjax_zoo.compare.measures import OF_SAMPLES
 from genjax_zoo.compare.scores import data_of
 
@@ -19,7 +19,7 @@ import jax, jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Model, Player, data
 from genjax_zoo.core import Density, Explained, Sampler
 
-def experiment():
+def experiment(*, steps: int = 2):
     '''Draws are its label and its one parameter; its evaluation is the mean of the test data.'''
     train = data.load("own", "train", batch_size=8, conditions=("label",))
 
@@ -37,7 +37,7 @@ def experiment():
     density = Density(terms=Explained(terms=terms, rest="nats"), exact=False)
     model = Model(spec=train.spec, init=init, sampler=Sampler(draw=sample), density=density)
     player = Player(terms=terms, weights={"loss": 1.0}, tx=optax.sgd(0.0))
-    return Experiment(model=model, players={"p": player}, data=train, steps=2, evals={"test": mean})
+    return Experiment(model=model, players={"p": player}, data=train, steps=steps, evals={"test": mean})
 """
 
 
@@ -197,7 +197,7 @@ def test_data_beside_the_experiment_are_found_from_elsewhere(first, tmp_path, ca
 
 
 def test_runs_on_data_of_one_name_are_compared_each_on_its_own(root, capsys, monkeypatch):
-    nothing = {key: absent("not here") for key in (*OF_SAMPLES, "compile_s", "peak_memory_mb")}
+    nothing = {key: absent_cell("not here") for key in (*OF_SAMPLES, "compile_s", "peak_memory_mb")}
     monkeypatch.setattr(scores, "of_samples", lambda _: nothing)
     monkeypatch.setattr(speed, "train_step", lambda *_: nothing)
     monkeypatch.setattr(speed, "samples_per_s", lambda *_: nothing["compile_s"])

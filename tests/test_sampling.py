@@ -11,18 +11,18 @@ import pytest
 from cases import CASES
 
 from genjax_zoo import cli, evals, models, runs, wrap
-from genjax_zoo.conformance import all_bits, probabilities_sum_to_one, randomised, samples_follow_the_likelihood
+from genjax_zoo.conformance import all_bits, probabilities_sum_to_one, randomise, samples_follow_the_likelihood
 from genjax_zoo.core import Conditionals, Sampler, conditions, require
 from genjax_zoo.data import Resident, load
 from genjax_zoo.evals.walk import some_of
 from genjax_zoo.inference.sampling import (
     cached,
-    checked_prefix,
-    completed,
-    drawn,
+    draw_levels,
+    keep_known,
     levels_of,
+    levels_of_prefix,
     naive,
-    reporting,
+    report_every,
     values_of,
 )
 from genjax_zoo.train.checkpoint import Checkpoints
@@ -34,14 +34,14 @@ KEY = jax.random.key(0)
 def bits():
     """Gated PixelCNN over 3x4 bits."""
     model = models.gated_pixel_cnn(shape=(3, 4, 1), features=4, layers=3, size=3)
-    return model, randomised(model.init(KEY, {"x": all_bits(model)[:4]}), scale=0.6)
+    return model, randomise(model.init(KEY, {"x": all_bits(model)[:4]}), scale=0.6)
 
 
 @functools.cache
 def colours():
     """The case with two channels, three levels and labels."""
     case = CASES["gated_pixel_cnn"]()
-    return case.model, randomised(case.state.variables), case.batch
+    return case.model, randomise(case.state.variables), case.batch
 
 
 def frequencies(choose, logits, n=40_000):
@@ -77,14 +77,14 @@ LOGITS = jnp.array([2.0, 1.0, 0.5, -1.0, -3.0])
 )
 def test_draws_have_the_frequencies_that_settings_call_for(settings, wanted):
     p = np.asarray(jax.nn.softmax(wanted))
-    found = frequencies(drawn(KEY, **settings), LOGITS)
+    found = frequencies(draw_levels(KEY, **settings), LOGITS)
     assert np.all(np.abs(found - p) < 5 * np.sqrt(p * (1 - p) / 40_000) + 1e-9)
     if settings not in ({}, {"top_p": 1.0}, {"top_k": 5}):
         assert np.abs(found - np.asarray(jax.nn.softmax(LOGITS))).max() > 0.02  # control
 
 
 def shares(logits, **settings):
-    choose = drawn(jax.random.key(0), **settings)
+    choose = draw_levels(jax.random.key(0), **settings)
     levels = choose(jnp.asarray(0), jnp.broadcast_to(jnp.asarray(logits, jnp.float32), (20_000, len(logits))))
     return np.bincount(levels, minlength=len(logits)) / len(levels)
 
@@ -117,7 +117,7 @@ def test_the_coldest_draw_is_the_likeliest(temperature):
 )
 def test_the_nucleus_is_of_the_tempered_probabilities(settings, p):
     """Four levels of probability 6, 3, 2, 1 of 12: half the temperature squares them."""
-    found = frequencies(drawn(KEY, **settings), jnp.log(jnp.array([6.0, 3.0, 2.0, 1.0])))
+    found = frequencies(draw_levels(KEY, **settings), jnp.log(jnp.array([6.0, 3.0, 2.0, 1.0])))
     assert np.all(np.abs(found - p) < 5 * np.sqrt(np.array(p) * (1 - np.array(p)) / 40_000) + 1e-9)
 
 
@@ -128,11 +128,13 @@ def test_what_is_known_stays_and_the_rest_follows_it():
     known = (jnp.arange(30) < 13).reshape(views.grid)
     for sampler in (cached, naive):
         found = jax.jit(
-            lambda key, sampler=sampler: sampler(views, variables, 16, completed(drawn(key), levels, known), cond)
+            lambda key, sampler=sampler: sampler(
+                views, variables, 16, keep_known(draw_levels(key), levels, known), cond
+            )
         )(KEY)
         np.testing.assert_array_equal(jnp.where(known, found, 0), jnp.where(known, levels, 0))
         assert np.any(found != levels)
-    given, mask = checked_prefix(views, batch["x"].reshape(16, -1)[:, :13], 16)
+    given, mask = levels_of_prefix(views, batch["x"].reshape(16, -1)[:, :13], 16)
     np.testing.assert_array_equal(mask, known)
     np.testing.assert_array_equal(jnp.where(mask, given, 0), jnp.where(known, levels, 0))
 
@@ -146,8 +148,8 @@ def test_completions_have_the_conditional_probability():
     fits = jnp.all(states.reshape(len(states), -1)[:, :7] == prefix, axis=1)
     p = np.asarray(jnp.where(fits, jnp.exp(-nll), 0))
     p = p[np.asarray(fits)] / p.sum()
-    given, known = checked_prefix(views, prefix[None], n)
-    found = jax.jit(lambda: cached(views, variables, n, completed(drawn(KEY), given, known)))()
+    given, known = levels_of_prefix(views, prefix[None], n)
+    found = jax.jit(lambda: cached(views, variables, n, keep_known(draw_levels(KEY), given, known)))()
     rest = np.asarray(found).reshape(n, -1)[:, 7:]
     order = np.asarray(states.reshape(len(states), -1)[fits][:, 7:], int) @ 2 ** np.arange(5)
     share = np.bincount(rest @ 2 ** np.arange(5), minlength=32)[order] / n
@@ -157,20 +159,20 @@ def test_completions_have_the_conditional_probability():
 def test_progress_is_told_from_inside_the_loop():
     model, variables = bits()
     told, views = [], require(model, Conditionals)
-    found = jax.jit(lambda: cached(views, variables, 3, reporting(drawn(KEY), told.append, every=5)))()
+    found = jax.jit(lambda: cached(views, variables, 3, report_every(draw_levels(KEY), told.append, every=5)))()
     jax.effects_barrier()
     assert told == [5, 10]
-    np.testing.assert_array_equal(found, cached(views, variables, 3, drawn(KEY)))
+    np.testing.assert_array_equal(found, cached(views, variables, 3, draw_levels(KEY)))
 
 
 def test_settings_of_the_sampler_are_those_of_the_choice():
-    """What a model's sampler is told is what `drawn`, `checked_prefix` and `reporting` are, under wrappers, too."""
+    """A sampler's settings are those of `draw_levels`, `levels_of_prefix` and `report_every`, under wrappers, too."""
     model, variables, batch = colours()
     views, cond, sampler = require(model, Conditionals), conditions(batch), require(model, Sampler)
     assert sampler.settings == {"temperature": 1.0, "top_k": None, "top_p": None, "prefix": None, "tell": None}
     several: list[dict[str, Any]] = [{}, {"temperature": 0.3}, {"top_k": 2}, {"top_p": 0.6, "temperature": 2.0}]
     for how in several:
-        wanted = values_of(model, cached(views, variables, 16, drawn(KEY, **how), cond))
+        wanted = values_of(model, cached(views, variables, 16, draw_levels(KEY, **how), cond))
         np.testing.assert_array_equal(model.sample(variables, KEY, 16, cond, **how), wanted)
     prefix, told = batch["x"].reshape(16, -1)[:, :13], []
     found = model.sample(variables, KEY, 16, cond, prefix=prefix, tell=lambda count, done: told.append((count, done)))
@@ -216,16 +218,16 @@ def test_maps_of_bits_and_completions():
 )
 def test_bad_settings(settings, message):
     with pytest.raises(ValueError, match=message):
-        drawn(KEY, **settings)(jnp.zeros((), int), LOGITS[None])
+        draw_levels(KEY, **settings)(jnp.zeros((), int), LOGITS[None])
 
 
 def test_bad_input():
     model, variables, batch = colours()
     views = require(model, Conditionals)
     with pytest.raises(ValueError, match="prefix has 31 numbers, but an example only 30"):
-        checked_prefix(views, jnp.zeros((1, 31)), 1)
+        levels_of_prefix(views, jnp.zeros((1, 31)), 1)
     with pytest.raises(ValueError, match="none of the 3 levels k / 2"):
-        checked_prefix(views, jnp.full((1, 4), 0.3), 1)
+        levels_of_prefix(views, jnp.full((1, 4), 0.3), 1)
     with pytest.raises(ValueError, match="3 levels is of x = k / 2, but x has values like 0.3"):
         model.init(KEY, {**batch, "x": batch["x"] * 0 + 0.3})
     with pytest.raises(ValueError, match="share to keep must be in"):

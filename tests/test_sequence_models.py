@@ -28,7 +28,7 @@ def built(name, classes=0):
     """A model of twelve bits with random parameters."""
     model = BITS[name](shape=SHAPE, classes=classes)
     batch = {"x": jnp.zeros((2, *SHAPE)), "label": jnp.arange(2) % 3}
-    return model, conformance.randomised(model.init(jax.random.key(1), batch), scale=0.5)
+    return model, conformance.randomise(model.init(jax.random.key(1), batch), scale=0.5)
 
 
 def fresh(name):
@@ -58,7 +58,7 @@ def test_samples_follow_the_likelihood(name):
 @pytest.mark.parametrize("name", BITS)
 def test_other_samples_are_noticed(name):
     model, variables = built(name)
-    other = conformance.randomised(variables, seed=5)
+    other = conformance.randomise(variables, seed=5)
     draw = require(model, Sampler).draw
     wrong = dataclasses.replace(model, sampler=Sampler(draw=lambda v, *args, **how: draw(other, *args, **how)))
     with pytest.raises(AssertionError, match="from the likelihood; chance is"):
@@ -121,12 +121,12 @@ def only_three_places_seen(monkeypatch):
 
 @pytest.fixture
 def sum_with_own_bit(monkeypatch):
-    monkeypatch.setattr(nade, "earlier", lambda size: jnp.tri(size))
+    monkeypatch.setattr(nade, "comes_before", lambda size: jnp.tri(size))
 
 
 @pytest.fixture
 def sum_without_the_last_bit(monkeypatch):
-    monkeypatch.setattr(nade, "earlier", lambda size: jnp.tri(size, k=-2))
+    monkeypatch.setattr(nade, "comes_before", lambda size: jnp.tri(size, k=-2))
 
 
 MUTANTS = [
@@ -171,7 +171,7 @@ def test_attention_in_blocks_is_attention(monkeypatch):
 
 def test_dropout_is_of_training_only():
     case = _levels(models.image_gpt(shape=(3, 3, 1), features=6, layers=2, heads=2, dropout=0.5))
-    model, variables = case.model, conformance.randomised(case.state.variables)
+    model, variables = case.model, conformance.randomise(case.state.variables)
 
     def nll(seed, train):
         return total(model.nll(variables, case.batch, jax.random.key(seed), train=train)[0])

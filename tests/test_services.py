@@ -62,7 +62,7 @@ def test_a_run_that_goes_on_is_one_run_of_wandb(fake, tiny, tmp_path):
     tiny("--wandb", "--steps", "8")
     (first, run), (second, again) = fake.begun
     assert first["id"] == second["id"] and len(first["id"]) >= 8 and second["resume"] == "allow"
-    assert first["config"]["steps"] is None and first["name"] == "mine" and first["dir"] == "runs/mine"
+    assert first["config"]["steps"] == 4 and first["name"] == "mine" and first["dir"] == "runs/mine"
     assert [row["step"] for row in run.rows if "vae/loss" in row] == [2, 4]
     assert [row["step"] for row in again.rows if "vae/loss" in row] == [6, 8]
     assert run.metrics == [(("*",), {"step_metric": "step"})] and run.finished and again.finished

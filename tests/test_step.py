@@ -10,10 +10,10 @@ import optax
 import pytest
 from cases import CASES
 
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Model, Player
 from genjax_zoo.train import create_state, eval_variables, make_step
-from genjax_zoo.train.loop import means_over_steps
+from genjax_zoo.train.finite import means_over_steps
 from genjax_zoo.wrap.precision import half_precision
 
 SPEC = {"x": jax.ShapeDtypeStruct((), jnp.float32)}
@@ -219,7 +219,7 @@ def test_half_precision(name):
     """Networks compute in bfloat16; parameters, gradients, state and terms stay in float32, and nearly as they were."""
     case = CASES[name]()
     first = next(iter(case.players.values()))
-    variables = randomised(case.state.variables, scale=0.05)
+    variables = randomise(case.state.variables, scale=0.05)
     arguments = (variables, case.batch, jax.random.key(0))
     low = half_precision(first.terms)
     text = str(jax.make_jaxpr(functools.partial(low, train=True))(*arguments))

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 import pytest
 
-from genjax_zoo import Experiment, Player, cli, data, models, restore, runs
+from genjax_zoo import Experiment, Player, UserError, cli, data, fit, models, restore, runs
 
 ROOT = Path(__file__).parent.parent
 EXPERIMENTS = sorted((ROOT / "experiments").glob("*.py"))
@@ -78,7 +78,8 @@ def test_an_experiment_is_as_long_as_it_is_asked_to_be(path, without_files):
     whole = runs.build(make, {})
     for steps in (7, whole.steps // 10, 2 * whole.steps):
         other = runs.build(make, {"steps": steps})
-        assert other.steps == steps and not runs.unheard(make, {"steps": steps}, other)
+        assert other.steps == steps
+        runs.check_heard(make, {"steps": steps}, other)
         lasts_to_the_end(other)
         if steps > 7 and path.stem not in OF_EVERY_STEP:
             is_a_scaled_version(other, whole)
@@ -107,10 +108,11 @@ def test_the_seed_of_an_experiment_is_that_of_its_data(path, without_files):
     for seed in (0, 5):
         found = runs.build(make, {"seed": seed})
         source: Any = found.data
-        assert found.seed == source.seed == seed and not runs.unheard(make, {"seed": seed}, found)
+        assert found.seed == source.seed == seed
+        runs.check_heard(make, {"seed": seed}, found)
 
 
-def test_none_leaves_a_run_flag_to_the_function():
+def test_none_in_an_old_config_leaves_a_number_to_the_function():
     make = runs.load_experiment(ROOT / "experiments/vae_digits.py")
     found = runs.build(make, {"steps": None, "seed": None, "eval_every": None})
     assert (found.steps, found.seed, found.eval_every) == (2_000, 0, 500)
@@ -126,39 +128,85 @@ def experiment(*, {arguments}):
     digits = data.load("digits", "train", batch_size=16, transform=data.binarize)
     return Experiment(model=model, players={{"vae": player}}, data=digits, {passed})
 """
-SEED, STEPS = "--seed 3 is of parameters and noise, but", "--steps 2 ends the training there, but"
+WITHOUT = "width: int = 4"
 
 
+def refused(capsys, *argv):
+    with pytest.raises(SystemExit) as ended:
+        cli.console([str(word) for word in argv])
+    error = capsys.readouterr().err
+    assert ended.value.code == 2 and error.count("\n") == 1
+    return error
+
+
+@pytest.mark.parametrize("command", ["train", "sweep", "explain"])
 @pytest.mark.parametrize(
-    "arguments, passed, sentences",
+    "words, sentence",
     [
-        ("width: int = 4", "steps=4", [STEPS, SEED]),
-        ("steps: int = 4", "steps=steps", [SEED]),
-        ("steps: int = 4, seed: int = 0", "steps=steps, seed=seed", []),
-        ("steps: int = 2, seed: int = 0", "steps=steps", ["--seed 3 does not reach the Experiment of mine.py, which"]),
+        (["--steps", 2], "an argument 'steps', and pass it to its schedules, and to Experiment(steps=steps)."),
+        (["--seed=3"], "an argument 'seed', and pass it to its training data, and to Experiment(seed=seed)."),
+        (["--batch-size", 8], "an argument 'batch_size', and pass it to its training data."),
+        (["--learning-rate=0.1"], "an argument 'learning_rate', and pass it to its optimizer."),
     ],
 )
-def test_what_a_seed_and_steps_do_not_reach_is_a_sentence(arguments, passed, sentences, tmp_path):
-    (tmp_path / "mine.py").write_text(FILE.format(arguments=arguments, passed=passed))
-    make, flags = runs.load_experiment(tmp_path / "mine.py"), {"steps": 2, "seed": 3}
-    told = runs.unheard(make, flags, runs.build(make, flags))
-    assert len(told) == len(sentences)
-    assert all(line.startswith(sentence) and "mine.py" in line for line, sentence in zip(told, sentences))
-    unasked = {"steps": None, "seed": None}
-    assert not runs.unheard(make, unasked, runs.build(make, unasked))
+def test_what_the_function_does_not_take_is_refused(command, words, sentence, tmp_path, capsys):
+    """With what to do; and nothing is written."""
+    file = tmp_path / "mine.py"
+    file.write_text(FILE.format(arguments=WITHOUT, passed="steps=4"))
+    flag = str(words[0]).partition("=")[0]
+    said = f"mine.py takes no {flag}: give its function 'experiment' {sentence}"
+    assert said in refused(capsys, command, file, "--workdir", tmp_path / "run", *words)
+    assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("command", ["train", "sweep"])
-def test_it_is_said_once_when_training_begins(command, tmp_path, capsys):
-    file, flags = tmp_path / "mine.py", ["--workdir", str(tmp_path / "run"), "--steps", "2"]
-    file.write_text(FILE.format(arguments="width: int = 4", passed="steps=4"))
-    cli.console([command, str(file), *flags, "--seed", "3"])
-    told = capsys.readouterr().err.splitlines()
-    assert [line.startswith(f"genjax-zoo: {one}") for line, one in zip(told, (STEPS, SEED))] == [True, True], told
-    assert len(told) == 2
-    with pytest.raises(SystemExit):
-        cli.console([command, str(file), *flags, "--seed", "3", "--precision", "bf16"])
-    assert "precision was" in (refused := capsys.readouterr().err) and refused.count("\n") == 1
+@pytest.mark.parametrize("command", ["train", "sweep", "explain"])
+@pytest.mark.parametrize("name, default", [("steps", 2), ("seed", 3)])
+def test_what_does_not_arrive_is_refused(command, name, default, tmp_path, capsys):
+    """Whether it was given, or is the function's own; and where it arrives, it is not."""
+    file, run = tmp_path / "mine.py", tmp_path / "run"
+    arguments = f"steps: int = 1, {name}: int = {default}" if name == "seed" else f"{name}: int = {default}"
+    file.write_text(FILE.format(arguments=arguments, passed="steps=1"))
+    for words, value in (([], default), ([f"--{name}", "4"], 4)):
+        said = refused(capsys, command, file, "--workdir", run, *words)
+        assert f"--{name} {value} does not reach the Experiment of mine.py, which has {name}=" in said
+    assert not run.exists()
+    file.write_text(FILE.format(arguments="steps: int = 1, seed: int = 3", passed="steps=steps, seed=seed"))
+    cli.console([command, str(file), "--workdir", str(run)])
+
+
+def test_nothing_of_an_experiment_is_replaced_but_its_pace():
+    make = runs.load_experiment(ROOT / "experiments/vae_digits.py")
+    ours, theirs = runs.build(make, {"save_every": 3, "steps_per_call": 7}), make()
+    paced = runs.at_pace(ours, {"save_every": 3, "steps_per_call": 7, "eval_every": None, "steps": 1})
+    for name in ("steps", "seed", "save_every", "eval_every", "log_every", "steps_per_call", "best"):
+        assert getattr(ours, name) == getattr(theirs, name)
+        changed = {"save_every": 3, "steps_per_call": 7}.get(name, getattr(theirs, name))
+        assert getattr(paced, name) == changed
+
+
+def test_the_pace_is_an_argument_of_fit(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(FILE.format(arguments="steps: int = 6", passed="steps=steps"))
+    found = fit(runs.build(runs.load_experiment(file), {}), log_every=2, steps_per_call=2, progress=False)
+    assert list(found.history["step"]) == [2, 4, 6]
+    with pytest.raises(UserError, match="--log-every must be at least 1, not 0"):
+        fit(runs.build(runs.load_experiment(file), {}), log_every=0, progress=False)
+
+
+def test_a_run_of_a_file_without_them_is_read_and_goes_on(tmp_path, capsys):
+    """What an earlier version kept of flags that its function did not take: they are ignored."""
+    file, run = tmp_path / "mine.py", tmp_path / "run"
+    file.write_text(FILE.format(arguments=WITHOUT, passed="steps=2"))
+    cli.console(["train", str(file), "--workdir", str(run)])
+    config = json.loads((run / "config.json").read_text())
+    old = {"steps": None, "seed": None, "save_every": 3, **config["flags"]}
+    (run / "config.json").write_text(json.dumps({**config, "flags": old}))
+    assert restore(run)[0].steps == 2
+    cli.console(["train", str(file), "--workdir", str(run)])
+    config["flags"] = {**old, "steps": 2, "seed": 5}  # as --steps and --seed were kept
+    (run / "config.json").write_text(json.dumps(config))
+    assert int(restore(run)[1].step) == 2
+    assert "seed was 5 and is None" in refused(capsys, "train", file, "--workdir", run)
 
 
 def test_a_longer_run_says_whose_schedule_it_has(tmp_path, capsys):
@@ -169,12 +217,13 @@ def test_a_longer_run_says_whose_schedule_it_has(tmp_path, capsys):
         cli.console(["train", str(file), "--workdir", str(run), *flags])
         return capsys.readouterr().out
 
-    file.write_text(FILE.format(arguments="width: int = 4", passed="steps=2"))
+    file.write_text(FILE.format(arguments=WITHOUT, passed="steps=2"))
     train()
-    file.write_text(FILE.format(arguments="width: int = 4, steps: int = 2, seed: int = 0", passed="steps=steps"))
-    with pytest.raises(SystemExit):
-        train("--accept-changes", "--seed", "1")
-    assert "seed was None and is 1" in capsys.readouterr().err
+    arguments = f"{WITHOUT}, steps: int = 2, seed: int = 0"
+    file.write_text(FILE.format(arguments=arguments, passed="steps=steps, seed=seed"))
+    assert "seed was None and is 1" in refused(
+        capsys, "train", file, "--workdir", run, "--accept-changes", "--seed", "1"
+    )
     train("--accept-changes")
     out = train("--steps", "4")
     assert "at step 2. Schedules are those of 4 steps from here on; until here they were of 2." in out

@@ -15,9 +15,9 @@ from capable import of as pure
 
 from genjax_zoo import data, evals, math, models, wrap
 from genjax_zoo.compare import measures
-from genjax_zoo.core import Conditionals, Explained, Levels, Model, stated
+from genjax_zoo.core import Conditionals, Explained, Levels, Model, stated_support
 from genjax_zoo.data import named
-from genjax_zoo.evals.support import counted, unit
+from genjax_zoo.evals.support import counted_terms, unit
 
 KEY, DIMENSIONS = jax.random.key(0), 6
 BYTES = np.random.default_rng(0).integers(0, 256, (10, 2, 3, 1)).astype(np.uint8)
@@ -150,12 +150,20 @@ def test_a_model_states_its_levels():
     def refusing(batch):
         raise AssertionError("it was tried out")
 
-    assert [stated(wrap.dequantized(EVEN, levels=n)) for n in (17, 33, 257, 256)] == [(17,), (33,), (257,), (256,)]
-    assert [stated(model) for model in (EVEN, of(ramp, conditionals=views(5)))] == [None, Levels(5)]
-    assert [stated(of(ramp, card=levels(n), check=refusing)) for n in (None, 3)] == [Levels(None), Levels(3)]
+    assert [stated_support(wrap.dequantized(EVEN, levels=n)) for n in (17, 33, 257, 256)] == [
+        (17,),
+        (33,),
+        (257,),
+        (256,),
+    ]
+    assert [stated_support(model) for model in (EVEN, of(ramp, conditionals=views(5)))] == [None, Levels(5)]
+    assert [stated_support(of(ramp, card=levels(n), check=refusing)) for n in (None, 3)] == [Levels(None), Levels(3)]
     logistic, gaussian = math.discretized_logistic(256), math.gaussian()
     given: dict[str, Any] = {"shape": (2, 3, 1), "latent": 1, "hidden": ()}
-    assert [stated(models.vae(**given, likelihood=one)) for one in (logistic, gaussian)] == [Levels(256), Levels(None)]
+    assert [stated_support(models.vae(**given, likelihood=one)) for one in (logistic, gaussian)] == [
+        Levels(256),
+        Levels(None),
+    ]
 
 
 def test_what_is_not_said_has_no_bits():
@@ -259,11 +267,11 @@ def test_terms_of_ones_own_all_count(names):
 
 def test_what_is_stated_in_nats_counts_and_nothing_else():
     mine = Explained(terms=of(ramp).nll, units={"mine": "nats", "seen": "look"})
-    assert counted(mine, ["mine", "seen", "other"]) == (["mine"], ["other"])
-    assert counted(mine, ["yours", "other"]) == (["yours", "other"], [])  # of another model
-    assert counted(of(ramp).nll, ["nll", "l2"]) == (["nll", "l2"], [])  # the rest is in nats, too
+    assert counted_terms(mine, ["mine", "seen", "other"]) == (["mine"], ["other"])
+    assert counted_terms(mine, ["yours", "other"]) == (["yours", "other"], [])  # of another model
+    assert counted_terms(of(ramp).nll, ["nll", "l2"]) == (["nll", "l2"], [])  # the rest is in nats, too
     named = dataclasses.replace(EVEN, density=density(of(ramp).nll, units={"nll": "nats"}))
-    assert counted(wrap.dequantized(named).nelbo, ["nll", "dequantization", "l2"])[1] == ["l2"]
+    assert counted_terms(wrap.dequantized(named).nelbo, ["nll", "dequantization", "l2"])[1] == ["l2"]
 
 
 def test_the_unit_of_a_number_is_that_of_its_term():

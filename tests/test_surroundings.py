@@ -13,7 +13,7 @@ import pytest
 import test_readers
 
 from genjax_zoo import cli, files, restore
-from genjax_zoo.cli.flags import use_compilation_cache
+from genjax_zoo.cli.entry import use_compilation_cache
 from genjax_zoo.data import store
 from genjax_zoo.runs import build
 from genjax_zoo.runs import trust as trusted
@@ -43,12 +43,26 @@ def no_cache(monkeypatch):
     monkeypatch.delenv("JAX_COMPILATION_CACHE_DIR", raising=False)
 
 
+@contextlib.contextmanager
+def without_jax_cache():
+    """As in a new process, in which no variable names a folder."""
+    names = ("jax_compilation_cache_dir", "jax_persistent_cache_min_compile_time_secs")
+    before = {name: getattr(jax.config, name) for name in names}
+    jax.config.update("jax_compilation_cache_dir", None)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            jax.config.update(name, value)
+
+
 @pytest.mark.parametrize("surroundings", ["homeless", "no cache"])
 def test_what_cannot_be_cached_is_made_in_a_temporary_folder(surroundings, monkeypatch, request, capsys, tmp_path):
     """Said in one line, once."""
     request.getfixturevalue("homeless") if surroundings == "homeless" else no_cache(monkeypatch)
-    use_compilation_cache()
-    compiled = Path(os.environ["JAX_COMPILATION_CACHE_DIR"])
+    with without_jax_cache():
+        use_compilation_cache()
+        compiled = Path(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
     arrays = store.stored("numbers", 1, lambda folder: {"x": np.arange(3)})
     assert np.asarray(arrays["x"]).tolist() == [0, 1, 2]
     assert compiled.is_dir() and files.can_write(compiled)

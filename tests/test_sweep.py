@@ -10,6 +10,8 @@ import pytest
 
 from genjax_zoo import Experiment, Player, cli, data, evals, fit, losses, models, restore, runs, wrap
 from genjax_zoo.runs import sweep as sweeps
+from genjax_zoo.train.checkpoint import Checkpoints
+from genjax_zoo.train.interrupts import Interrupts
 from genjax_zoo.train.parallel import member_mesh
 
 FILE = """
@@ -104,7 +106,7 @@ def swept(file, folder, *flags):
 def test_members_are_single_runs(family, file, tmp_path):
     """Two seeds and two learning rates on four devices; weights, averages, and numbers logged."""
     folder = tmp_path / "sweep"
-    swept(file, folder, "--family", family, "--seeds", "5,3", "--learning-rate", "0.01,0.02")
+    swept(file, folder, "--family", family, "--seed", "5,3", "--learning-rate", "0.01,0.02")
     make = runs.load_experiment(file)
     assert len(list(folder.glob("*/config.json"))) == 4 and member_mesh(4).size == 4
     for rate, seed in ((0.01, 5), (0.02, 3)):
@@ -145,7 +147,7 @@ CLOCKS = """
 import jax, jax.numpy as jnp, optax
 from genjax_zoo import Experiment, Model, Player, data
 
-def experiment():
+def experiment(*, steps: int = 6, seed: int = 0):
     source = data.load("grid25", "train", batch_size=8)
 
     def terms(variables, batch, key, train):
@@ -161,7 +163,7 @@ def experiment():
     init = lambda key, batch: {"params": {name: {"w": jax.random.normal(key)} for name in ("a", "b")}}
     model = Model(spec=source.spec, init=init)
     evals = {"test": lambda model, variables, key: {"w": variables["params"]["a"]["w"]}}
-    return Experiment(model=model, players=players, data=source, evals=evals, best="test/w", steps=6)
+    return Experiment(model=model, players=players, data=source, evals=evals, best="test/w", steps=steps, seed=seed)
 """
 
 
@@ -174,7 +176,7 @@ def test_a_members_clocks_are_those_of_a_run(tmp_path):
     file.write_text(CLOCKS)
     make = runs.load_experiment(file)
     for steps in ("3", "6"):
-        swept(file, folder, "--seeds", "5,3", "--steps", steps, "--steps-per-call", "3")
+        swept(file, folder, "--seed", "5,3", "--steps", steps, "--steps-per-call", "3")
     for seed in (5, 3):
         _, state = restore(folder / f"seed={seed}")
         log = map(json.loads, (folder / f"seed={seed}/metrics.jsonl").read_text().splitlines())
@@ -205,7 +207,9 @@ def test_only_a_members_checkpoint_of_the_step_that_was_evaluated_is_ranked(tmp_
         (["--seeds", "3"], [0, 1, 2]),
         (["--seed", "3"], [3]),
         (["--seed=3"], [3]),
-        (["--seeds", "5,3"], [5, 3]),
+        (["--seeds=2"], [0, 1]),
+        (["--seed=5,3"], [5, 3]),
+        (["--seed", "5,3"], [5, 3]),
         ([], [0]),
     ],
 )
@@ -245,6 +249,37 @@ def test_a_sweep_goes_on_and_tells_mean_and_error(file, tmp_path, capsys):
     np.testing.assert_allclose(found["standard_error"], np.std(found["values"], ddof=1) / 3**0.5)
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [("--log-every", "1"), ("--log-every", "3", "--save-every", "2"), ("--log-every", "9", "--steps-per-call", "4")],
+)
+def test_a_member_tells_what_a_run_tells(flags, tmp_path):
+    """At the same steps, and the same numbers; rates only once there is more than the call that compiles."""
+    file = tmp_path / "clocks.py"
+    file.write_text(CLOCKS)
+    swept(file, tmp_path / "sweep", "--seeds", "2", "--eval-every", "4", *flags)
+    cli.console(["train", str(file), "--workdir", str(tmp_path / "alone"), "--eval-every", "4", *flags])
+    logs = [(tmp_path / at / "metrics.jsonl").read_text().splitlines() for at in ("sweep/seed=0", "alone")]
+    mine, its = ([(row["step"], set(row)) for row in map(json.loads, lines)] for lines in logs)
+    assert mine == its and mine[-1][0] == 6
+    known = ["steps/s" in row for _, row in mine if "a/loss" in row]
+    assert known == ([False] * ("--steps-per-call" in flags or flags[1] == "1") + [True] * 6)[: len(known)]
+
+
+@pytest.mark.parametrize("many", [1, 2])
+def test_what_can_be_left_at_once_is_saved_before(many, tmp_path, monkeypatch):
+    """A call of another length compiles, and a state is evaluated, only once it is saved: of a run, and of members."""
+    file, events = tmp_path / "clocks.py", []
+    file.write_text(CLOCKS)
+    save, at_once = Checkpoints.save, Interrupts.at_once
+    monkeypatch.setattr(Checkpoints, "save", lambda self, step, state: events.append(step) or save(self, step, state))
+    monkeypatch.setattr(Interrupts, "at_once", lambda self: events.append("left") or at_once(self))
+    flags = ("--steps", "3", "--steps-per-call", "2", "--save-every", "9", "--eval-every", "9")
+    command = ["train"] if many == 1 else ["sweep", "--seeds", f"{many}"]
+    cli.console([command[0], str(file), "--workdir", str(tmp_path / "runs"), *command[1:], *flags])
+    assert events == ["left", *[2] * many, "left", *[3] * many, *["left"] * many]
+
+
 def test_members_that_differ_in_a_late_digit_have_folders_of_their_own(tmp_path):
     make = runs.load_experiment(write_file(tmp_path))
     rates = {"learning_rate": [0.0012345678, 0.0012345679]}
@@ -258,7 +293,7 @@ def test_a_stopped_sweep_loses_no_step(file, tmp_path, capsys, monkeypatch):
     whole = swept(file, tmp_path / "whole", *flags)
     signals = iter([signal.SIGTERM])
     with monkeypatch.context() as patch, pytest.raises(SystemExit) as stopped:
-        patch.setattr(sweeps, "sound_alarms", lambda *_: [signal.raise_signal(number) for number in signals])
+        patch.setattr("genjax_zoo.train.run.sound_alarms", lambda *_: [*map(signal.raise_signal, signals)])
         swept(file, tmp_path / "parts", *flags)
     assert stopped.value.code == 130 and "Stopped at step 4" in capsys.readouterr().err
     assert swept(file, tmp_path / "parts", *flags) == whole and "Going on at step 4" in capsys.readouterr().out
@@ -314,7 +349,7 @@ def test_nobody_else_trains_a_member_while_its_sweep_does(tmp_path, capsys, monk
         ends.append((ended.value.code, capsys.readouterr().err))
 
     with monkeypatch.context() as patch:
-        patch.setattr(sweeps, "sound_alarms", meanwhile)
+        patch.setattr("genjax_zoo.train.run.sound_alarms", meanwhile)
         swept(file, folder, "--seeds", "2", "--steps", "1")
     assert len(ends) == 2 and all(code == 2 and "Another process trains in" in said for code, said in ends)
     cli.console([*other, "--steps", "2"])  # control
@@ -335,15 +370,21 @@ def test_a_member_that_breaks_leaves_the_others(file, tmp_path, capsys):
 @pytest.mark.parametrize(
     "flags, reason",
     [
-        (["--family", "vae,gan"], "--family vae,gan: only seeds and an experiment's own numbers can be swept"),
-        (["--steps", "4,8"], "--steps 4,8: only seeds"),
+        (["--family", "vae,gan"], "--family vae,gan: only an experiment's own numbers can be swept"),
+        (["--steps", "4,8"], "--steps: a swept number must not decide"),
+        (["--save-every=4,8"], "--save-every takes INT, not '4,8'"),
         (["--width", "4,8"], "--width: a swept number must not decide the shapes or branches"),
-        (["--learning-rate", "0.1,x"], "--learning-rate takes numbers with commas, not '0.1,x'"),
+        (["--learning-rate", "0.1,x"], "--learning-rate takes FLOATs with commas, not '0.1,x'"),
+        (["--seed=0,x"], "--seed takes INTs with commas, not '0,x'"),
+        (["--seed", "0,0"], "--seed has a value twice"),
+        (["--seed", "0,-1"], "--seed must be in 0 ... 4294967295, not -1"),
+        (["--seeds", "5,3"], "--seeds takes a count; list seeds by --seed 5,3."),
+        (["--seeds=5,3"], "--seeds takes a count; list seeds by --seed 5,3."),
         (["--learning-rate", "0.1,0.1"], "--learning-rate has a value twice"),
-        (["--seeds", "many"], "--seeds takes a count, or seeds with commas, not 'many'"),
+        (["--seeds", "many"], "--seeds takes a count, not 'many'"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--backend", "pmap"], "A sweep has no --backend"),
-        (["--learning-rat", "0.1,0.2"], "--learning-rat"),
+        (["--learning-rat", "0.1,0.2"], "There is no flag --learning-rat; did you mean --learning-rate?"),
     ],
 )
 def test_bad_sweeps(flags, reason, file, tmp_path, capsys):

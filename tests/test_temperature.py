@@ -9,7 +9,7 @@ import pytest
 from cases import CASES
 
 from genjax_zoo import models, nn, wrap
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Sampler, conditions, require
 from genjax_zoo.explore import drawing
 from genjax_zoo.linen import network
@@ -21,14 +21,14 @@ TEMPERED = ("vae", "iwae", "ladder_vae", "vamp_prior", "vq_vae", "real_nvp", "va
 
 def built(model, shape=(4, 4, 1), **batch):
     x = jnp.asarray(np.random.default_rng(0).integers(0, 2, (6, *shape)), jnp.float32)
-    return model, randomised(model.init(KEY, {"x": x, **batch}))
+    return model, randomise(model.init(KEY, {"x": x, **batch}))
 
 
 @pytest.mark.parametrize("name", TEMPERED)
 def test_at_one_the_draws_are_those_of_no_temperature(name):
     """Bit for bit, with the noise of p(x | z); at another temperature they are others."""
     case = CASES[name]()
-    variables, cond = randomised(case.state.variables), conditions(case.batch)
+    variables, cond = randomise(case.state.variables), conditions(case.batch)
 
     def draw(temperature):
         model = case.model if temperature is None else wrap.tempered(case.model, temperature)
@@ -73,7 +73,7 @@ def test_a_learned_gaussian_narrows_around_its_own_mean():
     model, variables = built(models.iwae(shape=(4, 4, 1), latent=(3, 2), hidden=((4,), (4,)), likelihood=gaussian(0.1)))
     z = wrap.tempered(model, 0.5).sample_prior(variables, KEY, 6)
     np.testing.assert_array_equal(z, 0.5 * model.sample_prior(variables, KEY, 6))
-    coldest = drawing.decoded(wrap.tempered(model, 1e-30)).sample(variables, KEY, 2)
+    coldest = drawing.without_noise(wrap.tempered(model, 1e-30)).sample(variables, KEY, 2)
     np.testing.assert_allclose(coldest, model.decode(variables, jnp.zeros((2, 5))), rtol=1e-6)
 
 

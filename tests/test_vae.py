@@ -8,7 +8,7 @@ from cases import CASES, SHAPE, images
 from scipy.special import logsumexp
 
 from genjax_zoo import data, evals, losses, math, models
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Density, Sampler, require, total
 
 KEY = jax.random.key(0)
@@ -64,7 +64,7 @@ def test_bounds_of_two_layers_fall_to_the_exact_value():
 def test_doubly_reparameterized_gradients_have_the_mean_of_autodiff(name):
     """Through every latent layer, and through a prior that shares the encoder; sticking the landing's have not."""
     case = CASES[name]()
-    variables, batch = randomised(case.state.variables), {n: v[:4] for n, v in case.batch.items()}
+    variables, batch = randomise(case.state.variables), {n: v[:4] for n, v in case.batch.items()}
 
     @jax.jit
     def differences(keys):
@@ -119,7 +119,7 @@ def test_a_mixture_of_sharp_components_loses_no_digits():
 def test_vamp_prior_draws_from_its_density():
     """By quadrature in the plane: the density integrates to one, and has the moments of draws."""
     model = models.vamp_prior(shape=SHAPE, latent=2, hidden=(8,), pseudo_inputs=3)
-    variables = randomised(model.init(KEY, images(levels=2)), scale=0.5)
+    variables = randomise(model.init(KEY, images(levels=2)), scale=0.5)
     axis = jnp.linspace(-25, 25, 501)
     plane = jnp.stack(jnp.meshgrid(axis, axis), axis=-1).reshape(-1, 2)
     assert model.latent and model.latent.prior
@@ -133,7 +133,7 @@ def test_vamp_prior_draws_from_its_density():
 
 def test_conditional_rate_is_the_divergence_from_the_conditional_prior():
     case = CASES["cvae"]()
-    variables = randomised(case.state.variables)
+    variables = randomise(case.state.variables)
     params, y = variables["params"], np.eye(3)[np.asarray(case.batch["label"])]
     centre, log_scale = np.split(y @ params["prior"]["out"]["kernel"] + params["prior"]["out"]["bias"], 2, axis=1)
     assert case.model.latent and case.model.latent.posterior
@@ -153,7 +153,7 @@ def test_a_label_moves_the_prior_and_is_seen_by_encoder_and_decoder():
     model = models.cvae(shape=(1, 1, 2), classes=2, latent=1, hidden=())
     batch = {"x": jnp.array([[0.0, 1], [1, 1], [0, 1]]).reshape(3, 1, 1, 2), "label": jnp.array([0, 1, 1])}
     shapes = jax.eval_shape(model.init, KEY, batch)
-    variables = randomised(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes))
+    variables = randomise(jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes))
     params = jax.tree.map(np.asarray, variables["params"])
     z, y = np.array([[-0.5], [0.25], [1.0]]), np.eye(2)[np.array([0, 1, 1])]
 
@@ -190,7 +190,7 @@ def test_a_vae_gan_draws_from_the_posterior_that_its_rate_is_of():
 def test_latents_of_layers_are_noise():
     """`decode` of `encode` takes the same way as the posterior means themselves."""
     case = CASES["iwae"]()
-    variables = randomised(case.state.variables)
+    variables = randomise(case.state.variables)
     z = case.model.encode(variables, case.batch, KEY)
     assert z.shape == (16, 6)
     encoder = variables["params"]["encoders_0"]

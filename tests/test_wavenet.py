@@ -11,12 +11,12 @@ from cases import CASES, compiled
 from PIL import Image
 
 from genjax_zoo import cli, conformance, draw, evals, models, wrap
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Conditionals, require
 from genjax_zoo.data.resident import Resident
 from genjax_zoo.data.wav import read_wav
 from genjax_zoo.explore import drawing
-from genjax_zoo.inference.sampling import _inverted, cached, drawn, naive, values_of
+from genjax_zoo.inference.sampling import _inverted, cached, draw_levels, naive, values_of
 from genjax_zoo.math import mu_law, mu_law_inverse, spectrogram
 from genjax_zoo.math.convolve import convolve_causal
 
@@ -26,7 +26,7 @@ KEY = jax.random.key(0)
 @pytest.fixture(scope="module")
 def tiny():
     case = CASES["wavenet"]()
-    return dataclasses.replace(case, model=compiled(case.model)), randomised(case.state.variables)
+    return dataclasses.replace(case, model=compiled(case.model)), randomise(case.state.variables)
 
 
 def read_one_place_off(views):
@@ -74,7 +74,7 @@ def test_a_sample_depends_on_as_many_before_as_the_dilations_reach(layers, block
     settings = {"features": 4, "gates": 4, "skip": 8, "levels": 3, "conditions": {}}
     model = models.wavenet(length=14, layers=layers, block=block, **settings)
     x = jnp.tile(jnp.array([0.0, 1.0]), 7)[:, None]
-    variables, views = randomised(model.init(KEY, {"x": x[None]}), scale=0.7), require(model, Conditionals)
+    variables, views = randomise(model.init(KEY, {"x": x[None]}), scale=0.7), require(model, Conditionals)
     others = jnp.concatenate([x[None], jnp.abs(x - jnp.eye(14)[:, :, None])])  # the last 14 each have one changed
     logits = jax.jit(lambda x: views.logits(variables, {"x": x})[0][:, 0, -1])(others)
     changes = np.any(np.asarray(logits[1:] != logits[0]).reshape(14, -1), axis=1)
@@ -127,7 +127,7 @@ def test_sounds_of_another_length(tiny, length):
     """The same parameters draw longer and shorter sounds, which begin alike, by both views."""
     case, variables = tiny
     model, cond = case.model.of_length(length), {"label": jnp.array([0, 2]), "speaker": jnp.array([1, 1])}
-    whole, stepped = (draw(model.conditionals, variables, 2, drawn(KEY), cond) for draw in (naive, cached))
+    whole, stepped = (draw(model.conditionals, variables, 2, draw_levels(KEY), cond) for draw in (naive, cached))
     np.testing.assert_array_equal(whole, stepped)
     np.testing.assert_array_equal(values_of(model, whole), model.sample(variables, KEY, 2, cond))
     x = model.sample(variables, KEY, 2, cond)
@@ -254,6 +254,6 @@ def test_bad_settings(settings, message):
 def test_bad_input(tiny):
     case, variables = tiny
     with pytest.raises(ValueError, match=r"--seconds is for models of sound, .* shape \(3, 5, 2\)"):
-        drawing.lasting(CASES["gated_pixel_cnn"]().model, 1.0)
+        drawing.with_length(CASES["gated_pixel_cnn"]().model, 1.0)
     with pytest.raises(ValueError, match="needs the condition 'speaker'"):
         case.model.sample(variables, KEY, 2, {"label": jnp.zeros(2, int)})

@@ -17,12 +17,11 @@ from asked_by_hand import EVALS, LOSSES
 from wrapped_by_hand import KEY, LEVELS, SHAPE, WRAPPERS, ByHand
 
 from genjax_zoo import compose, models, nn
-from genjax_zoo.conformance import randomised
+from genjax_zoo.conformance import randomise
 from genjax_zoo.core import Density, Judge, Latent, Model, Sampler, conditions, part, require, total
 from genjax_zoo.math import affine, gaussian
-from genjax_zoo.models.flow.flow import flattened
+from genjax_zoo.models.flow.flow import flat_chain
 from genjax_zoo.models.flow.flow import flow as flow_of
-from genjax_zoo.models.flow.real_nvp import conditioner
 from genjax_zoo.wrap import precision
 
 pytestmark = pytest.mark.xdist_group("wrapped")  # one worker has what several tests ask for
@@ -39,12 +38,12 @@ def built(base: str) -> tuple[Model, Any]:
         model = models.cvae(shape=SHAPE, classes=3, latent=3, hidden=(), likelihood=gaussian(0.5))
     else:
         map, size = affine(), math.prod(SHAPE)
-        layers = nn.EvenOdd(), nn.Coupling(map, conditioner(size, map, (4,), jnp.tanh)), nn.BatchNorm()
-        flow = flow_of(SHAPE, flattened(SHAPE, *layers), classes=3)
+        layers = nn.EvenOdd(), nn.Coupling(map, nn.conditioner(size, map, (4,), jnp.tanh)), nn.BatchNorm()
+        flow = flow_of(SHAPE, flat_chain(SHAPE, *layers), classes=3)
         gan = models.gan(shape=SHAPE, latent=3, hidden=(), critic_hidden=(4,), conditions={"label": 3})
         both = compose.merge(flow=flow, gan=gan)
         model = both.model(both["flow"], critic=both["gan"].critic)
-    return model, randomised(model.init(KEY, BATCH))
+    return model, randomise(model.init(KEY, BATCH))
 
 
 # ---- relatives ----
@@ -149,7 +148,7 @@ def by_hand(base, name, around=False, seed=0):
         return lambda v, batch, key: hand(by, model, v, batch)
 
     functions |= {use: evaluated(hand) for use, (_, hand) in EVALS.items() if use in there}
-    return answers(functions, randomised(variables, seed) if seed else variables, by.shown(BATCH), KEY)
+    return answers(functions, randomise(variables, seed) if seed else variables, by.shown(BATCH), KEY)
 
 
 MISSING = {  # of the one base, and of the other

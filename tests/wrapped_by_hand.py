@@ -13,7 +13,7 @@ from genjax_zoo.core import (
     Model,
     behaviour,
 )
-from genjax_zoo.math import logit, logit_inverse, tiled
+from genjax_zoo.math import logit, logit_inverse, tile
 from genjax_zoo.wrap import precision
 
 KEY, SHAPE, LEVELS, K = jax.random.key(0), (2, 2, 1), 5, 3
@@ -52,7 +52,7 @@ class ByHand:
         """Log weights [k, B] of a batch outside; the noise belongs to each draw."""
         rows = k
         if self.noise:
-            batch, k = {name: tiled(value, k) for name, value in batch.items()}, 1
+            batch, k = {name: tile(value, k) for name, value in batch.items()}, 1
         inner, key, log_det = self.inside(batch, key)
         return (model.log_weights(variables, inner, key, k) + log_det).reshape(rows, -1)
 

@@ -1,12 +1,13 @@
 """The command line: genjax-zoo train | sweep | explain | sample | eval | latent | compare | report | watch | list.
 
-This module imports neither jax nor numpy, so that --help answers at once; the commands do, when they run.
+A command is a function in a file of its name, and a line in a table here. This module imports neither jax nor numpy, so
+that --help answers at once; the commands do, when they run.
 """
 
 import codecs
 import contextlib
 import contextvars
-import functools
+import importlib.metadata
 import inspect
 import io
 import os
@@ -18,23 +19,24 @@ from typing import Any
 
 import tyro
 
-from genjax_zoo.cli import explain, sweep, train
 from genjax_zoo.cli.compare import compare
 from genjax_zoo.cli.evaluate import evaluate
-from genjax_zoo.cli.flags import environment_kept, parsed, stop, use_compilation_cache
+from genjax_zoo.cli.explain import explain
+from genjax_zoo.cli.flags import parameters_of
 from genjax_zoo.cli.latent import latent
 from genjax_zoo.cli.listing import find_experiment, list_
+from genjax_zoo.cli.parsing import parse
 from genjax_zoo.cli.report import report
 from genjax_zoo.cli.sample import sample
+from genjax_zoo.cli.sweep import sweep
+from genjax_zoo.cli.train import train
 from genjax_zoo.cli.watch import watch
 from genjax_zoo.errors import PROG, UserError, nearest
-from genjax_zoo.files import telling
+from genjax_zoo.files import cache_folder, telling, writable
 
-OF_EXPERIMENTS = {"train": train, "sweep": sweep, "explain": explain}  # modules: `run` takes a file and its flags
+OF_EXPERIMENTS = {"train": train, "sweep": sweep, "explain": explain}  # take a file, and the words behind it
 COMMANDS: dict[str, Callable[..., None]] = {
-    "train": train.train,
-    "sweep": sweep.sweep,
-    "explain": explain.explain,
+    **OF_EXPERIMENTS,
     "sample": sample,
     "eval": evaluate,
     "latent": latent,
@@ -92,14 +94,13 @@ def console(argv: Sequence[str] | None = None) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=PLAIN)
     try:
-        with environment_kept("GENJAX_ZOO_DATA"):
-            contextvars.copy_context().run(_told, argv)
+        contextvars.copy_context().run(_told, argv)
     except KeyboardInterrupt as stopped:
-        stop(f"{str(stopped).capitalize() or 'Stopped'}; run the same command to go on.", 130)
+        _stop(f"{str(stopped).capitalize() or 'Stopped'}; run the same command to go on.", 130)
     except (UserError, OSError) as error:
         if "--debug" in argv:
             raise
-        stop(str(error) if isinstance(error, UserError) else _of_the_system(error))
+        _stop(str(error) if isinstance(error, UserError) else _of_the_system(error))
 
 
 def _of_the_system(error: OSError) -> str:
@@ -115,25 +116,46 @@ def _told(argv: list[str]) -> None:
 
 
 def _dispatch(argv: list[str]) -> None:
-    if argv and not argv[0].startswith("-") and argv[0] not in COMMANDS:
-        raise UserError(f"There is no command '{argv[0]}'; {nearest(argv[0], COMMANDS)}")
-    if len(argv) > 1 and argv[0] in OF_EXPERIMENTS and not argv[1].startswith("-"):
-        file = find_experiment(argv[1])
-        use_compilation_cache()
-        return OF_EXPERIMENTS[argv[0]].run(file, argv[2:])
-    named = {name: _heard(command, sys.stderr) for name, command in COMMANDS.items()}
-    parsed(lambda: tyro.extras.subcommand_cli_from_dict(named, prog=PROG, args=argv, description=DESCRIPTION))
+    if not argv or argv[0] in ("-h", "--help"):
+        about = "Train, sample and measure deep generative models in JAX."
+        return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog=PROG, args=["--help"], description=about)
+    if argv[0] == "--version":
+        return print(", ".join(f"{name} {_version(name)}" for name in (PROG, "jax", "jaxlib")))
+    name, *words = argv
+    if name not in COMMANDS:
+        raise UserError(f"There is no command '{name}'; {nearest(name, COMMANDS)}")
+    run, prog = COMMANDS[name], f"{PROG} {name}"
+    if name in OF_EXPERIMENTS and not {"-h", "--help"} & {*words[:1]}:
+        if not words or words[0].startswith("-"):
+            raise UserError(f"Name an experiment first: {prog} FILE [FLAGS]; '{PROG} list' shows those that there are.")
+        given = {"file": find_experiment(words[0]), "flags": words[1:]}
+    else:
+        given = parse(parameters_of(run), words, prog=prog, about=inspect.getdoc(run) or "")
+    use_compilation_cache()
+    run(**given)
 
 
-def _heard(command: Callable[..., None], stderr: Any) -> Callable[..., None]:
-    """The command, with this stream for its errors: that of the parser, which runs it, is kept back."""
+def use_compilation_cache() -> None:
+    """Keeps compiled programs in the user's cache folder, if there is one: a second start is seconds faster.
 
-    @functools.wraps(command)
-    def run(*args: Any, **flags: Any) -> None:
-        with contextlib.redirect_stderr(stderr):
-            command(*args, **flags)
+    The environment's JAX_COMPILATION_CACHE_DIR and JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS are JAX's own to read.
+    """
+    import jax
 
-    return run
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        jax.config.update("jax_compilation_cache_dir", str(writable(cache_folder() / "jax")))
+    if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
 
 
-DESCRIPTION = "Train, sample and measure deep generative models in JAX."
+def _version(package: str) -> str:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _stop(sentence: str, status: int = 2) -> None:
+    """Prints a sentence, and exits."""
+    print(f"{PROG}: {sentence}", file=sys.stderr)
+    raise SystemExit(status)

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import tyro
 
-from genjax_zoo.cli.flags import use_compilation_cache
-
 
 def evaluate(
     run: Annotated[Path, tyro.conf.Positional], checkpoint: str = "latest", trust: bool = False, debug: bool = False
@@ -19,10 +17,9 @@ def evaluate(
         trust: run the code in the folder although another user made it; asked once.
         debug: show the traceback of an error.
     """
-    use_compilation_cache()
     from genjax_zoo.evals.support import unit
     from genjax_zoo.runs import restore
-    from genjax_zoo.train.loop import evaluate as run_evals
+    from genjax_zoo.train.evaluating import evaluate as run_evals
 
     experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
     print(f"step {int(state.step):,}")

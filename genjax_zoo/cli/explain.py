@@ -1,25 +1,20 @@
 """genjax-zoo explain: prints what each player minimises."""
 
-from pathlib import Path
-from typing import Annotated
-
-import tyro
-
-from genjax_zoo.cli.flags import everything_of, parse_experiment
+from genjax_zoo.cli.flags import File, Words, everything_of, load, parse_experiment
 
 
-def explain(file: Annotated[str, tyro.conf.Positional]) -> None:
+def explain(file: File, flags: Words = ()) -> None:
     """Print what each player minimises, as formulas with their weights; takes the flags of `train`.
 
     Args:
-        file: a Python file with a function `experiment`, such as experiments/r3gan_points.py.
+        file: a Python file with a function `experiment`, or the name of one that `genjax-zoo list` shows.
+        flags: its function's arguments.
     """
-
-
-def run(file: Path, argv: list[str]) -> None:
-    """Prints each player's objective."""
     from genjax_zoo import runs
     from genjax_zoo.runs.objective import explain as explained
 
-    make, flags, run = parse_experiment(file, argv)
-    print(explained(runs.build(make, everything_of(flags, run))))
+    make = load(file, flags)
+    asked = everything_of(*parse_experiment(make, file, flags, "explain"))
+    experiment = runs.build(make, asked)
+    runs.check_heard(make, asked, experiment)
+    print(explained(experiment))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from genjax_zoo.cli.flags import use_compilation_cache
+from genjax_zoo.cli.parsing import stands_for
 from genjax_zoo.errors import UserError, check_number, check_place
 
 
@@ -13,13 +13,13 @@ def latent(
     run: Annotated[Path, tyro.conf.Positional],
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 8,
     steps: int = 9,
-    dimensions: tuple[int, ...] = (),
+    dimensions: Annotated[tuple[int, ...], stands_for("those that vary most")] = (),
     span: float = 3.0,
     path: Literal["slerp", "lerp"] = "slerp",
     examples: int = 2_000,
     seed: int = 0,
     checkpoint: str = "latest",
-    out: Path | None = None,
+    out: Annotated[Path | None, stands_for("RUN/latent")] = None,
     trust: bool = False,
     debug: bool = False,
 ) -> None:
@@ -29,13 +29,13 @@ def latent(
         run: the run folder.
         n: rows of a picture.
         steps: pictures on each way.
-        dimensions: which to traverse; those that vary most where none is given.
+        dimensions: which to traverse.
         span: how far to traverse, in the prior's standard deviations.
         path: how to interpolate: slerp (great circles) or lerp (straight lines).
         examples: of the training data, for the map and the means of labels.
         seed: of what is drawn.
         checkpoint: latest, best, or a step.
-        out: the folder of the pictures; RUN/latent by default.
+        out: the folder of the pictures.
         trust: run the code in the folder although another user made it; asked once.
         debug: show the traceback of an error.
     """
@@ -44,7 +44,6 @@ def latent(
             raise UserError(f"--{name} must be at least {least}, not {value}.")
     check_number("seed", seed)
     check_number("span", span)
-    use_compilation_cache()
     import jax
 
     from genjax_zoo import explore

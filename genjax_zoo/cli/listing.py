@@ -1,5 +1,11 @@
-"""genjax-zoo list: what there is; and an experiment found by its name."""
+"""genjax-zoo list: what there is; and an experiment found by its name, or copied to be changed.
 
+Experiments are shipped as genjax_zoo/experiments. In the repository they lie beside the package, in experiments/; those
+of a folder experiments/ in the current one come first.
+"""
+
+import ast
+import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from genjax_zoo.errors import Missing, nearest
+import genjax_zoo
+from genjax_zoo.errors import Missing, UserError, nearest
 
 
 def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.conf.Positional] = "all") -> None:
@@ -21,38 +28,66 @@ def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.
     sections: dict[str, Mapping[str, Any]] = {
         "models": {name: sys.modules[make.__module__].__doc__ for name, make in models.MODELS.items()},
         "data": {name: protocol.about for name, protocol in data.PROTOCOLS.items()},
-        "experiments": {str(path): _docstring(path) for path in _experiments()},
+        "experiments": {name: _docstring(path) for name, path in experiments().items()},
     }
     for title, entries in sections.items():
         if what in ("all", title):
             print(title)
             for name, about in entries.items():
                 card = data.PROTOCOLS[name].card() if what == "data" else {}
-                print(f"  {name}" if card else f"  {name:32} {(about or '').strip().splitlines()[0]}")
+                line = (about or "").strip().partition("\n")[0]
+                print(f"  {name}" if card else f"  {name:32} {line}")
                 for entry, text in card.items():
                     print(f"      {entry:12} {text}")
 
 
 def find_experiment(name: str) -> Path:
-    """The file that a command names: a path, or the name of one of `experiments/`.
+    """The file that a command names: a path, or the name of an experiment.
 
     Raises:
-        FileNotFoundError: there is none, with the nearest name.
+        Missing: there is none, with the nearest name.
     """
     path = Path(name)
     if path.is_file() and path.suffix == ".py":
         return path
-    candidates = {p.stem: p for p in _experiments()}
-    if name in candidates:
-        return candidates[name]
-    raise Missing(f"There is no experiment {name}; {nearest(path.stem, candidates, str)}")
+    known = experiments()
+    if name in known:
+        return known[name]
+    raise Missing(f"There is no experiment {name}; {nearest(path.stem, known)}")
 
 
-def _experiments() -> list[Path]:
-    return sorted(p for p in Path("experiments").rglob("*.py") if not p.stem.startswith("_"))
+def experiments() -> dict[str, Path]:
+    """Name -> file of every experiment, in alphabetical order: those that are shipped, and those of experiments/."""
+    package = Path(genjax_zoo.__file__).parent
+    shipped = [home for home in (package / "experiments", package.parent / "experiments") if home.is_dir()]
+    files = [file for home in (*shipped[:1], Path("experiments")) for file in home.rglob("*.py")]
+    return dict(sorted((file.stem, file) for file in files if not file.stem.startswith("_")))
+
+
+def copy_experiment(file: Path, to: Path) -> None:
+    """Copies an experiment's file, to be changed, and beside it the modules beside the file that it imports.
+
+    Args:
+        file: the experiment's.
+        to: the new file, whose name ends in .py.
+
+    Raises:
+        UserError: another ending, or a file that is there already.
+    """
+    from genjax_zoo.runs.source import modules_beside
+
+    if to.suffix != ".py":
+        raise UserError(f"An experiment's file ends in .py, and {to} does not; name another.")
+    beside = {to.parent / name: one for name, one in modules_beside(file).items()}
+    copies = {to: file, **{new: one for new, one in beside.items() if new.resolve() != one.resolve()}}
+    if there := [str(one) for one in copies if one.exists()]:
+        raise UserError(f"{there[0]} is there already; name another file to copy {file.stem} to.")
+    for target, source in copies.items():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(source.read_bytes())
 
 
 def _docstring(path: Path) -> str | None:
-    import ast
-
-    return ast.get_docstring(ast.parse(path.read_text()))
+    with contextlib.suppress(SyntaxError):
+        return ast.get_docstring(ast.parse(path.read_bytes()))
+    return "is no Python"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import tyro
 
-from genjax_zoo.cli.flags import use_compilation_cache
+from genjax_zoo.cli.parsing import stands_for
 from genjax_zoo.errors import UserError, check_place
 from genjax_zoo.files import whole
 
@@ -13,8 +13,8 @@ LARGEST = 3_000_000  # bytes of a page
 
 
 def report(
-    runs: Annotated[tuple[Path, ...], tyro.conf.Positional],
-    out: Path | None = None,
+    runs: Annotated[tuple[Path, ...], tyro.conf.Positional, tyro.conf.arg(help_behavior_hint="(required)")],
+    out: Annotated[Path | None, stands_for("RUN/report.html, or ./report.html of several runs")] = None,
     compute: bool = True,
     trust: bool = False,
     debug: bool = False,
@@ -23,8 +23,7 @@ def report(
 
     Args:
         runs: the run folders; a sweep's is all of its members.
-        out: the .html file; RUN/report.html by default, or ./report.html of several runs. Of a run that cannot be
-            written to it is ./RUN.html.
+        out: the .html file. Of a run that cannot be written to it is ./RUN.html.
         compute: draw what is not in a run folder from its newest checkpoint, too: latent space, likelihood map, sounds.
         trust: run the code in the folders although another user made them; asked once, and not with --no-compute.
         debug: show the traceback of an error.
@@ -36,7 +35,6 @@ def report(
     if path.suffix != ".html":
         raise UserError(f"Cannot write '{path}': --out must end in .html.")
     check_place(path.parent, "--out")
-    use_compilation_cache()
     from genjax_zoo.report import gather as pages
     from genjax_zoo.report.page import render
     from genjax_zoo.runs import check_trusted, read_config

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import tyro
 
-from genjax_zoo.cli.flags import use_compilation_cache
+from genjax_zoo.cli.parsing import stands_for
 from genjax_zoo.errors import UserError, check_number, check_place
 
 
@@ -13,16 +13,16 @@ def sample(
     run: Annotated[Path, tyro.conf.Positional],
     n: Annotated[int, tyro.conf.arg(aliases=["-n"])] = 64,
     seed: int = 0,
-    cond: tuple[str, ...] = (),
-    seconds: float | None = None,
+    cond: Annotated[tuple[str, ...], stands_for("those of the run's own data")] = (),
+    seconds: Annotated[float | None, stands_for("as in training")] = None,
     temperature: float = 1.0,
     mean: bool = False,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    prefix: Path | None = None,
-    keep: float | None = None,
+    top_k: Annotated[int | None, stands_for("all")] = None,
+    top_p: Annotated[float | None, stands_for("all")] = None,
+    prefix: Annotated[Path | None, stands_for("none")] = None,
+    keep: Annotated[float | None, stands_for("nothing")] = None,
     checkpoint: str = "latest",
-    out: Path | None = None,
+    out: Annotated[Path | None, stands_for("RUN/samples-SEED.png")] = None,
     trust: bool = False,
     debug: bool = False,
 ) -> None:
@@ -33,8 +33,8 @@ def sample(
         n: how many samples.
         seed: of the draw.
         cond: conditions: label=3, or label=0,1,2 to take turns; code=0.5,-1 for a vector; mask=FILE.npy for any array,
-            for all samples or with one for each. Those of the run's own data where none is given.
-        seconds: how long sounds last; as in training where it is not given.
+            for all samples or with one for each.
+        seconds: how long sounds last.
         temperature: of a Gaussian prior, or one over codes, or of an autoregressive model; below 1 the likely becomes
             likelier.
         mean: without the noise that a decoder adds: the mean of p(x | z).
@@ -43,7 +43,7 @@ def sample(
         prefix: a .npy or .wav file that samples begin with, in raster order.
         keep: complete the run's own data, of which this share is given.
         checkpoint: latest, best, or a step.
-        out: a .png or .npy file; RUN/samples-<seed>.png by default, and WAV files beside it.
+        out: a .png or .npy file; WAV files are beside it.
         trust: run the code in the folder although another user made it; asked once.
         debug: show the traceback of an error.
     """
@@ -53,7 +53,6 @@ def sample(
     if path.suffix not in (".png", ".npy"):
         raise UserError(f"Cannot write '{path}': --out must end in .png or .npy.")
     check_number("seed", seed)
-    use_compilation_cache()
     from genjax_zoo.explore import drawing
     from genjax_zoo.runs import read_config
 

@@ -1,40 +1,34 @@
 """genjax-zoo train: trains an experiment, or goes on with its run."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-import tyro
-
-from genjax_zoo.cli.flags import everything_of, longer_of, parse_experiment
-from genjax_zoo.errors import UserError, check_place
-from genjax_zoo.files import telling
+from genjax_zoo.cli.flags import File, Words
+from genjax_zoo.cli.start import Start
+from genjax_zoo.errors import CADENCE, PROG, UserError
 
 
-def train(file: Annotated[str, tyro.conf.Positional]) -> None:
+def train(file: File, flags: Words = ()) -> None:
     """Train an experiment, or go on with it: `genjax-zoo train FILE --help` lists its flags.
 
     Args:
-        file: a Python file with a function `experiment`, such as experiments/vae_digits.py.
+        file: a Python file with a function `experiment`, or the name of one that `genjax-zoo list` shows.
+        flags: its function's arguments, and those of every run.
     """
-
-
-def run(file: Path, argv: list[str]) -> None:
-    """Trains an experiment, or goes on with its run."""
-    from genjax_zoo import data, runs
+    start = Start("train", file, flags, Path("runs") / file.stem)
+    if start.run.copy:
+        return _copy(file, start.run.copy)
+    from genjax_zoo import runs
     from genjax_zoo.train import log, services
 
-    make, flags, run = parse_experiment(file, argv)
-    folder = run.workdir or Path("runs") / file.stem
-    check_place(folder, "--workdir")
-    everything = runs.at_home(folder, everything_of(flags, run), fresh=run.fresh)
+    run, folder = start.run, start.folder
     for asked, module in ((run.tensorboard, services.tensorboard), (run.wandb, services.wandb)):
         if asked:
             module()
-    with data.recorded() as seen, runs.going_on(folder, fresh=run.fresh):
-        experiment = runs.build(make, everything)
-    read = runs.described(seen, experiment)
+    with start.building():
+        experiment = runs.build(start.make, start.flags)
     runs.check(experiment)
-    beginning = {"init_from": run.init_from, "keep_optimizer": run.keep_optimizer}
+    beginning: dict[str, Any] = {"init_from": run.init_from, "keep_optimizer": run.keep_optimizer}
     if run.keep_optimizer and not run.init_from:
         raise UserError("--keep-optimizer is of the run that --init-from names; name one.")
     if run.fresh:  # nothing is removed before the new run is known to begin
@@ -44,33 +38,36 @@ def run(file: Path, argv: list[str]) -> None:
         if source and folder.resolve() in (source, *source.parents):
             raise UserError(f"--fresh removes {folder}, from which --init-from would begin; name another --workdir.")
         runs.rehearse(experiment, precision=run.precision, **beginning)
-    asked = {"untouched": runs.untouched(make, everything), "accept_changes": run.accept_changes}
-    runs.check_run(folder, file, everything, data=read, fresh=run.fresh, **asked)
+    start.check(folder, start.flags, experiment)
 
-    def sinks(start: int) -> list[log.Sink]:  # called when the run is restored
-        known = {"data": read, "conditions": data.examples(seen), "card": experiment.model.card}
-        longer = longer_of(folder, flags)
-        runs.write_run(folder, file, everything, command=["train", str(file), *argv], **known)
-        for sentence in runs.unheard(make, everything, experiment):
-            telling.get()(sentence)
-        if start:
-            print(f"Going on with {folder} at step {start:,}.{longer}", flush=True)
+    def sinks(step: int) -> list[log.Sink]:  # called when the run is restored
+        longer = start.longer(folder)
+        start.write(folder, start.flags, experiment)
+        if step:
+            print(f"Going on with {folder} at step {step:,}.{longer}", flush=True)
         if run.init_from:
             print(
-                f"--init-from {run.init_from} {'is of the first start alone' if start else 'gives the networks'}.",
+                f"--init-from {run.init_from} {'is of the first start alone' if step else 'gives the networks'}.",
                 flush=True,
             )
         extra: list[log.Sink] = []
         if run.tensorboard:
-            extra.append(services.TensorBoard(folder / "tensorboard", start=start))
+            extra.append(services.TensorBoard(folder / "tensorboard", start=step))
         if run.wandb:
-            extra.append(services.WeightsAndBiases(folder, config=everything))
+            extra.append(services.WeightsAndBiases(folder, config=start.flags))
         return extra
 
     settings: dict[str, Any] = {"workdir": folder, "backend": run.backend, "precision": run.precision}
-    settings |= {"checkpoint": run.checkpoint, **beginning}
+    settings |= {"checkpoint": run.checkpoint, **beginning, **{name: getattr(run, name) for name in CADENCE}}
     result = runs.fit(experiment, **settings, sinks=sinks, progress=True)
     _print_summary(folder, experiment, result)
+
+
+def _copy(file: Path, to: Path) -> None:
+    from genjax_zoo.cli.listing import copy_experiment
+
+    copy_experiment(file, to)
+    print(f"{to} is a copy of {file.stem} to change: {PROG} train {to}")
 
 
 def _print_summary(folder: Path, experiment: Any, result: Any) -> None:

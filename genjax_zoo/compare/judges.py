@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from genjax_zoo import judges
 from genjax_zoo.core import Array, behaviour
-from genjax_zoo.errors import Missing, UserError, told
+from genjax_zoo.errors import Missing, UserError, explain_errors
 from genjax_zoo.judges import inception
 from genjax_zoo.runs.source import load_module, modules_beside
 
@@ -20,7 +20,7 @@ GREY = ("mnist", "mnist-static", "mnist-dynamic", "mnist-deq")
 
 
 @behaviour
-class Judge:
+class FeatureJudge:
     """What makes features of x, and its name, which every score carries."""
 
     name: str
@@ -28,7 +28,7 @@ class Judge:
     classify: Callable[[Array], Array] | None = None  # x -> logits [B, classes]
 
 
-def judge_of(data: str, shape: tuple[int, ...]) -> Judge:
+def judge_of(data: str, shape: tuple[int, ...]) -> FeatureJudge:
     """The judge that knows a protocol's data best, of those that are shipped.
 
     Args:
@@ -36,22 +36,22 @@ def judge_of(data: str, shape: tuple[int, ...]) -> Judge:
         shape: of one x.
     """
     if data in GREY:
-        return Judge(name="mnist-cnn", features=judges.mnist().features, classify=judges.mnist().classify)
+        return FeatureJudge(name="mnist-cnn", features=judges.mnist().features, classify=judges.mnist().classify)
     if data == "stacked-mnist":
-        return Judge(name="mnist-cnn of each colour", features=_each_colour)
+        return FeatureJudge(name="mnist-cnn of each colour", features=_each_colour)
     if data == "spoken-digit" and shape == (4_096, 1):
         known = judges.spoken_digit()
-        return Judge(name=known.name, features=known.features, classify=known.classify)
+        return FeatureJudge(name=known.name, features=known.features, classify=known.classify)
     if math.prod(shape) <= MOST:
-        return Judge(name={1: "points", 3: "pixels"}.get(len(shape), "numbers"), features=_as_they_are)
+        return FeatureJudge(name={1: "points", 3: "pixels"}.get(len(shape), "numbers"), features=_as_they_are)
     small = (16, 16, shape[-1]) if len(shape) == 3 else (512, *shape[1:])
-    return Judge(
+    return FeatureJudge(
         name=f"{'pixels' if len(shape) == 3 else 'numbers'} of {'x'.join(map(str, small))}",
         features=jax.jit(lambda x: _as_they_are(jax.image.resize(x, (len(x), *small), "linear"))),
     )
 
 
-def judge_of_file(path: Path, shape: tuple[int, ...]) -> Judge:
+def judge_of_file(path: Path, shape: tuple[int, ...]) -> FeatureJudge:
     """A user's own: a Python file with a function `features`, x [B, ...] -> [B, F].
 
     Raises:
@@ -65,7 +65,7 @@ def judge_of_file(path: Path, shape: tuple[int, ...]) -> Judge:
     function: Callable[[Array], Array] | None = getattr(load_module(path), "features", None)
     if not callable(function):
         raise UserError(f"The features file {path} has no function 'features'; write one of x [B, ...] -> [B, F].")
-    with told(f"The function 'features' of {path} cannot be run", path):
+    with explain_errors(f"The function 'features' of {path} cannot be run", path):
         given = jnp.shape(function(jnp.zeros((3, *shape))))
     if len(given) != 2 or given[0] != 3:
         raise UserError(
@@ -73,10 +73,10 @@ def judge_of_file(path: Path, shape: tuple[int, ...]) -> Judge:
         )
     text = b"".join(file.read_bytes() for file in (path, *modules_beside(path).values()))
     digest = hashlib.sha256(text).hexdigest()[:8]  # another text is another judge
-    return Judge(name=f"{path.stem}@{digest}", features=function)
+    return FeatureJudge(name=f"{path.stem}@{digest}", features=function)
 
 
-def judge_of_inception(path: Path, x: Array) -> Judge:
+def judge_of_inception(path: Path, x: Array) -> FeatureJudge:
     """Inception with the published weights of FID, whose Fréchet distance alone may be called that.
 
     Raises:
@@ -88,7 +88,7 @@ def judge_of_inception(path: Path, x: Array) -> Judge:
             f"Inception sees images [H, W, 1 or 3] in [0, 1], but x has the shape {x.shape[1:]} and goes from "
             f"{float(x.min()):.3g} to {float(x.max()):.3g}; leave out --inception-weights."
         )
-    return Judge(name=inception.NAME, features=functools.partial(inception.features, inception.read(path)))
+    return FeatureJudge(name=inception.NAME, features=functools.partial(inception.features, inception.read(path)))
 
 
 def _as_they_are(x: Array) -> Array:

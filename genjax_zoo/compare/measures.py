@@ -9,22 +9,22 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo import data, evals
-from genjax_zoo.compare.cells import Cell, Cells, absent, found
-from genjax_zoo.compare.judges import Judge, judge_of, judge_of_file, judge_of_inception
+from genjax_zoo.compare.cells import Cell, Cells, absent_cell, number_cell
+from genjax_zoo.compare.judges import FeatureJudge, judge_of, judge_of_file, judge_of_inception
 from genjax_zoo.core import Batch, Experiment, Model, Variables, conditions
 from genjax_zoo.errors import UserError
 from genjax_zoo.evals.estimate import mean
 from genjax_zoo.evals.points import modes_floor
 from genjax_zoo.evals.samples import draw
-from genjax_zoo.evals.support import counted, numbers_of, stranger_said, support_of
-from genjax_zoo.evals.walk import some_of
+from genjax_zoo.evals.support import counted_terms, numbers_of, stranger_sentence, support_of
+from genjax_zoo.evals.walk import collect, some_of
 
 AT_ONCE = 250  # examples, and samples, in a batch
 OF_SAMPLES = ("frechet", "kernel_distance", "precision", "recall", "density", "coverage", "memorisation", "class_score")
 PAPERS_MODES = {"stacked-mnist": 26_000, "grid25": 2_500, "ring8": 2_500}  # samples in which modes are counted
 
 
-class Protocol(NamedTuple):
+class Measurement(NamedTuple):
     """How runs are measured."""
 
     n: int = 5_000  # samples; at most half of the test split, as their floor takes as many
@@ -42,9 +42,9 @@ class Subject:
     experiment: Experiment
     variables: Variables
     test: data.Resident | data.Streamed  # with what the model is given
-    judge: Judge
+    judge: FeatureJudge
     n: int
-    asked: Protocol
+    asked: Measurement
 
     @property
     def model(self) -> Model:
@@ -65,7 +65,7 @@ class Subject:
         return {name: jnp.asarray(value) for name, value in taken.items()}
 
 
-def subject_of(experiment: Experiment, variables: Variables, asked: Protocol) -> Subject:
+def subject_of(experiment: Experiment, variables: Variables, asked: Measurement) -> Subject:
     """The run with its test split, its judge, and as many samples as the split has pairs."""
     if asked.n < 1 or asked.k < 1 or (asked.mode_samples or 1) < 1:
         raise UserError(f"Samples and neighbours are 1 or more, not {asked.n}, {asked.k} and {asked.mode_samples}.")
@@ -94,7 +94,7 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
     """Nats and bits/dim of the test split, and what has to be said of them."""
 
     def none(reason: str) -> tuple[Cells, list[str]]:
-        return {"nats": absent(reason), "bits_per_dim": absent(reason)}, []
+        return {"nats": absent_cell(reason), "bits_per_dim": absent_cell(reason)}, []
 
     density = s.model.density
     if density is None:
@@ -103,7 +103,7 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
     try:
         support, notes = support_of(s.model, s.test), []
         nats = evals.nats_per_example(s.model, s.variables, s.key, s.test)
-    except ValueError as error:
+    except UserError as error:
         return none(str(error))
     if not np.all(np.isfinite(nats)):
         return none("not finite on every test example")
@@ -117,31 +117,33 @@ def likelihood(s: Subject) -> tuple[Cells, list[str]]:
         )
     elif s.test.support is None:
         notes.append("these data are the user's own: what its likelihood is of is not known here.")
-    if strangers := counted(density.terms, tuple(terms))[1]:
-        notes.append(stranger_said(strangers))
+    if strangers := counted_terms(density.terms, tuple(terms))[1]:
+        notes.append(stranger_sentence(strangers))
     given = " and ".join(conditions(s.model.spec))
     kind = ("exact" if density.exact else "bound") + (f" given the {given}" if given else "")
     one = mean(nats)
 
     def cell(scale: float, shift: float = 0.0, kind: str = kind) -> Cell:
         low, value, high = (shift + scale * end for end in (one.low, one.value, one.high))
-        return found(value, low=low, high=high, n=one.n, kind=kind)
+        return number_cell(value, low=low, high=high, n=one.n, kind=kind)
 
-    numbers = np.concatenate([np.asarray(numbers_of(s.test.at(i))) for i in range(s.test.batches)])[: one.n]
+    numbers = collect(s.test, s.key, lambda batch, _: numbers_of(batch))
     none_at_all, per_nat = (support.bits(nat, float(numbers.mean())) for nat in (0.0, 1.0))
     if none_at_all is not None and per_nat is not None:
         bits = cell(per_nat - none_at_all, none_at_all, kind.replace("exact", "bound") if support.noisy else kind)
     elif support.unsaid:
-        bits = absent("the model does not say whether it is of levels or a density")
+        bits = absent_cell("the model does not say whether it is of levels or a density")
     else:
-        bits = absent("a density has no bits" if s.test.support else "the levels of one's own data are not known here")
+        bits = absent_cell(
+            "a density has no bits" if s.test.support else "the levels of one's own data are not known here"
+        )
     return {"nats": cell(1.0), "bits_per_dim": bits}, notes
 
 
 def of_samples(s: Subject) -> Cells:
     """How samples compare with the test split in the judge's features; see `evals.fidelity`."""
     if s.model.sampler is None:
-        return {key: absent("no sampler") for key in OF_SAMPLES}
+        return {key: absent_cell("no sampler") for key in OF_SAMPLES}
     whole, train = s.experiment.data, None
     if s.asked.inception is None:
         train = data.reloaded(whole, "train", batch_size=min(AT_ONCE, len(whole)))  # type: ignore[arg-type]
@@ -158,17 +160,17 @@ def of_samples(s: Subject) -> Cells:
     )
     try:
         numbers = measure(s.model, s.variables, s.key)
-    except ValueError as error:
+    except UserError as error:
         if "not all finite" not in str(error):
             raise
-        return {key: absent("its samples are not all finite") for key in OF_SAMPLES}
+        return {key: absent_cell("its samples are not all finite") for key in OF_SAMPLES}
     reasons = {"memorisation": "the whole training set would have to pass through Inception"}
     reasons["class_score"] = "no classifier of these data is shipped"
-    cells = {key: absent(reasons.get(key, "not measured")) for key in OF_SAMPLES}
+    cells = {key: absent_cell(reasons.get(key, "not measured")) for key in OF_SAMPLES}
     for key in OF_SAMPLES:
         if (name := f"{key}[{s.judge.name}]") in numbers:
             more = {end: numbers[f"{name}/{end}"] for end in ("low", "high", "floor")}
-            cells[key] = found(numbers[name], n=s.n, **more)
+            cells[key] = number_cell(numbers[name], n=s.n, **more)
     return cells
 
 
@@ -176,20 +178,20 @@ def modes(s: Subject) -> Cells:
     """How many modes samples reach, and how evenly, of data whose modes are known."""
     if s.origin.name not in PAPERS_MODES:
         reason = "no modes are known in these data"
-        return {"modes": absent(reason), "mode_kl": absent(reason)}
+        return {"modes": absent_cell(reason), "mode_kl": absent_cell(reason)}
     if s.model.sampler is None:
-        return {"modes": absent("no sampler"), "mode_kl": absent("no sampler")}
+        return {"modes": absent_cell("no sampler"), "mode_kl": absent_cell("no sampler")}
     n = s.asked.mode_samples or PAPERS_MODES[s.origin.name]
     if s.origin.name == "stacked-mnist":
         numbers = evals.stacked_modes(n, cond=s.given(n))(s.model, s.variables, s.key)
         return {
-            key: found(numbers[key], n=n, **{end: numbers[f"{key}/{end}"] for end in ("low", "high", "floor")})
+            key: number_cell(numbers[key], n=n, **{end: numbers[f"{key}/{end}"] for end in ("low", "high", "floor")})
             for key in ("modes", "mode_kl")
         }
     mixture = data.mixture(s.origin.name)
     floor = modes_floor(*mixture, n)
     drawn = evals.count_modes(np.asarray(draw(s.model, n)(s.variables, s.key, s.given(n))), *mixture)
     return {
-        "modes": found(drawn["modes"], floor=floor["modes"], n=n),
-        "mode_kl": found(drawn["reverse_kl"], floor=floor["reverse_kl"], n=n),
+        "modes": number_cell(drawn["modes"], floor=floor["modes"], n=n),
+        "mode_kl": number_cell(drawn["reverse_kl"], floor=floor["reverse_kl"], n=n),
     }

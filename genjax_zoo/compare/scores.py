@@ -10,12 +10,12 @@ import jax
 
 from genjax_zoo import data, runs
 from genjax_zoo.compare import speed
-from genjax_zoo.compare.cells import Cell, absent, found
+from genjax_zoo.compare.cells import Cell, absent_cell, number_cell
 from genjax_zoo.compare.leaderboard import COLUMNS, SCORES, leaderboard
-from genjax_zoo.compare.measures import PAPERS_MODES, Protocol, likelihood, modes, of_samples, subject_of
+from genjax_zoo.compare.measures import PAPERS_MODES, Measurement, likelihood, modes, of_samples, subject_of
 from genjax_zoo.compare.published import PUBLISHED
 from genjax_zoo.core import Card
-from genjax_zoo.errors import UserError
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import whole
 from genjax_zoo.train import eval_variables
 from genjax_zoo.train.digest import fingerprint
@@ -33,13 +33,15 @@ def data_of(folder: Path) -> str:
     experiment = runs.experiment_of(folder)
     try:
         return f"{data.reloaded(experiment.data, 'test', batch_size=1).origin.title}/test"  # type: ignore[union-attr]
-    except ValueError as error:
+    except Missing:
+        raise
+    except UserError as error:
         raise UserError(f"{folder} cannot be compared. {error}") from None
 
 
 def score(
     folder: Path,
-    asked: Protocol,
+    asked: Measurement,
     *,
     checkpoint: str = "latest",
     fresh: bool = False,
@@ -88,7 +90,7 @@ def score(
             subject.model, subject.variables, subject.key, subject.given(batch), batch
         ),
         "examples_per_s": speed.examples_per_s(folder / "metrics.jsonl"),
-        "parameters": found(sum(x.size for x in jax.tree.leaves(state.variables["params"]))),
+        "parameters": number_cell(sum(x.size for x in jax.tree.leaves(state.variables["params"]))),
         **speed.train_step(runs.in_precision(experiment, config["flags"].get("precision", "float32")), state),
         "reported": _reported(name, subject.origin.name),
     }
@@ -127,5 +129,5 @@ def _kept(path: Path, about: Mapping[str, Any]) -> Mapping[str, Any] | None:
 def _reported(model: str | None, name: str) -> Cell:
     known = PUBLISHED.get((model or "", name))
     if known is None:
-        return absent("none known here for this model and these data")
-    return found(known.value, kind="reported", source=f"{known.of}; {known.source}")
+        return absent_cell("none known here for this model and these data")
+    return number_cell(known.value, kind="reported", source=f"{known.of}; {known.source}")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.compare.cells import Cell, Cells, absent, found
+from genjax_zoo.compare.cells import Cell, Cells, absent_cell, number_cell
 from genjax_zoo.core import Batch, Experiment, Key, Model, TrainState, Variables
 from genjax_zoo.evals.samples import draw
 from genjax_zoo.files import read_log
@@ -19,14 +19,14 @@ from genjax_zoo.train.step import make_steps
 def samples_per_s(model: Model, variables: Variables, key: Key, given: Batch, n: int) -> Cell:
     """Draws n samples at a time, compiled before: the median of up to five draws, in a second or one draw."""
     if model.sampler is None:
-        return absent("no sampler")
+        return absent_cell("no sampler")
     sample, seconds = draw(model, n), []
     jax.block_until_ready(sample(variables, key, given))
     while len(seconds) < 5 and sum(seconds) < 1:
         start = time.perf_counter()
         jax.block_until_ready(sample(variables, jax.random.fold_in(key, len(seconds)), given))
         seconds.append(time.perf_counter() - start)
-    return found(n / statistics.median(seconds), n=n)
+    return number_cell(n / statistics.median(seconds), n=n)
 
 
 def examples_per_s(metrics: Path) -> Cell:
@@ -34,8 +34,8 @@ def examples_per_s(metrics: Path) -> Cell:
     logged, _ = read_log(metrics)
     rates = [row["examples/s"] for row in logged if type(row.get("examples/s")) in (int, float)]
     if not rates:
-        return absent("not logged: training was too short, or ended while it compiled")
-    return found(statistics.median(rates))
+        return absent_cell("not logged: training was too short, or ended while it compiled")
+    return number_cell(statistics.median(rates))
 
 
 def train_step(experiment: Experiment, state: TrainState) -> Cells:
@@ -67,6 +67,9 @@ def train_step(experiment: Experiment, state: TrainState) -> Cells:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", least)
     memory = compiled.memory_analysis()
     if memory is None:
-        return {"compile_s": found(seconds), "peak_memory_mb": absent("this platform's compiler does not say")}
+        return {
+            "compile_s": number_cell(seconds),
+            "peak_memory_mb": absent_cell("this platform's compiler does not say"),
+        }
     held = memory.argument_size_in_bytes + memory.output_size_in_bytes - memory.alias_size_in_bytes
-    return {"compile_s": found(seconds), "peak_memory_mb": found((held + memory.temp_size_in_bytes) / 1e6)}
+    return {"compile_s": number_cell(seconds), "peak_memory_mb": number_cell((held + memory.temp_size_in_bytes) / 1e6)}

@@ -14,12 +14,12 @@ from rich.table import Table
 from rich.text import Text
 
 from genjax_zoo.compare.leaderboard import COLUMNS, leaderboard, number
-from genjax_zoo.compare.measures import Protocol
+from genjax_zoo.compare.measures import Measurement
 from genjax_zoo.compare.scores import data_of, score
 from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import whole
 from genjax_zoo.runs import CONFIG
-from genjax_zoo.runs.naming import expanded, members_of, names_of, told
+from genjax_zoo.runs.naming import expanded, members_of, names_of, sentence_about
 
 NARROWEST = 15  # characters of a run's column
 OTHERS = 31  # of the titles' and the real data's
@@ -27,7 +27,7 @@ OTHERS = 31  # of the titles' and the real data's
 
 def compare_runs(
     runs: Sequence[Path],
-    asked: Protocol,
+    asked: Measurement,
     *,
     all: Path | None = None,
     checkpoint: str = "latest",
@@ -135,13 +135,13 @@ def _grouped(runs: Sequence[Path], all: Path | None) -> tuple[dict[str, list[Pat
         raise UserError(f"{all} has no run folders in it (none with a {CONFIG}); name the folder above the runs.")
     groups: dict[str, list[Path]] = {}
     sweeps = {path: members_of(path) for path in sorted(all.iterdir()) if path.is_dir()}
-    left = [f"{told(path, members)}." for path, members in sweeps.items() if members and path not in runs]
+    left = [f"{sentence_about(path, members)}." for path, members in sweeps.items() if members and path not in runs]
     for folder in expanded([*runs, *found]):
         try:
             if not any((folder / "checkpoints").glob("[0-9]*")):
                 raise Missing(f"{folder} has no checkpoint yet.")
             groups.setdefault(data_of(folder), []).append(folder)
-        except (ValueError, FileNotFoundError) as error:
+        except (UserError, FileNotFoundError) as error:
             left.append(str(error))
     return groups, left
 

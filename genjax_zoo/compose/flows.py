@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 
-from genjax_zoo.compose.parts import CONTINUOUS, Shape, check_continuous
+from genjax_zoo.compose.parts import CONTINUOUS, check_continuous
 from genjax_zoo.compose.trees import union
 from genjax_zoo.core import (
     CONTEXT,
@@ -30,11 +30,12 @@ from genjax_zoo.core import (
     require,
 )
 from genjax_zoo.core import conditions as conditions_of
-from genjax_zoo.core.specs import checked, checker, image_spec
+from genjax_zoo.core.specs import checker, image_spec, with_checks
 from genjax_zoo.errors import UserError
-from genjax_zoo.linen import Network, network, once
+from genjax_zoo.linen import Network, network, run_once
+from genjax_zoo.math import Shape
 from genjax_zoo.nn import Bijection
-from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded
+from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions, classes_of, condition_spec, embed_conditions
 
 
 def pushed(
@@ -69,7 +70,7 @@ def pushed(
 
     def given(v: Variables, cond: Batch, key: Key | None, train: bool) -> tuple[Array | None, Variables]:
         if context is None:
-            return embedded(cond, conditions), v
+            return embed_conditions(cond, conditions), v
         return context(v, cond, key=None if key is None else aside(key, CONTEXT), train=train)
 
     def initialise(key: Key, batch: Batch) -> Variables:
@@ -127,7 +128,7 @@ def pushed(
     stated = Explained(terms=terms, formulas=written, units=dict.fromkeys(written, "nats"))
     model = Model(
         spec={**conditions_of(base.spec), **image_spec(x_shape), **condition_spec(conditions)},
-        init=once(initialise),
+        init=run_once(initialise),
         card=dataclasses.replace(CONTINUOUS, family="flow", frozen=base.card.frozen),
         density=if_there(base.density, lambda of: Density(terms=stated, exact=of.exact)),
         sampler=if_there(base.sampler, sampler),
@@ -136,4 +137,4 @@ def pushed(
     )
     if math.prod(x_shape) != math.prod(base.spec["x"].shape):
         raise UserError(f"The base is of {math.prod(base.spec['x'].shape)} numbers, and x {tuple(x_shape)} of others.")
-    return checked(model)
+    return with_checks(model)

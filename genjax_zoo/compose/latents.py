@@ -41,10 +41,10 @@ from genjax_zoo.core import (
     require,
     total,
 )
-from genjax_zoo.core.specs import checked
+from genjax_zoo.core.specs import with_checks
 from genjax_zoo.errors import UserError
-from genjax_zoo.linen import once
-from genjax_zoo.math import gaussian_kl, gaussian_nll, tiled, tilted
+from genjax_zoo.linen import run_once
+from genjax_zoo.math import gaussian_kl, gaussian_nll, tile, tilt_gradient
 
 _Value = TypeVar("_Value")
 
@@ -94,7 +94,7 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
         """K draws of z for each x, [k * B, ...], -log q(z | x) of them, and the moments of a Gaussian q."""
         if of_q is not None:
             moments, v = of_q(v, of_x(batch), key=aside(key, NETWORK), train=train)
-            mean, log_std = (tiled(one, k) for one in moments)
+            mean, log_std = (tile(one, k) for one in moments)
             z = mean + jnp.exp(log_std) * jax.random.normal(key, mean.shape, mean.dtype)
             return z, gaussian_nll(z, mean, log_std), moments, v
         (z, nats), v = scored(v, key, k * len(batch["x"]), _tiled(of_x(batch), k), train=train)
@@ -105,7 +105,7 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
         constant = jax.lax.stop_gradient(v)
         if of_q is not None:
             moments, _ = of_q(constant, of_x(batch), key=aside(jax.random.clone(key), NETWORK), train=train)
-            return gaussian_nll(z, *(tiled(one, k) for one in moments))
+            return gaussian_nll(z, *(tile(one, k) for one in moments))
         stated = require(posterior, Density).terms
         again = jax.random.clone(key)  # what draws has drawn: the same masks of dropout
         named, _ = stated(constant, {**_tiled(of_x(batch), k), "x": z}, again, train=train)
@@ -147,9 +147,9 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
         z, entropy, _, v = drawn(v, batch, key, k, train)
         seen, at = z, batch
         if tilt is not None:
-            seen = tilted(z, tilt.reshape(-1, *[1] * len(shape)))
+            seen = tilt_gradient(z, tilt.reshape(-1, *[1] * len(shape)))
             if k == 1:  # of data there is no gradient; of a prior's x, which is drawn, there is
-                at = {**batch, "x": tilted(batch["x"], tilt.reshape(-1, *[1] * (batch["x"].ndim - 1)))}
+                at = {**batch, "x": tilt_gradient(batch["x"], tilt.reshape(-1, *[1] * (batch["x"].ndim - 1)))}
         if detached:
             entropy = detached_nats(before, at, seen, key, k, train)
         every, k_p = _tiled(at, k), aside(key, PRIOR)
@@ -213,10 +213,10 @@ def variational(prior: Model, posterior: Model, observation: Model) -> Model:
         written["rate"] = "KL(q(z | x) || p(z))" if closed else "log q(z | x) - log p(z), z ~ q(z | x)"
     stated = Explained(terms=terms, formulas=written, units=dict.fromkeys(written, "nats"), rest="nats")
     settings = {**(prior.sampler.settings if prior.sampler else {}), "deep": False}
-    return checked(
+    return with_checks(
         Model(
             spec=spec,
-            init=once(initialise),
+            init=run_once(initialise),
             card=Card(family="vae", support=observation.card.support, frozen=constants),
             density=Density(terms=stated, exact=False, weigh=weigh),
             sampler=Sampler(draw=draw, settings=settings) if prior.sampler and observation.sampler else None,
@@ -246,7 +246,7 @@ def _as_latent(prior: Model) -> Model:
 
 
 def _tiled(batch: Batch, k: int) -> dict[str, Array]:
-    return {name: tiled(value, k) for name, value in batch.items()}
+    return {name: tile(value, k) for name, value in batch.items()}
 
 
 def _deeper(named: Mapping[str, _Value]) -> dict[str, _Value]:
@@ -261,7 +261,7 @@ def _shifted(formula: str) -> str:
     return re.sub(r"\bx\b", "z_1", numbers)
 
 
-def apart(model: Model) -> tuple[Model, Model, Model]:
+def parts_of(model: Model) -> tuple[Model, Model, Model]:
     """The prior, the posterior and the observation of a latent variable model: what `variational` made it of.
 
     Raises:

@@ -33,9 +33,8 @@ from genjax_zoo.core import (
 from genjax_zoo.core.specs import check_batch, checker, image_spec
 from genjax_zoo.errors import UserError
 from genjax_zoo.linen import Network
-from genjax_zoo.math import Likelihood, Prior, gaussian_nll, gaussian_of, normal
+from genjax_zoo.math import Likelihood, Prior, Shape, gaussian_nll, gaussian_of, normal
 
-Shape = tuple[int, ...]
 CONTINUOUS = Card(support=Levels(None))
 NO_SPEC: Spec = {}
 NOTHING: Variables = {"params": {}}
@@ -168,7 +167,7 @@ def critic_of(read: Of[Array]) -> Critic:
     return Critic(score=score)
 
 
-def reading(read: Network, of: Callable[[Array], Array]) -> Network:
+def read_off(read: Network, of: Callable[[Array], Array]) -> Network:
     """A network, and what a function makes of its output: a slice, say."""
 
     def run(variables: Variables, *args: Any, train: bool = False, **settings: Any):

@@ -19,7 +19,7 @@ from genjax_zoo.conformance.capabilities import scored_samples_have_their_densit
 from genjax_zoo.conformance.capabilities import weights_agree_with_the_bound as weights_agree_with_the_bound
 from genjax_zoo.conformance.case import Case as Case
 from genjax_zoo.conformance.case import double_precision as double_precision
-from genjax_zoo.conformance.case import randomised as randomised
+from genjax_zoo.conformance.case import randomise as randomise
 from genjax_zoo.conformance.distributions import all_bits as all_bits
 from genjax_zoo.conformance.distributions import density_integrates_to_one as density_integrates_to_one
 from genjax_zoo.conformance.distributions import probabilities_sum_to_one as probabilities_sum_to_one

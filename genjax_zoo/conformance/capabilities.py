@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.conformance.case import Case, double_precision, randomised
+from genjax_zoo.conformance.case import Case, double_precision, randomise
 from genjax_zoo.conformance.conditionals import (
     cached_samples_are_naive,
     nll_is_the_sum_of_conditionals,
@@ -40,7 +40,7 @@ def scored_samples_have_their_density(case: Case) -> None:
         drawn, _ = sampler.draw(variables, key, size, cond)
         return x - drawn, nats, total(density.terms(variables, {**cond, "x": x}, key)[0])
 
-    moved, nats, wanted = jax.device_get(both(randomised(case.state.variables, scale=0.1), jax.random.key(0)))
+    moved, nats, wanted = jax.device_get(both(randomise(case.state.variables, scale=0.1), jax.random.key(0)))
     assert np.max(np.abs(moved)) < 1e-5, "of the same key, scored draws are not those of the sampler"
     off = np.max(np.abs(nats - wanted))
     assert off < 1e-4 * (1 + np.max(np.abs(wanted))), f"scored draws are {off:.3g} nats from their density"
@@ -83,7 +83,7 @@ def decoded_prior_is_the_samples(case: Case, *, n: int = 512, tolerance: float =
 def weights_agree_with_the_bound(case: Case, *, draws: int = 2_000) -> None:
     """-E[log weight] is the mean of the terms' sum, and several weights bound no worse: to five standard errors."""
     model, terms = case.model, require(case.model, Density).terms
-    variables, few = randomised(case.state.variables, scale=0.15), {name: x[:2] for name, x in case.batch.items()}
+    variables, few = randomise(case.state.variables, scale=0.15), {name: x[:2] for name, x in case.batch.items()}
 
     @jax.jit
     @jax.vmap
@@ -110,7 +110,7 @@ def likelihood_is_a_change_of_variables(case: Case, *, scale: float = 0.1) -> No
     At randomised parameters: to 1e-4 in float32; to 1e-10, and against autodiff's Jacobian, in float64.
     """
     model, key = case.model, jax.random.key(0)
-    variables = settled(case, randomised(case.state.variables, scale=scale))
+    variables = settle(case, randomise(case.state.variables, scale=scale))
     few = {name: value[:3] for name, value in case.batch.items()}
 
     def back(variables: Variables, batch: Batch) -> jax.Array:
@@ -144,7 +144,7 @@ def conditionals_see_what_came_before(case: Case) -> None:
 
     At randomised parameters, in float64; and `nll` is the sum of these conditionals.
     """
-    variables = randomised(case.state.variables)
+    variables = randomise(case.state.variables)
     with jax.enable_x64(True):
         variables, batch = double_precision(variables), double_precision(dict(case.batch))
         sees_what_it_claims(case.model, variables, {name: value[::5] for name, value in batch.items()})
@@ -153,13 +153,13 @@ def conditionals_see_what_came_before(case: Case) -> None:
 
 def cached_view_is_the_network(case: Case) -> None:
     """Step by step as at once, at randomised parameters: logits to 1e-12 in float64, the same samples in float32."""
-    variables, few = randomised(case.state.variables), {name: value[:3] for name, value in case.batch.items()}
+    variables, few = randomise(case.state.variables), {name: value[:3] for name, value in case.batch.items()}
     cached_samples_are_naive(case.model, variables, few)
     with jax.enable_x64(True):
         views_agree(case.model, double_precision(variables), double_precision(few))
 
 
-def settled(case: Case, variables: Variables) -> Variables:
+def settle(case: Case, variables: Variables) -> Variables:
     """The variables with the statistics that evaluation on this very batch calls for, after many training passes."""
     if "batch_stats" not in variables:
         return variables

@@ -76,7 +76,7 @@ def double_precision(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda x: jnp.asarray(x.astype(np.float64) if x.dtype.kind == "f" else x), arrays)
 
 
-def randomised(variables: PyTree, seed: int = 0, scale: float = 0.3) -> PyTree:
+def randomise(variables: PyTree, seed: int = 0, scale: float = 0.3) -> PyTree:
     """The variables with noise added to every parameter: zero-initialised biases have hidden real bugs."""
     random = np.random.Generator(np.random.PCG64(seed))  # NumPy's, which compiles nothing for each new shape
 

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from genjax_zoo.core import Batch, Conditionals, Model, Variables, conditions, dimensions, require, total
-from genjax_zoo.inference.sampling import cached, drawn, levels_of, log_probabilities, naive, stepped_logits
+from genjax_zoo.inference.sampling import cached, draw_levels, levels_of, log_probabilities, logits_by_steps, naive
 
 TINY = 1e-12  # in float64: below it nothing has moved
 
@@ -70,7 +70,7 @@ def views_agree(model: Model, variables: Variables, batch: Batch) -> None:
 
     @jax.jit
     def both(variables: Variables, batch: Batch) -> tuple[jax.Array, jax.Array]:
-        return views.logits(variables, batch)[0], stepped_logits(views, variables, batch)
+        return views.logits(variables, batch)[0], logits_by_steps(views, variables, batch)
 
     whole, stepped = jax.device_get(both(variables, batch))
     off = np.max(np.abs(whole - stepped)) / (1 + np.max(np.abs(whole)))
@@ -83,7 +83,7 @@ def cached_samples_are_naive(model: Model, variables: Variables, batch: Batch) -
     n, cond = len(batch["x"]), conditions(batch)
 
     def draw(sampler):
-        return jax.jit(lambda v, key: sampler(views, v, n, drawn(key), cond))(variables, jax.random.key(2))
+        return jax.jit(lambda v, key: sampler(views, v, n, draw_levels(key), cond))(variables, jax.random.key(2))
 
     differ = np.sum(np.asarray(draw(cached)) != np.asarray(draw(naive)))
     assert not differ, f"{differ} numbers of {n} cached samples are not those of the naive sampler"

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.conformance.case import Case, randomised
+from genjax_zoo.conformance.case import Case, randomise
 from genjax_zoo.core import FROZEN, Batch, PyTree, TermFn, Terms, networks
 from genjax_zoo.math.devices import AXIS
 from genjax_zoo.train.step import make_step, owned
@@ -39,7 +39,7 @@ def second_step_does_not_recompile(case: Case) -> None:
 
 def terms_are_of_the_whole_batch(case: Case) -> None:
     """On two devices, a term that depends on its device's other examples depends on those of the other one, too."""
-    variables, key = randomised(case.state.variables), jax.random.key(1)
+    variables, key = randomise(case.state.variables), jax.random.key(1)
     size = len(case.batch["x"]) // 2
     parts = jax.tree.map(lambda x: jnp.stack([x[:size], x[size : 2 * size]]), dict(case.batch))
     changed = [parts, *(jax.tree.map(lambda x, on=on: x.at[on, -1].set(x[0, 1]), parts) for on in (0, 1))]
@@ -73,7 +73,7 @@ def a_turn_changes_only_what_it_owns(case: Case) -> None:
 
 def every_owned_leaf_gets_a_gradient(case: Case) -> None:
     """No parameter is left out of its owner's losses, at randomised parameters."""
-    state = case.recorded_state._replace(variables=randomised(case.recorded_state.variables))
+    state = case.recorded_state._replace(variables=randomise(case.recorded_state.variables))
     for name, turn in case.turns.items():
         later = 10_000  # where weights that start at zero have risen
         states = [state._replace(updates=jax.tree.map(lambda x, n=n: x + n, state.updates)) for n in (0, later)]

@@ -8,6 +8,7 @@ signature, (variables, ..., *, train=False) -> (value, variables): so all that i
 what changes variables alone (a scope, a frozen model, a precision) is one fold over everything; see `compose`.
 """
 
+from genjax_zoo.core.compiled import compiled as compiled
 from genjax_zoo.core.experiments import Alarm as Alarm
 from genjax_zoo.core.experiments import Data as Data
 from genjax_zoo.core.experiments import Eval as Eval
@@ -28,7 +29,7 @@ from genjax_zoo.core.models import levels_of as levels_of
 from genjax_zoo.core.models import log_prob as log_prob
 from genjax_zoo.core.models import part as part
 from genjax_zoo.core.models import require as require
-from genjax_zoo.core.models import stated as stated
+from genjax_zoo.core.models import stated_support as stated_support
 from genjax_zoo.core.types import CONTEXT as CONTEXT
 from genjax_zoo.core.types import DROPOUT as DROPOUT
 from genjax_zoo.core.types import FROZEN as FROZEN

@@ -49,13 +49,13 @@ from genjax_zoo.core import (
     Variables,
     if_there,
 )
-from genjax_zoo.core.specs import checked, checker
+from genjax_zoo.core.specs import checker, with_checks
 from genjax_zoo.errors import UserError
 
 NO_CLASSES: Mapping[str, int] = {}
 
 
-def tabled(
+def model_of_methods(
     module: object,
     pure: Callable[[str], Of[Any]],
     init: Callable[[Key, Batch], Variables],
@@ -159,7 +159,7 @@ def tabled(
         judge=None if judges is None else Judge(classify=judges, features=None if score else own("features")),
         check=checker(classes, bounded=bounded, of_x=None if likelihood is None else likelihood.check),
     )
-    return checked(model)
+    return with_checks(model)
 
 
 def _settings(kind: type, method: str) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import inspect
 import numbers
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeVar
@@ -189,7 +190,7 @@ def part(model: Model, kind: type, name: str) -> Of[Any]:
     return found
 
 
-def stated(model: Model) -> Levels | None:
+def stated_support(model: Model) -> Levels | None:
     """What a model says that its likelihood is of, in its card or by its conditionals; None where it does not say."""
     if model.card.support is None and model.conditionals is not None:
         return Levels(model.conditionals.levels)
@@ -198,7 +199,7 @@ def stated(model: Model) -> Levels | None:
 
 def levels_of(model: Model) -> int | None:
     """K, where a model's likelihood is a probability of K levels; None of a density, and where it does not say."""
-    said = stated(model)
+    said = stated_support(model)
     return said.number if said and (model.density or model.conditionals) else None
 
 
@@ -247,12 +248,16 @@ def factory(paper: str) -> Callable[[_Factory], _Factory]:
     It takes no size below 1 (0 classes are none), alone or in tuples.
 
     Raises:
-        UserError: when called, with the size's name.
+        UserError: when called, with the size's name; or for an argument that it does not have, with those it has.
     """
 
     def decorate(make: _Factory) -> _Factory:
+        takes = inspect.signature(make).parameters
+
         @functools.wraps(make)
         def checked(**settings: Any) -> Model:
+            if strange := [name for name in settings if name not in takes]:
+                raise UserError(f"{make.__name__} has no argument '{strange[0]}'; it has {', '.join(takes)}.")
             for name, value in settings.items():
                 least = 0 if name == "classes" else 1
                 if wrong := [size for size in _sizes(value) if size < least]:

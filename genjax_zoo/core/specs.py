@@ -31,7 +31,7 @@ from genjax_zoo.core import (
 from genjax_zoo.errors import UserError
 
 
-def checked(model: Model) -> Model:
+def with_checks(model: Model) -> Model:
     """The model, whose functions check what they are given and what they draw by its `spec` and its `check`.
 
     Raises:

@@ -20,6 +20,8 @@ from genjax_zoo.data.record import recorded as recorded
 from genjax_zoo.data.resident import Origin as Origin
 from genjax_zoo.data.resident import Resident as Resident
 from genjax_zoo.data.resident import Streamed as Streamed
+from genjax_zoo.data.splits import Splits as Splits
+from genjax_zoo.data.splits import splits as splits
 from genjax_zoo.data.store import Mapped as Mapped
 from genjax_zoo.data.support import DENSITY as DENSITY
 from genjax_zoo.data.support import Support as Support

@@ -90,7 +90,7 @@ def load(
     """
     try:
         protocol, arrays = _arrays(name, split, conditions, batch_size, options)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, UserError) as error:
         arrays, path = record.absent(title_of(name, options), split, error), record.known_path(str(name))
         protocol = dataclasses.replace(PROTOCOLS.get(str(name), OWN), path=str(path) if path else None)
     if flip and len(arrays["x"].shape) != 4:

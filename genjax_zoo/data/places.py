@@ -1,5 +1,6 @@
 """Where the files of data sets are: --data-dir, TFDS_DATA_DIR, or TFDS's default folder, in this order."""
 
+import contextvars
 import os
 import socket
 import threading
@@ -8,14 +9,19 @@ from pathlib import Path
 
 from genjax_zoo.errors import Missing
 
-FOLDER = "GENJAX_ZOO_DATA"  # the environment variable that names the data folder; --data-dir sets it
-TFDS_FOLDER = "TFDS_DATA_DIR"
+FOLDER = "GENJAX_ZOO_DATA"  # the environment variable that names the data folder, where no --data-dir does
 SECONDS = 4.0  # for a server to answer
+looked_in: contextvars.ContextVar[str | None] = contextvars.ContextVar("looked_in", default=None)  # by `looking`
+
+
+def _named() -> tuple[str | None, str | None]:
+    """The folders of --data-dir or GENJAX_ZOO_DATA, and of TFDS_DATA_DIR; the environment is read here alone."""
+    return looked_in.get() or os.environ.get(FOLDER), os.environ.get("TFDS_DATA_DIR")
 
 
 def folder() -> str | None:
     """The folder that --data-dir or GENJAX_ZOO_DATA names, absolute."""
-    named = os.environ.get(FOLDER)
+    named, _ = _named()
     return str(Path(named).expanduser().absolute()) if named else None
 
 
@@ -25,7 +31,7 @@ def roots() -> list[Path]:
     Raises:
         FileNotFoundError: the folder named by --data-dir or GENJAX_ZOO_DATA does not exist.
     """
-    named = [os.environ.get(FOLDER), os.environ.get(TFDS_FOLDER)]
+    named = _named()
     if named[0] and not Path(named[0]).expanduser().is_dir():
         raise Missing(f"There is no folder {named[0]}; --data-dir and {FOLDER} name the folder of all sets.")
     of_home = [] if os.path.expanduser("~") == "~" else ["~/tensorflow_datasets"]  # a user may have none
@@ -38,10 +44,10 @@ def places(*names: str) -> list[Path]:
     return [folder for folder in found if folder.is_dir()]
 
 
-def missing(name: str, folder: str, files: str, why: str) -> FileNotFoundError:
+def missing(name: str, folder: str, files: str, why: str) -> Missing:
     """What to say where a set is neither here nor to be had."""
     where = " or ".join(str(root / folder) for root in roots())
-    return FileNotFoundError(
+    return Missing(
         f"'{name}' was looked for in {where}, and {why}. Put {files} into {where} (--data-dir or {FOLDER} names the "
         f"folder above it), or use 'digits', 'grid25', 'ring8', 'checkerboard' or 'two-moons', which need no files."
     )

@@ -8,7 +8,6 @@ import contextlib
 import contextvars
 import dataclasses
 import math
-import os
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -50,16 +49,13 @@ def looking(folder: str | None, kept: Kept = NOTHING) -> Iterator[None]:
 
     A folder that is not there changes nothing.
     """
-    before, token = os.environ.get(places.FOLDER), _kept.set(kept)
-    if folder and Path(folder).expanduser().is_dir():
-        os.environ[places.FOLDER] = folder
+    there = folder if folder and Path(folder).expanduser().is_dir() else places.looked_in.get()
+    tokens = _kept.set(kept), places.looked_in.set(there)
     try:
         yield
     finally:
-        _kept.reset(token)
-        os.environ.pop(places.FOLDER, None)
-        if before is not None:
-            os.environ[places.FOLDER] = before
+        _kept.reset(tokens[0])
+        places.looked_in.reset(tokens[1])
 
 
 @contextlib.contextmanager

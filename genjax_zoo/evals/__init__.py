@@ -12,6 +12,8 @@ from genjax_zoo.evals.density import density_map as density_map
 from genjax_zoo.evals.density import divergence as divergence
 from genjax_zoo.evals.density import sample_map as sample_map
 from genjax_zoo.evals.estimate import Estimate as Estimate
+from genjax_zoo.evals.experiments import gan_experiment as gan_experiment
+from genjax_zoo.evals.experiments import likelihood_experiment as likelihood_experiment
 from genjax_zoo.evals.fidelity import fidelity as fidelity
 from genjax_zoo.evals.fidelity import held_out_coverage as held_out_coverage
 from genjax_zoo.evals.frechet import frechet as frechet

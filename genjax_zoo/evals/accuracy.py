@@ -1,15 +1,14 @@
 """How often a classifier is right."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from genjax_zoo.core import Array, Data, Eval, Judge, Key, Model, Variables, require
+from genjax_zoo.core import Array, Batch, Data, Eval, Judge, Key, Model, Variables, compiled, require
 from genjax_zoo.errors import UserError
-from genjax_zoo.evals.walk import whole
+from genjax_zoo.evals.walk import add_up
 
 
 def accuracy(data: Data) -> Eval:
@@ -28,15 +27,17 @@ def accuracy(data: Data) -> Eval:
     """
     if "label" not in data.spec:
         raise UserError("accuracy needs labels: load the data with conditions=('label',).")
-    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        classify, counts = _classify(require(model, Judge)), np.zeros((0, 0))
-        for step in range(data.batches):
-            batch, mask = data.at(step), np.asarray(data.mask(step))
+        classify = _classify(require(model, Judge))
+
+        def count(batch: Batch, mask: Array, _: Key) -> np.ndarray:
             logits = np.asarray(classify(variables, batch["x"]))
-            counts = np.zeros((logits.shape[1],) * 2) if counts.size == 0 else counts
-            np.add.at(counts, (np.asarray(batch["label"]), logits.argmax(axis=1)), mask)
+            counts = np.zeros((logits.shape[1],) * 2)
+            np.add.at(counts, (np.asarray(batch["label"]), logits.argmax(axis=1)), np.asarray(mask))
+            return counts
+
+        counts = add_up(data, key, count)
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         picture = np.kron(np.sqrt(share), np.ones((16, 16)))
         return {"accuracy": float(np.trace(counts) / counts.sum()), "confusion": picture[None, ..., None]}
@@ -44,7 +45,7 @@ def accuracy(data: Data) -> Eval:
     return run
 
 
-@functools.cache
+@compiled
 def _classify(judge: Judge):
     @jax.jit
     def run(variables: Variables, x: Array) -> Array:

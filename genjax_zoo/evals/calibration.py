@@ -1,6 +1,5 @@
 """Whether a model's conditionals mean what they say: the probability integral transform (Dawid 1984)."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, require
-from genjax_zoo.evals.estimate import estimate, report, resampled
+from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, compiled, require
+from genjax_zoo.evals.estimate import estimate, report, resample
 from genjax_zoo.evals.support import numbers_of
-from genjax_zoo.evals.walk import whole
+from genjax_zoo.evals.walk import size, walk, whole
 from genjax_zoo.inference.sampling import levels_of
 
 BINS = 1_024
@@ -54,22 +53,21 @@ def calibration(data: Data, *, resamples: int = 100) -> Eval:
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         views = require(model, Conditionals)
-        masks = [np.asarray(data.mask(step)) == 1 for step in range(data.batches)]
-        ends = np.cumsum([mask.sum() for mask in masks])
-        weights = resampled(int(ends[-1]), resamples)
-        counts = np.zeros((2, len(weights), BINS))
-        for step, (mask, end) in enumerate(zip(masks, ends)):
-            some = _counted(views)(variables, data.at(step), jax.random.fold_in(key, step))
+        weights = resample(size(data), resamples)
+        counts, done = np.zeros((2, len(weights), BINS)), 0
+        for batch, mask, k_batch in walk(data, key):
+            own, some = np.asarray(mask) == 1, _count(views)(variables, batch, k_batch)
             for total, one in zip(counts, some):
-                total += weights[:, end - mask.sum() : end] @ np.asarray(one)[mask]
+                total += weights[:, done : done + own.sum()] @ np.asarray(one)[own]
+            done += own.sum()
         found, floor = (estimate(ks_distance(total), int(total[0].sum()), least=0.0, most=1.0) for total in counts)
         return {**report("pit_ks", found, floor.value), "pit_ks/n": found.n}
 
     return run
 
 
-@functools.cache
-def _counted(views: Conditionals):
+@compiled
+def _count(views: Conditionals):
     """(variables, batch, key) -> how many of each example's numbers are in each bin, and of as many uniform ones."""
 
     @jax.jit

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from genjax_zoo.evals.estimate import Estimate, checked, estimate, resampled
+from genjax_zoo.evals.estimate import Estimate, check_features, estimate, resample
 
 
 def class_score(logits: np.ndarray, *, resamples: int = 100) -> Estimate:
@@ -17,10 +17,10 @@ def class_score(logits: np.ndarray, *, resamples: int = 100) -> Estimate:
     Raises:
         UserError: logits of another shape, fewer than 2, or not finite.
     """
-    (logits,) = checked(logits=logits)
+    (logits,) = check_features(logits=logits)
     log_p = logits.astype(np.float64) - np.logaddexp.reduce(logits.astype(np.float64), axis=1, keepdims=True)
     p = np.exp(log_p)
-    weights = resampled(len(p), resamples).astype(np.float64) / len(p)
+    weights = resample(len(p), resamples).astype(np.float64) / len(p)
     marginal = weights @ p
     between = weights @ np.sum(p * log_p, axis=1) - np.sum(marginal * np.log(np.maximum(marginal, 1e-300)), axis=1)
     return estimate(np.exp(between), len(p), least=1.0, most=p.shape[1])

@@ -1,15 +1,14 @@
 """How much of a code book is in use."""
 
-import functools
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Of, Variables
+from genjax_zoo.core import Array, Batch, Data, Eval, Key, Model, Variables, compiled
 from genjax_zoo.errors import UserError
-from genjax_zoo.evals.walk import whole
+from genjax_zoo.evals.walk import collect
 
 
 def code_book(data: Data) -> Eval:
@@ -22,25 +21,24 @@ def code_book(data: Data) -> Eval:
         An Eval that gives "perplexity", exp of the entropy of the codes' shares (at most K, all alike), and
         "codes_used". It raises ValueError for a model without `codes`.
     """
-    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         if model.codes is None:
             by = model.left_out.get("codes")
             raise UserError(f"This model has no 'codes', no code book.{f' It was left out by {by}.' if by else ''}")
-        codes_of, counts = _codes(model.codes), np.zeros(0, np.int64)
-        for step in range(data.batches):
-            codes = np.asarray(codes_of(variables, data.at(step)))[np.asarray(data.mask(step)) == 1]
-            some = np.bincount(codes.ravel(), minlength=len(counts))
-            counts = some + np.pad(counts, (0, len(some) - len(counts)))
+        codes_of = _codes(model)
+        counts = np.bincount(collect(data, key, lambda batch, _: codes_of(variables, batch)).ravel())
         share = counts[counts > 0] / counts.sum()
         return {"perplexity": float(np.exp(-np.sum(share * np.log(share)))), "codes_used": float(np.sum(counts > 0))}
 
     return run
 
 
-@functools.cache
-def _codes(codes: Of[Array]):
+@compiled
+def _codes(model: Model):
+    codes = model.codes
+    assert codes is not None
+
     @jax.jit
     def run(variables: Variables, batch: Batch) -> Array:
         return codes(variables, batch)[0]

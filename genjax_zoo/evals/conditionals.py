@@ -1,14 +1,13 @@
 """What an autoregressive model thinks of each number: where the bits go, and how it goes on from a beginning."""
 
-import functools
 import math
 
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, conditions, require
+from genjax_zoo.core import Array, Batch, Conditionals, Data, Eval, Key, Model, Variables, compiled, conditions, require
 from genjax_zoo.errors import UserError
-from genjax_zoo.inference.sampling import cached, completed, drawn, levels_of, log_probabilities, values_of
+from genjax_zoo.inference.sampling import cached, draw_levels, keep_known, levels_of, log_probabilities, values_of
 
 
 def bits_map(data: Data, n: int = 16) -> Eval:
@@ -75,7 +74,7 @@ def _first(data: Data, n: int) -> Batch:
     return {name: value[:n] for name, value in batch.items()}
 
 
-@functools.cache
+@compiled
 def _bits(views: Conditionals):
     @jax.jit
     def run(variables: Variables, batch: Batch) -> Array:
@@ -84,11 +83,11 @@ def _bits(views: Conditionals):
     return run
 
 
-@functools.cache
+@compiled
 def _go_on(views: Conditionals):
     @jax.jit
     def run(variables: Variables, batch: Batch, known: Array, key: Key) -> Array:
-        choose = completed(drawn(key), levels_of(views, batch["x"]), known)
+        choose = keep_known(draw_levels(key), levels_of(views, batch["x"]), known)
         return cached(views, variables, len(batch["x"]), choose, conditions(batch))
 
     return run

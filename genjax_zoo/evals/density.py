@@ -1,6 +1,5 @@
 """Densities in the plane: against the true one, and as pictures."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -8,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import NO_CONDITION, Batch, Data, Eval, Key, Model, Variables
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Data, Eval, Key, Model, Variables, compiled
 from genjax_zoo.evals.likelihood import likelihood_of
 from genjax_zoo.evals.samples import draw
-from genjax_zoo.evals.walk import whole
+from genjax_zoo.evals.walk import add_up
 
 LogDensity = Callable[[np.ndarray], np.ndarray]  # points [N, 2] -> nats [N]
 
@@ -28,15 +27,17 @@ def divergence(data: Data, log_density: LogDensity) -> Eval:
     Returns:
         An Eval that gives "kl" in nats. It raises ValueError for a model without an exact likelihood.
     """
-    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        nll, gap, count = _nll(model), 0.0, 0.0
-        for step in range(data.batches):
-            batch, mask = data.at(step), np.asarray(data.mask(step), np.float64)
-            known = np.where(mask > 0, log_density(np.asarray(batch["x"])), 0.0)
-            gap += float(np.sum(mask * (known + np.asarray(nll(variables, batch, key), np.float64))))
-            count += float(mask.sum())
+        nll = _nll(model)
+
+        def of(batch: Batch, mask: Array, _: Key) -> tuple[float, float]:
+            own = np.asarray(mask, np.float64)
+            known = np.where(own > 0, log_density(np.asarray(batch["x"])), 0.0)
+            gap = own * (known + np.asarray(nll(variables, batch, key), np.float64))
+            return float(np.sum(gap)), float(np.sum(own))
+
+        gap, count = add_up(data, key, of)
         return {"kl": gap / count}
 
     return run
@@ -116,7 +117,7 @@ def _histogram(x: np.ndarray, bound: float, points: int) -> np.ndarray:
     return counts.ravel() / (len(x) * (2 * bound / points) ** 2)
 
 
-@functools.cache
+@compiled
 def _nll(model: Model) -> Callable[..., Any]:
     """(variables, batch, key) -> nats [B], compiled once."""
     nll = model.nll

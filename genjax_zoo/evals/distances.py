@@ -36,7 +36,7 @@ def squared_distances(x: np.ndarray, y: np.ndarray, at_once: int) -> Iterator[tu
         yield here, _settled(squares, ~(squares >= sums), x[here], y)
 
 
-def closer(squares: np.ndarray, than: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+def is_closer(squares: np.ndarray, than: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Where the squared distances [n, m] of x to y are below others, of their shape or broadcast to it."""
     unsure = squares < (1 + OPEN) * than
     unsure &= squares > (1 - OPEN) * than

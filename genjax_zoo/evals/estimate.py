@@ -16,7 +16,7 @@ class Estimate(NamedTuple):
     n: int
 
 
-def resampled(n: int, resamples: int, seed: int = 0) -> np.ndarray:
+def resample(n: int, resamples: int, seed: int = 0) -> np.ndarray:
     """How often each of n examples is drawn: float32 [1 + resamples, n]; each once in the first row.
 
     A row sums to n; the others are draws with replacement (Efron 1979).
@@ -41,7 +41,7 @@ def estimate(values: np.ndarray, n: int, *, least: float = -np.inf, most: float 
 
 def mean(values: np.ndarray, resamples: int = 100, seed: int = 0, **ends: float) -> Estimate:
     """The mean of one number per example, [n]; `ends` as in `estimate`."""
-    weights = resampled(len(values), resamples, seed)
+    weights = resample(len(values), resamples, seed)
     return estimate(weights @ np.asarray(values, np.float64) / len(values), len(values), **ends)
 
 
@@ -50,7 +50,7 @@ def report(name: str, found: Estimate, floor: float) -> dict[str, float]:
     return {name: found.value, f"{name}/low": found.low, f"{name}/high": found.high, f"{name}/floor": floor}
 
 
-def checked(least: int = 2, **features: np.ndarray) -> tuple[np.ndarray, ...]:
+def check_features(least: int = 2, **features: np.ndarray) -> tuple[np.ndarray, ...]:
     """Feature arrays [n, F], of one F: float32, or float64 of numbers that have more digits.
 
     Raises:

@@ -14,7 +14,7 @@ from genjax_zoo.evals.estimate import Estimate, report
 from genjax_zoo.evals.frechet import frechet, kernel_distance
 from genjax_zoo.evals.neighbours import memorisation, prdc
 from genjax_zoo.evals.samples import draw
-from genjax_zoo.evals.walk import size, some_of, walked, whole
+from genjax_zoo.evals.walk import collect, size, some_of, whole
 
 FeatureFn = Callable[[Array], Array]  # x [B, ...] -> [B, F]
 
@@ -72,10 +72,10 @@ def fidelity(
         def judged(x: Array) -> dict[str, Array]:
             return {what: function(x) for what, function in functions.items()}
 
-        def real_and_given(batch: Batch) -> tuple[dict[str, Array], dict[str, Array]]:
+        def real_and_given(batch: Batch, _: Key) -> tuple[dict[str, Array], dict[str, Array]]:
             return judged(batch["x"]), {entry: batch[entry] for entry in model.spec if entry != "x"}
 
-        split = walked(data, real_and_given)
+        split = collect(data, key, real_and_given)
         order = np.random.Generator(np.random.PCG64(0)).permutation(size(data))
         real, _ = jax.tree.map(lambda x: x[order[:n]], split)
         other, given = jax.tree.map(lambda x: x[order[n : 2 * n]], split)
@@ -86,7 +86,7 @@ def fidelity(
                 class_score(one["logits"], resamples=resamples) for one in (fake, other)
             )
         if train is not None:
-            known = walked(train, lambda batch: features(batch["x"]))
+            known = collect(train, key, lambda batch, _: features(batch["x"]))
             found["memorisation"], floor["memorisation"] = (
                 memorisation(known, real["features"], one["features"], resamples=resamples) for one in (fake, other)
             )

@@ -7,7 +7,7 @@ No network's features are meant by themselves, so a score is named by its extrac
 import numpy as np
 
 from genjax_zoo.evals.distances import AT_ONCE
-from genjax_zoo.evals.estimate import Estimate, checked, estimate, resampled
+from genjax_zoo.evals.estimate import Estimate, check_features, estimate, resample
 
 
 def frechet(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100) -> Estimate:
@@ -25,8 +25,8 @@ def frechet(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100) -> Esti
     Raises:
         UserError: features of another shape, fewer than 2 of them, or not finite.
     """
-    real, fake = checked(real=real, fake=fake)
-    weights = [resampled(len(x), resamples, seed) for seed, x in enumerate((real, fake))]
+    real, fake = check_features(real=real, fake=fake)
+    weights = [resample(len(x), resamples, seed) for seed, x in enumerate((real, fake))]
     values = [_between(real, one, fake, other) for one, other in zip(*weights)]
     return estimate(np.array(values), len(fake), least=0.0)
 
@@ -64,8 +64,8 @@ def kernel_distance(real: np.ndarray, fake: np.ndarray, *, resamples: int = 100,
     Raises:
         UserError: features of another shape, fewer than 2 of them, or not finite.
     """
-    real, fake = (x.astype(np.float64) for x in checked(real=real, fake=fake))
-    w_real, w_fake = (resampled(len(x), resamples, seed).astype(np.float64) for seed, x in enumerate((real, fake)))
+    real, fake = (x.astype(np.float64) for x in check_features(real=real, fake=fake))
+    w_real, w_fake = (resample(len(x), resamples, seed).astype(np.float64) for seed, x in enumerate((real, fake)))
     centre = real.mean(axis=0)
     real, fake = real - centre, fake - centre
 

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -15,18 +15,18 @@ from genjax_zoo.core import (
     Data,
     Density,
     Eval,
+    Explained,
     Key,
     Model,
-    Of,
-    TermFn,
     Variables,
+    compiled,
     part,
     require,
     total,
 )
 from genjax_zoo.errors import UserError
-from genjax_zoo.evals.support import check_padding, counted, numbers_of, stranger_said, support_of
-from genjax_zoo.evals.walk import whole
+from genjax_zoo.evals.support import check_padding, counted_terms, numbers_of, stranger_sentence, support_of
+from genjax_zoo.evals.walk import add_up, collect, walk, whole
 from genjax_zoo.files import telling
 
 
@@ -46,42 +46,32 @@ def likelihood(data: Data, *, leave_out: tuple[str, ...] = ()) -> Eval:
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        density = require(model, Density)
-        name, terms_of = density.name, density.terms
-        sums_of, sums, own, support = _masked_sums(terms_of), None, [], None
-        for step in range(data.batches):
-            batch, mask, noise = data.at(step), data.mask(step), jax.random.fold_in(key, step)
-            here = sums_of(variables, batch, mask, noise)
-            if sums is None:
-                support = support_of(model, data)
-                own = own_terms(terms_of, tuple(here["terms"]))
-                check_padding(_nats_of(sums_of, variables, mask, noise), batch)
-            sums = here if sums is None else jax.tree.map(jnp.add, sums, here)
-        sums = jax.device_get(sums)
-        assert sums is not None and support is not None
+        density, support = require(model, Density), support_of(model, data)
+        sums_of = _masked_sums(density)
+
+        first, mask, noise = next(walk(data, key))
+        check_padding(lambda given: total(sums_of(variables, given, mask, noise)["terms"]), first)
+        sums = jax.device_get(add_up(data, key, lambda *given: sums_of(variables, *given)))
+        own = own_terms(density.terms, tuple(sums["terms"]))
         kept = {term: value for term, value in sums["terms"].items() if term not in leave_out}
         means = {term: float(value / sums["count"]) for term, value in kept.items()}
         nats = sum(value for term, value in means.items() if term in own)
         bits = None if leave_out else support.bits(nats, float(sums["numbers"] / sums["count"]))
-        return {name: nats, **({} if bits is None else {"bits/dim": bits}), **means}
+        return {density.name: nats, **({} if bits is None else {"bits/dim": bits}), **means}
 
     return run
 
 
-def _nats_of(sums_of: Callable[..., Any], variables: Variables, mask: Array, key: Key) -> Callable[[Batch], Array]:
-    return lambda batch: total(sums_of(variables, batch, mask, key)["terms"])
-
-
-@functools.cache
-def own_terms(terms_of: TermFn, names: tuple[str, ...]) -> list[str]:
+@compiled
+def own_terms(terms_of: Explained, names: tuple[str, ...]) -> list[str]:
     """The names of the terms that make up a likelihood; strangers among them are named once."""
-    own, strangers = counted(terms_of, names)
+    own, strangers = counted_terms(terms_of, names)
     if strangers:
-        telling.get()(stranger_said(strangers))
+        telling.get()(stranger_sentence(strangers))
     return own
 
 
-def likelihood_of(terms_of: TermFn, variables: Variables, batch: Batch, key: Key) -> Array:
+def likelihood_of(terms_of: Explained, variables: Variables, batch: Batch, key: Key) -> Array:
     """The nats of each example, [B]: the sum of the model's own terms."""
     terms, _ = terms_of(variables, batch, key, train=False)
     return total({name: terms[name] for name in own_terms(terms_of, tuple(terms))})
@@ -93,14 +83,10 @@ def nats_per_example(model: Model, variables: Variables, key: Key, data: Data) -
     Raises:
         UserError: a model without a likelihood, or with one that counts padding.
     """
-    nats_of, data = _totals(require(model, Density).terms), whole(data)
-    parts = []
-    for step in range(data.batches):
-        own, batch, noise = np.asarray(data.mask(step)) == 1, data.at(step), jax.random.fold_in(key, step)
-        if step == 0:
-            check_padding(lambda given, noise=noise: nats_of(variables, given, noise), batch)
-        parts.append(np.asarray(nats_of(variables, batch, noise))[own])
-    return np.concatenate(parts)
+    nats_of = functools.partial(_totals(require(model, Density)), variables)
+    first, _, noise = next(walk(data, key))
+    check_padding(lambda given: nats_of(given, noise), first)
+    return collect(data, key, nats_of)
 
 
 def bits_per_sample(data: Data) -> Eval:
@@ -117,16 +103,14 @@ def bits_per_sample(data: Data) -> Eval:
     """
     if "length" not in data.spec:
         raise UserError("bits_per_sample needs each example's length: load the data with conditions=('length', ...).")
-    data = whole(data)
+
+    def of(batch: Batch, mask: Array, _: Key) -> tuple[float, float]:
+        return float(jnp.sum(mask * batch["length"])), float(jnp.sum(mask))
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         nats = likelihood(data)(model, variables, key)
         name = require(model, Density).name
-        samples, examples = 0.0, 0.0
-        for step in range(data.batches):
-            mask = data.mask(step)
-            samples += float(jnp.sum(mask * data.at(step)["length"]))
-            examples += float(jnp.sum(mask))
+        samples, examples = add_up(data, key, of)
         return {name: nats[name], "bits/sample": nats[name] * examples / (samples * math.log(2))}
 
     return run
@@ -154,22 +138,22 @@ def iw_bound(data: Data, *, k: int = 5_000, chunk: int = 50) -> Eval:
     data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        weigh, support = part(model, Density, "weigh"), support_of(model, data)
-        bound_of, total, numbers, count = _importance_weighted(weigh, k, min(chunk, k)), 0.0, 0.0, 0.0
-        for step in range(data.batches):
-            batch, mask = data.at(step), data.mask(step)
-            bound = bound_of(variables, batch, jax.random.fold_in(key, step))
-            total, count = total + float(jnp.sum(mask * bound)), count + float(jnp.sum(mask))
-            numbers += float(jnp.sum(mask * numbers_of(batch)))
+        bound_of, support = _importance_weighted(model, k, min(chunk, k)), support_of(model, data)
+
+        def of(batch: Batch, mask: Array, noise: Key) -> tuple[float, ...]:
+            each = (bound_of(variables, batch, noise), numbers_of(batch), 1.0)
+            return tuple(float(jnp.sum(mask * one)) for one in each)
+
+        total, numbers, count = add_up(data, key, of)
         bits = support.bits(total / count, numbers / count)
         return {f"iw-{k}": total / count, **({} if bits is None else {f"iw-{k}/bits/dim": bits})}
 
     return run
 
 
-@functools.cache
-def _importance_weighted(weigh: Of[Array], k: int, chunk: int):
-    whole, rest = divmod(k, chunk)
+@compiled
+def _importance_weighted(model: Model, k: int, chunk: int):
+    weigh, (whole, rest) = part(model, Density, "weigh"), divmod(k, chunk)
 
     @jax.jit
     def run(variables: Variables, batch: Batch, key: Key) -> Array:
@@ -184,16 +168,16 @@ def _importance_weighted(weigh: Of[Array], k: int, chunk: int):
     return run
 
 
-@functools.cache
-def _totals(terms_of: TermFn):
-    return jax.jit(functools.partial(likelihood_of, terms_of))
+@compiled
+def _totals(density: Density):
+    return jax.jit(functools.partial(likelihood_of, density.terms))
 
 
-@functools.cache
-def _masked_sums(terms_of: TermFn):
+@compiled
+def _masked_sums(density: Density):
     @jax.jit
     def run(variables: Variables, batch: Batch, mask: Array, key: Key):
-        terms, _ = terms_of(variables, batch, key, train=False)
+        terms, _ = density.terms(variables, batch, key, train=False)
         return {
             "count": jnp.sum(mask),
             "numbers": jnp.sum(mask * numbers_of(batch)),

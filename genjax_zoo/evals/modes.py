@@ -11,7 +11,7 @@ import numpy as np
 from genjax_zoo import judges
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Eval, Key, Model, Sampler, Variables, require
 from genjax_zoo.errors import UserError
-from genjax_zoo.evals.estimate import Estimate, estimate, report, resampled
+from genjax_zoo.evals.estimate import Estimate, estimate, report, resample
 from genjax_zoo.evals.samples import draw
 
 MODES = 1_000
@@ -117,5 +117,5 @@ def _counts(labels: np.ndarray, modes: int, resamples: int) -> tuple[np.ndarray,
     labels = np.asarray(labels)
     if labels.ndim != 1 or len(labels) == 0 or labels.min() < 0 or labels.max() >= modes:
         raise UserError(f"Labels need the shape [n], one or more in 0 ... {modes - 1}; got {labels.shape}.")
-    weights = resampled(len(labels), resamples)
+    weights = resample(len(labels), resamples)
     return np.stack([np.bincount(labels, row, modes) for row in weights]), len(labels)

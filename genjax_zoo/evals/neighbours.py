@@ -6,8 +6,8 @@ import numpy as np
 
 from genjax_zoo.errors import UserError
 from genjax_zoo.evals import distances
-from genjax_zoo.evals.distances import AT_ONCE, closer, radii, squared_distances
-from genjax_zoo.evals.estimate import Estimate, checked, estimate, mean, resampled
+from genjax_zoo.evals.distances import AT_ONCE, is_closer, radii, squared_distances
+from genjax_zoo.evals.estimate import Estimate, check_features, estimate, mean, resample
 
 
 class Neighbourhoods(NamedTuple):
@@ -37,13 +37,13 @@ def neighbourhoods(real: np.ndarray, fake: np.ndarray, *, k: int = 5, at_once: i
     """
     if k < 1:
         raise UserError(f"Neighbourhoods need k of 1 or more, not {k}.")
-    real, fake = checked(k + 1, real=real, fake=fake)
+    real, fake = check_features(k + 1, real=real, fake=fake)
     ball, fake_ball = (radii(x, k, at_once) for x in (real, fake))
     inside, recall, coverage = np.zeros(len(fake), np.int64), np.empty(len(real), bool), np.empty(len(real), bool)
     for here, squares in squared_distances(real, fake, at_once):
-        within = closer(squares, ball[here, None], real[here], fake)
+        within = is_closer(squares, ball[here, None], real[here], fake)
         inside += np.count_nonzero(within, axis=0)
-        recall[here] = closer(squares, fake_ball, real[here], fake).any(axis=1)
+        recall[here] = is_closer(squares, fake_ball, real[here], fake).any(axis=1)
         coverage[here] = within.any(axis=1)
     return Neighbourhoods(inside > 0, recall, inside / k, coverage)
 
@@ -73,7 +73,7 @@ def nearest(train: np.ndarray, x: np.ndarray, *, at_once: int = AT_ONCE) -> tupl
     Raises:
         UserError: features of another shape, or not finite.
     """
-    train, x = checked(1, train=train, x=x)
+    train, x = check_features(1, train=train, x=x)
     return distances.nearest(x, train, at_once)
 
 
@@ -94,5 +94,5 @@ def memorisation(train: np.ndarray, test: np.ndarray, fake: np.ndarray, *, resam
     near, known = nearest(train, fake)[0], nearest(train, test)[0]
     if not known.any():
         raise UserError("Every test example is a training example; give those that the model was not trained on.")
-    ours, theirs = (resampled(len(d), resamples, seed) @ d / len(d) for seed, d in enumerate((near, known)))
+    ours, theirs = (resample(len(d), resamples, seed) @ d / len(d) for seed, d in enumerate((near, known)))
     return estimate(ours / np.maximum(theirs, np.finfo(np.float32).tiny), len(fake), least=0.0)

@@ -6,7 +6,7 @@ import numpy as np
 
 from genjax_zoo.errors import UserError
 from genjax_zoo.evals.distances import AT_ONCE, squared_distances
-from genjax_zoo.evals.estimate import Estimate, checked, mean
+from genjax_zoo.evals.estimate import Estimate, check_features, mean
 
 SIGMAS = tuple(np.logspace(-1, 0, 10).tolist())  # those of Goodfellow et al. 2014
 
@@ -36,7 +36,7 @@ def parzen(
     Raises:
         UserError: arrays of another shape, not finite, or no width above 0.
     """
-    fake, valid, test = checked(1, fake=fake, valid=valid, test=test)
+    fake, valid, test = check_features(1, fake=fake, valid=valid, test=test)
     if not sigmas or min(sigmas) <= 0:
         raise UserError(f"Parzen windows need widths above 0, not {tuple(sigmas)}.")
     best = sigmas[int(np.argmax(_log_densities(fake, valid, sigmas, at_once).mean(axis=1)))]

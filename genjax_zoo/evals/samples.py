@@ -1,6 +1,5 @@
 """Pictures: what a model draws, and what it makes of real examples."""
 
-import functools
 from collections.abc import Callable, Sequence
 
 import jax
@@ -15,15 +14,15 @@ from genjax_zoo.core import (
     Key,
     Latent,
     Model,
-    Of,
     Sampler,
     Variables,
+    compiled,
     conditions,
     part,
     require,
 )
 from genjax_zoo.errors import UserError
-from genjax_zoo.evals.walk import whole
+from genjax_zoo.evals.walk import add_up
 from genjax_zoo.math import check_temperature, mu_law_inverse, spectrogram
 
 
@@ -55,7 +54,7 @@ def temperatures(values: Sequence[float] = (0.5, 0.7, 0.85, 1.0), n: int = 10, c
     """
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, Array]:
-        decode = compiled(part(model, Latent, "decode"))
+        decode = _decode(model)
         rows = [decode(variables, _colder(model, value, n)(variables, key, cond), cond) for value in values]
         picture = jnp.concatenate([jnp.concatenate(list(row), axis=1) for row in rows])
         return {"temperatures": picture[None]}
@@ -85,17 +84,13 @@ def reconstruction_error(data: Data) -> Eval:
         An Eval, in the units of x squared, a mean over examples and numbers. It raises ValueError for a model without
         `encode` or `decode`.
     """
-    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> dict[str, float]:
-        error, count = 0.0, 0.0
-        for step in range(data.batches):
-            mask = data.mask(step)
-            batch = data.at(step)
-            squares = jnp.mean(
-                (_rebuild(model)(variables, batch, key) - batch["x"]).reshape(len(mask), -1) ** 2, axis=1
-            )
-            error, count = error + float(jnp.sum(mask * squares)), count + float(jnp.sum(mask))
+        def of(batch: Batch, mask: Array, _: Key) -> tuple[float, float]:
+            errors = (_rebuild(model)(variables, batch, key) - batch["x"]).reshape(len(mask), -1)
+            return float(jnp.sum(mask * jnp.mean(errors**2, axis=1))), float(jnp.sum(mask))
+
+        error, count = add_up(data, key, of)
         return {"reconstruction_error": error / count}
 
     return run
@@ -103,7 +98,7 @@ def reconstruction_error(data: Data) -> Eval:
 
 def draw(model: Model, n: int) -> Callable[..., Array]:
     """The model's sampler for n draws, compiled once: (variables, key, cond) -> x [n, ...]."""
-    drawing = sampler(require(model, Sampler).draw, n)
+    drawing = _draw(require(model, Sampler), n)
 
     def run(variables: Variables, key: Key, cond: Batch = NO_CONDITION) -> Array:
         cond = {name: jnp.asarray(value) for name, value in cond.items()}
@@ -113,19 +108,18 @@ def draw(model: Model, n: int) -> Callable[..., Array]:
     return run
 
 
-@functools.cache
-def sampler(draw: Of[Array], n: int) -> Callable[..., Array]:
-    """A function (variables, key, n, cond) of n draws, compiled once: (variables, key, cond) -> [n, ...]."""
-    return jax.jit(lambda variables, key, cond: draw(variables, key, n, cond)[0])
+@compiled
+def _draw(sampler: Sampler, n: int) -> Callable[..., Array]:
+    return jax.jit(lambda variables, key, cond: sampler.draw(variables, key, n, cond)[0])
 
 
-@functools.cache
-def compiled(function: Of[Array]) -> Callable[..., Array]:
-    """The function's value, compiled once."""
-    return jax.jit(lambda variables, *args: function(variables, *args)[0])
+@compiled
+def _decode(model: Model) -> Callable[..., Array]:
+    part(model, Latent, "decode")
+    return jax.jit(model.decode)
 
 
-@functools.cache
+@compiled
 def _colder(model: Model, temperature: float, n: int) -> Callable[..., Array]:
     check_temperature(temperature)
     prior = require(model, Latent).prior
@@ -135,7 +129,7 @@ def _colder(model: Model, temperature: float, n: int) -> Callable[..., Array]:
     return jax.jit(lambda variables, key, cond: draw(variables, key, n, cond, temperature=temperature)[0])
 
 
-@functools.cache
+@compiled
 def _rebuild(model: Model):
     encode, decode = (part(model, Latent, name) for name in ("encode", "decode"))
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-from genjax_zoo.core import Array, Batch, Data, Model, TermFn, likelihood_names, stated, unit_of
+from genjax_zoo.core import Array, Batch, Data, Model, TermFn, likelihood_names, stated_support, unit_of
 from genjax_zoo.data import Support
 from genjax_zoo.errors import UserError
 
@@ -25,7 +25,7 @@ def support_of(model: Model, data: Data) -> Support:
             density where they have levels.
     """
     known: Support | None = getattr(data, "support", None)
-    said = stated(model)
+    said = stated_support(model)
     (own,) = said or (None,)
     if known is None:
         return Support(levels=own)
@@ -48,7 +48,7 @@ def support_of(model: Model, data: Data) -> Support:
     return known
 
 
-def counted(terms_of: TermFn, names: Collection[str]) -> tuple[list[str], list[str]]:
+def counted_terms(terms_of: TermFn, names: Collection[str]) -> tuple[list[str], list[str]]:
     """The terms that make up -log p(x), and strangers among them, whose unit is not said.
 
     Args:
@@ -59,7 +59,7 @@ def counted(terms_of: TermFn, names: Collection[str]) -> tuple[list[str], list[s
     return counting, [name for name in names if name not in counting and unit_of(terms_of, name) is None]
 
 
-def stranger_said(names: Collection[str]) -> str:
+def stranger_sentence(names: Collection[str]) -> str:
     """The sentence about strangers."""
     named = ", ".join(f"'{name}'" for name in names)
     return (

@@ -5,11 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import Array, Batch, Data, Eval, Key, Latent, Model, Variables, part, require
-from genjax_zoo.evals.walk import whole
+from genjax_zoo.core import Array, Batch, Data, Eval, Key, Latent, Model, Variables, compiled, part, require
+from genjax_zoo.evals.walk import collect
 
 
 def active_units(data: Data, *, threshold: float = 0.01, draws: int = 16) -> Eval:
@@ -27,31 +26,27 @@ def active_units(data: Data, *, threshold: float = 0.01, draws: int = 16) -> Eva
         An Eval that gives "active_units", of all numbers of the latent. It raises ValueError for a model without
         `encode`.
     """
-    data = whole(data)
 
     def run(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
-        means, parts = _means(model, draws), []
-        for step in range(data.batches):
-            both = np.asarray(means(variables, data.at(step), jax.random.fold_in(key, step)), np.float64)
-            parts.append(both[:, np.asarray(data.mask(step)) == 1])
-        first, second = np.concatenate(parts, axis=1)
+        means = functools.partial(_means(model, draws), variables)
+        first, second = (both.astype(np.float64) for both in collect(data, key, means))
         covariance = np.mean((first - first.mean(axis=0)) * (second - second.mean(axis=0)), axis=0)
         return {"active_units": float(np.sum(covariance > threshold))}
 
     return run
 
 
-@functools.cache
+@compiled
 def _means(model: Model, draws: int):
-    """(variables, batch, key) -> two estimates of E_q[z | x], [2, B, D]; one and the same where it is known."""
+    """(variables, batch, key) -> two estimates of E_q[z | x], [B, D] each; one and the same where it is known."""
     encode, means = part(model, Latent, "encode"), require(model, Latent).means
 
     @jax.jit
-    def run(variables: Variables, batch: Batch, key: Key) -> Array:
+    def run(variables: Variables, batch: Batch, key: Key) -> tuple[Array, ...]:
         if means is None:
-            z, _ = encode(variables, batch, key)
-            return jnp.stack([z, z]).reshape(2, len(z), -1)
-        both = jnp.stack([means(variables, batch, key, draws)[0] for key in jax.random.split(key)])
-        return both.reshape(2, both.shape[1], -1)
+            both = [encode(variables, batch, key)[0]] * 2
+        else:
+            both = [means(variables, batch, key, draws)[0] for key in jax.random.split(key)]
+        return tuple(z.reshape(len(z), -1) for z in both)
 
     return run

@@ -1,13 +1,16 @@
 """A split as evaluations look at it: every example once, or some as the split has them."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
-from typing import Any
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
 
-from genjax_zoo.core import Batch, Data
+from genjax_zoo.core import Array, Batch, Data, Key
+
+_Sums = TypeVar("_Sums")  # a pytree of numbers or arrays
 
 
 def whole(data: Data) -> Data:
@@ -28,12 +31,29 @@ def size(data: Data) -> int:
     return int((data.batches - 1) * data.batch_size + np.sum(data.mask(data.batches - 1)))
 
 
-def walked(data: Data, function: Callable[[Batch], Any]) -> Any:
-    """What a function gives of every example of a split, on the host: a pytree of [N, ...]."""
-    parts, data = [], whole(data)
+def walk(data: Data, key: Key) -> Iterator[tuple[Batch, Array, Key]]:
+    """Each batch of a split, with its mask, float [B], 0 where an example only pads, and a key of its own."""
+    data = whole(data)
     for step in range(data.batches):
-        own = np.asarray(data.mask(step)) == 1
-        parts.append(jax.tree.map(lambda x, own=own: np.asarray(x)[own], function(data.at(step))))
+        yield data.at(step), data.mask(step), jax.random.fold_in(key, step)
+
+
+def add_up(data: Data, key: Key, function: Callable[[Batch, Array, Key], _Sums]) -> _Sums:
+    """The sum over a split's batches of what a function (batch, mask, key) gives, a pytree of numbers or arrays."""
+    sums: _Sums | None = None
+    for batch, mask, k_batch in walk(data, key):
+        here = function(batch, mask, k_batch)
+        sums = here if sums is None else jax.tree.map(operator.add, sums, here)
+    assert sums is not None  # a split has a batch
+    return sums
+
+
+def collect(data: Data, key: Key, function: Callable[[Batch, Key], Any]) -> Any:
+    """What a function (batch, key) gives of every example of a split, on the host: a pytree of [N, ...]."""
+    parts = []
+    for batch, mask, k_batch in walk(data, key):
+        own = np.asarray(mask) == 1
+        parts.append(jax.tree.map(lambda x, own=own: np.asarray(x)[own], function(batch, k_batch)))
     return jax.tree.map(lambda *some: np.concatenate(some), *parts)
 
 

@@ -67,8 +67,8 @@ def draw_run(
     """
     experiment, state = restore(run, checkpoint=checkpoint, trust=trust)
     given = conditions_of(experiment, n, cond, seed)
-    model = experiment.model if seconds is None else lasting(experiment.model, seconds)
-    model = decoded(model) if mean else model
+    model = experiment.model if seconds is None else with_length(experiment.model, seconds)
+    model = without_noise(model) if mean else model
     sampler = require(model, Sampler)
     check_temperature(temperature)
     settings: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
@@ -76,7 +76,7 @@ def draw_run(
     begins = {name: value for name, value in (("prefix", prefix), ("keep", keep)) if value is not None}
     _check_taken(sampler, [*settings, *begins])
     if begins:
-        settings["prefix"] = beginning(experiment, model, n, prefix, keep, seed)
+        settings["prefix"] = prefix_of(experiment, model, n, prefix, keep, seed)
     with _bar() as tell:
         settings |= {"tell": tell} if "tell" in sampler.settings else {}
         draw = jax.jit(lambda v, key, cond: sampler.draw(v, key, n, cond, **settings)[0])
@@ -98,7 +98,7 @@ def _dashed(flag: str) -> str:
     return f"--{flag.replace('_', '-')}"
 
 
-def decoded(model: Model) -> Model:
+def without_noise(model: Model) -> Model:
     """The model whose samples are decoded draws from its prior, E[x | z], without the noise of p(x | z).
 
     Raises:
@@ -117,7 +117,7 @@ def decoded(model: Model) -> Model:
     return dataclasses.replace(model, sampler=Sampler(draw=draw, settings=settings))
 
 
-def beginning(
+def prefix_of(
     experiment: Experiment, model: Model, n: int, file: Path | None, keep: float | None, seed: int = 0
 ) -> Array | None:
     """The first numbers of what is drawn, x [n or 1, m]: of a file, or a share of the run's own data, or None.
@@ -153,7 +153,7 @@ def _numbers_of(file: Path, n: int) -> np.ndarray:
     return given.reshape(len(given) if given.ndim > 1 and len(given) == n else 1, -1)
 
 
-def lasting(model: Model, seconds: float) -> Model:
+def with_length(model: Model, seconds: float) -> Model:
     """The same model of sounds that last so many seconds.
 
     Raises:

@@ -8,7 +8,6 @@ nll but for one machine word. Both ways step through the cached view by the same
 size, so that every probability is equal bit for bit; decoding wants the machine and the versions that encoded.
 """
 
-import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -16,12 +15,23 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Model, Of, Variables, conditions, require
+from genjax_zoo.core import (
+    NO_CONDITION,
+    Array,
+    Batch,
+    Conditionals,
+    Model,
+    Of,
+    Variables,
+    compiled,
+    conditions,
+    require,
+)
 from genjax_zoo.errors import UserError
 from genjax_zoo.inference.sampling import levels_of, values_of
 from genjax_zoo.math import no_levels
 
-Choose = Callable[[int, np.ndarray], np.ndarray]  # (index in raster order, p [size, K]) -> levels [size]
+ChooseOnHost = Callable[[int, np.ndarray], np.ndarray]  # (index in raster order, p [size, K]) -> levels [size]
 WORD = 4  # bytes that the coder writes at once
 
 
@@ -125,7 +135,7 @@ def _parts(batch: Batch, size: int) -> Iterator[tuple[Batch, int]]:
         yield {name: value[index] for name, value in batch.items()}, min(size, total - start)
 
 
-def _go_through(views: Conditionals, variables: Variables, n: int, cond: Batch, choose: Choose) -> None:
+def _go_through(views: Conditionals, variables: Variables, n: int, cond: Batch, choose: ChooseOnHost) -> None:
     """The cached view, place after place, with every number chosen on the host."""
     rows, columns, channels = views.grid
     begin_row, step, probabilities = _programs(views)
@@ -144,7 +154,7 @@ def _go_through(views: Conditionals, variables: Variables, n: int, cond: Batch, 
         above = jnp.asarray(np.stack(places, axis=1))
 
 
-@functools.cache
+@compiled
 def _programs(views: Conditionals) -> tuple[Any, Any, Any]:
     def probabilities(variables: Variables, h: Any, levels: Array, channel: int) -> Array:
         return jax.nn.softmax(views.choices(variables, h, levels, channel)[0].astype(jnp.float32))

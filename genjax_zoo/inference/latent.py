@@ -3,7 +3,6 @@
 A latent z is an array [..., *shape]; the functions that decode take the model and its variables first.
 """
 
-import functools
 import math
 from collections.abc import Callable, Sequence
 
@@ -11,10 +10,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from genjax_zoo.core import NO_CONDITION, Array, Batch, Latent, Model, Variables, part
+from genjax_zoo.core import NO_CONDITION, Array, Batch, Latent, Model, Variables, compiled, part
 from genjax_zoo.errors import UserError
 
-Path = Callable[[Array, Array, Array], Array]
+LatentPath = Callable[[Array, Array, Array], Array]
 
 
 def lerp(a: Array, b: Array, t: Array) -> Array:
@@ -64,7 +63,7 @@ def interpolate(
     b: Array,
     *,
     steps: int = 8,
-    path: Path = slerp,
+    path: LatentPath = slerp,
     cond: Batch = NO_CONDITION,
 ) -> Array:
     """Decodes the ways from a[i] to b[i].
@@ -188,7 +187,7 @@ def invert(
     return z[nearest, jnp.arange(len(x))], error[nearest, jnp.arange(len(x))]
 
 
-@functools.cache
+@compiled
 def _inversion(model: Model, steps: int, learning_rate: float, prior: float):
     tx = optax.adam(optax.cosine_decay_schedule(learning_rate, steps))
 

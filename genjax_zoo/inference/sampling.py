@@ -62,7 +62,7 @@ def naive(views: Conditionals, variables: Variables, n: int, choose: Choose, con
     return jax.lax.fori_loop(0, math.prod(shape), one, jnp.zeros((n, *shape), jnp.int32))
 
 
-def drawn(key: Key, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Choose:
+def draw_levels(key: Key, *, temperature: float = 1.0, top_k: int | None = None, top_p: float | None = None) -> Choose:
     """Chooses by a draw from each conditional, sharpened or cut off.
 
     Args:
@@ -117,7 +117,7 @@ def _inverted(logits: Array, u: Array) -> Array:
     return jnp.argmax((cumulated > u * total) & (p > 0), axis=-1).astype(jnp.int32)
 
 
-def completed(choose: Choose, levels: Array, known: Array) -> Choose:
+def keep_known(choose: Choose, levels: Array, known: Array) -> Choose:
     """Keeps what is known and asks `choose` for the rest: levels [n, *grid] and bool [*grid], or [n, *grid].
 
     What is known constrains what comes after it, not what came before.
@@ -127,7 +127,7 @@ def completed(choose: Choose, levels: Array, known: Array) -> Choose:
     return lambda index, logits: jnp.where(mask[:, index], flat[:, index], choose(index, logits))
 
 
-def reporting(choose: Choose, report: Callable[[int], None], every: int) -> Choose:
+def report_every(choose: Choose, report: Callable[[int], None], every: int) -> Choose:
     """Calls `report(numbers so far)` on the host after every so many numbers, from inside the compiled loop."""
 
     def run(index: Array, logits: Array) -> Array:
@@ -140,8 +140,8 @@ def reporting(choose: Choose, report: Callable[[int], None], every: int) -> Choo
     return run
 
 
-def checked_prefix(views: Conditionals, prefix: Array, n: int) -> tuple[Array, Array]:
-    """The first numbers of n examples, for `completed`: levels [n, *grid], filled up with zeros, and which are known.
+def levels_of_prefix(views: Conditionals, prefix: Array, n: int) -> tuple[Array, Array]:
+    """The first numbers of n examples, for `keep_known`: levels [n, *grid], filled up with zeros, and which are known.
 
     Args:
         views: of the model.
@@ -161,7 +161,7 @@ def checked_prefix(views: Conditionals, prefix: Array, n: int) -> tuple[Array, A
     return filled.reshape(n, *views.grid), known.reshape(views.grid)
 
 
-def stepped_logits(views: Conditionals, variables: Variables, batch: Batch) -> Array:
+def logits_by_steps(views: Conditionals, variables: Variables, batch: Batch) -> Array:
     """What `views.logits` gives, by the cached view: [B, *grid, K]."""
     levels = levels_of(views, batch["x"])
     places = levels.reshape(len(levels), -1, views.grid[2])
@@ -185,11 +185,11 @@ def log_probabilities(views: Conditionals, variables: Variables, batch: Batch) -
     return jnp.take_along_axis(log_p, levels_of(views, batch["x"])[..., None], axis=-1)[..., 0]
 
 
-def sampled(model: Model) -> Model:
+def with_sampler(model: Model) -> Model:
     """The model with a sampler by the cached view.
 
-    Its settings are those of `drawn`; `prefix`, x [n or 1, m] in raster order, with which draws begin; and `tell`,
-    which is called with (numbers in all, drawn so far) about a hundred times, from inside the compiled loop.
+    Its settings are those of `draw_levels`; `prefix`, x [n or 1, m] in raster order, with which draws begin; and
+    `tell`, which is called with (numbers in all, drawn so far) about a hundred times, from inside the compiled loop.
     """
     views = require(model, Conditionals)
     count = math.prod(views.grid)
@@ -205,11 +205,11 @@ def sampled(model: Model) -> Model:
         tell: Callable[[int, int], None] | None = None,
         **how: Any,
     ) -> tuple[Array, Variables]:
-        choose = drawn(key, **how)
+        choose = draw_levels(key, **how)
         if prefix is not None:
-            choose = completed(choose, *checked_prefix(views, prefix, n))
+            choose = keep_known(choose, *levels_of_prefix(views, prefix, n))
         if tell is not None:
-            choose = reporting(choose, functools.partial(tell, count), max(1, count // 100))
+            choose = report_every(choose, functools.partial(tell, count), max(1, count // 100))
         return values_of(model, cached(views, variables, n, choose, cond)), variables
 
     return dataclasses.replace(model, sampler=Sampler(draw=draw, settings=SETTINGS))

@@ -136,10 +136,10 @@ def features(weights: Weights, x: Array) -> Array:
 
 @jax.jit
 def _in_parts(weights: Weights, x: Array) -> Array:
-    return jax.lax.map(lambda one: network(weights, prepared(one[None]))[0], x, batch_size=PART)
+    return jax.lax.map(lambda one: network(weights, prepare(one[None]))[0], x, batch_size=PART)
 
 
-def prepared(x: Array) -> Array:
+def prepare(x: Array) -> Array:
     """Images in [0, 1] as the network sees them, [B, 299, 299, 3] in [-1, 1]."""
     return 2 * jax.image.resize(x, (len(x), SIZE, SIZE, x.shape[-1]), "bilinear", antialias=False) - 1
 

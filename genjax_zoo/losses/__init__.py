@@ -15,8 +15,8 @@ from genjax_zoo.losses.augment import diff_augment as diff_augment
 from genjax_zoo.losses.augment import translation as translation
 from genjax_zoo.losses.games import adversarial as adversarial
 from genjax_zoo.losses.games import data_x as data_x
-from genjax_zoo.losses.games import drawn_from as drawn_from
 from genjax_zoo.losses.games import game as game
+from genjax_zoo.losses.games import samples_of as samples_of
 from genjax_zoo.losses.importance import doubly_reparameterized as doubly_reparameterized
 from genjax_zoo.losses.importance import importance_weighted as importance_weighted
 from genjax_zoo.losses.importance import reparameterized as reparameterized

@@ -37,7 +37,7 @@ def data_x(variables: Variables, batch: Batch, key: Key, *, train: bool = False)
     return batch["x"], variables
 
 
-def drawn_from(model: Model) -> FromBatch[Array]:
+def samples_of(model: Model) -> FromBatch[Array]:
     """The source of a model's samples, as many as the batch has, under the batch's conditions.
 
     Raises:
@@ -65,7 +65,7 @@ def adversarial(
         UserError: the model has no critic, or no sampler.
     """
     critic = require(model, Critic)
-    return game(critic, drawn_from(model), data_x, adversary, augment=augment, memory=memory, **penalties)
+    return game(critic, samples_of(model), data_x, adversary, augment=augment, memory=memory, **penalties)
 
 
 def game(

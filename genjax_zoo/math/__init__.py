@@ -17,7 +17,7 @@ from genjax_zoo.math.densities import sum_per_example as sum_per_example
 from genjax_zoo.math.elementwise import Elementwise as Elementwise
 from genjax_zoo.math.elementwise import additive as additive
 from genjax_zoo.math.elementwise import affine as affine
-from genjax_zoo.math.elementwise import bounded as bounded
+from genjax_zoo.math.elementwise import bound_log_scale as bound_log_scale
 from genjax_zoo.math.elementwise import rational_quadratic as rational_quadratic
 from genjax_zoo.math.levels import level_of as level_of
 from genjax_zoo.math.levels import no_levels as no_levels
@@ -31,6 +31,8 @@ from genjax_zoo.math.likelihoods import gaussian_mixture as gaussian_mixture
 from genjax_zoo.math.mixtures import logistic_mixture_logits as logistic_mixture_logits
 from genjax_zoo.math.mixtures import logistic_mixture_nll as logistic_mixture_nll
 from genjax_zoo.math.mixtures import logistic_mixture_parameters as logistic_mixture_parameters
+from genjax_zoo.math.shapes import ImageShape as ImageShape
+from genjax_zoo.math.shapes import Shape as Shape
 from genjax_zoo.math.skew import skew as skew
 from genjax_zoo.math.skew import unskew as unskew
 from genjax_zoo.math.spectrogram import spectrogram as spectrogram
@@ -41,5 +43,5 @@ from genjax_zoo.math.transforms import logit as logit
 from genjax_zoo.math.transforms import logit_inverse as logit_inverse
 from genjax_zoo.math.transforms import mu_law as mu_law
 from genjax_zoo.math.transforms import mu_law_inverse as mu_law_inverse
-from genjax_zoo.math.transforms import tiled as tiled
-from genjax_zoo.math.transforms import tilted as tilted
+from genjax_zoo.math.transforms import tile as tile
+from genjax_zoo.math.transforms import tilt_gradient as tilt_gradient

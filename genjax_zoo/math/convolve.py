@@ -20,8 +20,9 @@ from jax import lax
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from genjax_zoo.math.shapes import Shape
+
 Array = jax.Array
-Shape = tuple[int, ...]
 Pair = tuple[int, int]  # of rows and columns
 Padding = tuple[Pair, Pair]  # before and after the rows, and the columns
 ONE = (1, 1)

@@ -31,12 +31,12 @@ additive = Elementwise(
 )
 
 
-def bounded(raw: Array, bound: float = 3.0) -> Array:
+def bound_log_scale(raw: Array, bound: float = 3.0) -> Array:
     """A log-scale in (-bound, bound): the tanh of Dinh et al. 2016, sec. 3.6, of fixed height and slope 1 at zero."""
     return bound * jnp.tanh(raw / bound)
 
 
-def affine(log_scale: Callable[[Array], Array] = bounded) -> Elementwise:
+def affine(log_scale: Callable[[Array], Array] = bound_log_scale) -> Elementwise:
     """Y = x * exp(log_scale(s)) + t, of the parameters (t, s)."""
 
     def forward(x: Array, p: Array) -> tuple[Array, Array]:

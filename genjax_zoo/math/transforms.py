@@ -55,13 +55,13 @@ def mu_law_inverse(codes: Any, levels: int = 256) -> Any:
     return xp.sign(y) * xp.expm1(xp.abs(y) * math.log1p(mu)) / mu
 
 
-def tiled(x: jax.Array, k: int) -> jax.Array:
+def tile(x: jax.Array, k: int) -> jax.Array:
     """A batch k times, one after another: [B, ...] -> [k * B, ...]."""
     return jnp.broadcast_to(x, (k, *x.shape)).reshape(-1, *x.shape[1:])
 
 
 @jax.custom_vjp
-def tilted(x: jax.Array, by: jax.Array) -> jax.Array:
+def tilt_gradient(x: jax.Array, by: jax.Array) -> jax.Array:
     """Just x, whose gradient is multiplied by `by` on its way back."""
     return x
 
@@ -74,7 +74,7 @@ def _tilted_backward(by: jax.Array, gradient: jax.Array) -> tuple[jax.Array, Non
     return gradient * by, None
 
 
-tilted.defvjp(_tilted_forward, _tilted_backward)
+tilt_gradient.defvjp(_tilted_forward, _tilted_backward)
 
 
 def check_temperature(temperature: float) -> None:

@@ -16,12 +16,14 @@ from genjax_zoo.nn.conditions import NO_CONDITIONS as NO_CONDITIONS
 from genjax_zoo.nn.conditions import Conditions as Conditions
 from genjax_zoo.nn.conditions import classes_of as classes_of
 from genjax_zoo.nn.conditions import condition_spec as condition_spec
-from genjax_zoo.nn.conditions import embedded as embedded
+from genjax_zoo.nn.conditions import embed_conditions as embed_conditions
 from genjax_zoo.nn.conditions import width as width
 from genjax_zoo.nn.conditions import with_classes as with_classes
 from genjax_zoo.nn.coupling import Checkerboard as Checkerboard
 from genjax_zoo.nn.coupling import Conditional as Conditional
 from genjax_zoo.nn.coupling import Coupling as Coupling
+from genjax_zoo.nn.coupling import check_dimensions as check_dimensions
+from genjax_zoo.nn.coupling import conditioner as conditioner
 from genjax_zoo.nn.dense import MLP as MLP
 from genjax_zoo.nn.dense import GatedMLP as GatedMLP
 from genjax_zoo.nn.dense import MaxoutMLP as MaxoutMLP
@@ -35,6 +37,7 @@ from genjax_zoo.nn.invertible_conv import InvertibleConv as InvertibleConv
 from genjax_zoo.nn.masked import MaskedAutoregressive as MaskedAutoregressive
 from genjax_zoo.nn.masked import MaskedMLP as MaskedMLP
 from genjax_zoo.nn.multiscale import Multiscale as Multiscale
+from genjax_zoo.nn.multiscale import scale_shapes as scale_shapes
 from genjax_zoo.nn.norm import Norm as Norm
 from genjax_zoo.nn.norm import batch_norm as batch_norm
 from genjax_zoo.nn.norm import no_norm as no_norm

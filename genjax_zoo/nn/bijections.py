@@ -16,7 +16,7 @@ from genjax_zoo.math.devices import mean_over_devices
 from genjax_zoo.nn.norm import check_places
 
 Array = jax.Array
-Mapped = tuple[Array, Array]
+WithLogDet = tuple[Array, Array]
 
 
 class Bijection(nn.Module):
@@ -24,11 +24,11 @@ class Bijection(nn.Module):
 
     exact = True  # computed in the type of its input, whatever the precision of the networks in it
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         """From data to latents."""
         raise NotImplementedError
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         """From latents to data."""
         raise NotImplementedError
 
@@ -38,14 +38,14 @@ class Chain(Bijection):
 
     layers: tuple[Bijection, ...]
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         total = no_log_det(x)
         for layer in self.layers:
             x, log_det = layer.forward(x, cond, train)
             total = total + log_det
         return x, total
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         total = no_log_det(y)
         for layer in self.layers[::-1]:
             y, log_det = layer.inverse(y, cond, train)
@@ -63,14 +63,14 @@ class Stack(Bijection):
     count: int
     unroll: int = 1
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return self._scan("forward", x, cond, train)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return self._scan("inverse", y, cond, train)
 
-    def _scan(self, method: str, x: Array, cond: Array | None, train: bool) -> Mapped:
-        def one(layer: Any, carry: Mapped, _: None) -> tuple[Mapped, None]:
+    def _scan(self, method: str, x: Array, cond: Array | None, train: bool) -> WithLogDet:
+        def one(layer: Any, carry: WithLogDet, _: None) -> tuple[WithLogDet, None]:
             x, total = carry
             x, log_det = getattr(layer, method)(x, cond, train)
             return (x, total + log_det), None
@@ -92,10 +92,10 @@ class Inverse(Bijection):
 
     of: Bijection
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return self.of.inverse(x, cond, train)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return self.of.forward(y, cond, train)
 
 
@@ -104,40 +104,40 @@ class Flatten(Bijection):
 
     shape: tuple[int, ...]
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return x.reshape(len(x), -1), no_log_det(x)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return y.reshape(len(y), *self.shape), no_log_det(y)
 
 
 class Squeeze(Bijection):
     """[B, H, W, C] -> [B, H / 2, W / 2, 4 C]."""
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return squeeze(x), no_log_det(x)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return unsqueeze(y), no_log_det(y)
 
 
 class Reverse(Bijection):
     """The last axis from its end to its beginning."""
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return x[..., ::-1], no_log_det(x)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return y[..., ::-1], no_log_det(y)
 
 
 class EvenOdd(Bijection):
     """The even places of the last axis, then the odd ones."""
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         return jnp.concatenate([x[..., ::2], x[..., 1::2]], axis=-1), no_log_det(x)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         size = y.shape[-1]
         even, odd = jnp.split(y, [(size + 1) // 2], axis=-1)
         odd = jnp.pad(odd, [(0, 0)] * (y.ndim - 1) + [(0, size % 2)])
@@ -151,11 +151,11 @@ class Scale(Bijection):
     def _log_scale(self, features: int) -> Array:
         return self.param("log_scale", nn.initializers.zeros, (features,), jnp.float32)
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         log_scale = self._log_scale(x.shape[-1])
         return x * jnp.exp(log_scale), over_places(x, log_scale)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         log_scale = self._log_scale(y.shape[-1])
         return y * jnp.exp(-log_scale), over_places(y, -log_scale)
 
@@ -176,11 +176,11 @@ class ActNorm(Bijection):
         log_scale = self.param("log_scale", nn.initializers.zeros, x.shape[-1:], jnp.float32)
         return mean, shift, log_scale - log_std
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         mean, shift, log_scale = self._parameters(x)
         return (x - mean) * jnp.exp(log_scale) + shift, over_places(x, log_scale)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         mean, shift, log_scale = self._parameters(y)
         return (y - shift) * jnp.exp(-log_scale) + mean, over_places(y, -log_scale)
 
@@ -220,11 +220,11 @@ class BatchNorm(Bijection):
         log_scale = log_scale - log_std - 0.5 * jnp.log(var + self.epsilon)
         return first + mean * jnp.exp(log_std), shift, log_scale
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         mean, shift, log_scale = self._parameters(x, train)
         return (x - mean) * jnp.exp(log_scale) + shift, over_places(x, log_scale)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         mean, shift, log_scale = self._parameters(y, False)
         return (y - shift) * jnp.exp(-log_scale) + mean, over_places(y, -log_scale)
 
@@ -261,7 +261,7 @@ def over_places(x: Array, log_scale: Array) -> Array:
     return no_log_det(x) + math.prod(x.shape[1:-1]) * jnp.sum(log_scale)
 
 
-def given(x: Array, cond: Array | None) -> Array:
+def with_condition(x: Array, cond: Array | None) -> Array:
     """The input x [B, ..., C] of a network with its condition [B, K] at every place, [B, ..., C + K]."""
     if cond is None:
         return x

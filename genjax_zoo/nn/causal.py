@@ -29,7 +29,7 @@ def shift_right(x: Array) -> Array:
     return jnp.pad(x, ((0, 0), (0, 0), (1, 0), (0, 0)))[:, :, :-1]
 
 
-def gated(x: Array) -> Array:
+def gate(x: Array) -> Array:
     """tanh(a) * sigmoid(b) of the two halves of the last axis."""
     a, b = jnp.split(x, 2, axis=-1)
     return jnp.tanh(a) * nn.sigmoid(b)
@@ -107,7 +107,7 @@ class GatedLayer(nn.Module):
         down = self.vertical(jnp.pad(vertical, ((0, 0), (reach, 0), (reach, reach), (0, 0))))
         left = self.horizontal(jnp.pad(horizontal, ((0, 0), (0, 0), (reach, 0), (0, 0))))
         across = self.across(shift_down(down)) + of_horizontal
-        return gated(down + of_vertical), self._seen(left + across, horizontal)
+        return gate(down + of_vertical), self._seen(left + across, horizontal)
 
     def biases(self, cond: Array | None, n: int) -> tuple[Array, Array]:
         """What a condition [n, D] adds to the two stacks' gates, each [n, 2 F]."""
@@ -129,7 +129,7 @@ class GatedLayer(nn.Module):
         down = self.vertical(jnp.pad(rows, ((0, 0), (0, 0), (reach, reach), (0, 0))))[:, 0]
         down = jnp.where(is_first, 0, down)
         across = self.across(down) + biases[1][:, None]
-        own = jnp.where(is_first, 0, gated(down + biases[0][:, None]))
+        own = jnp.where(is_first, 0, gate(down + biases[0][:, None]))
         return Above(rows[:, 1:], across.swapaxes(0, 1)), own
 
     def step(self, above: Above, left: Array, horizontal: Array, column: Array) -> tuple[Array, Array]:
@@ -139,11 +139,11 @@ class GatedLayer(nn.Module):
         return window[:, 1:], self._seen(seen, horizontal)
 
     def _seen(self, gates: Array, horizontal: Array) -> Array:
-        seen = self.out(gated(gates))
+        seen = self.out(gate(gates))
         return (horizontal + seen) if self.residual else seen
 
 
-class Cache(NamedTuple):
+class GatedCache(NamedTuple):
     """Where the gated PixelCNN stands."""
 
     above: list[Above]  # per layer
@@ -176,13 +176,13 @@ class GatedPixelCNN(nn.Module):
             vertical, horizontal = layer(vertical, horizontal, cond)
         return self.head(horizontal, x)
 
-    def start(self, n: int, columns: int, cond: Array | None = None) -> Cache:
+    def start(self, n: int, columns: int, cond: Array | None = None) -> GatedCache:
         """Before the first row."""
         above = [layer.start(self.features, columns, n) for layer in self.stack]
         left = [jnp.zeros((n, layer.size // 2, self.features)) for layer in self.stack]
-        return Cache(above, left, [layer.biases(cond, n) for layer in self.stack])
+        return GatedCache(above, left, [layer.biases(cond, n) for layer in self.stack])
 
-    def begin_row(self, cache: Cache, above: Array, row: Array) -> Cache:
+    def begin_row(self, cache: GatedCache, above: Array, row: Array) -> GatedCache:
         """Moves the vertical stack past the row above, int [n, W, C]."""
         is_first = row == 0
         vertical = jnp.where(is_first, 0, self.embed(above))
@@ -192,7 +192,7 @@ class GatedPixelCNN(nn.Module):
             moved.append(state)
         return cache._replace(above=moved, left=[jnp.zeros_like(x) for x in cache.left])
 
-    def step(self, cache: Cache, previous: Array, row: Array, column: Array) -> tuple[Array, Cache]:
+    def step(self, cache: GatedCache, previous: Array, row: Array, column: Array) -> tuple[Array, GatedCache]:
         """Moves the horizontal stack past the pixel before, int [n, C]; features [n, F]."""
         horizontal = jnp.where(column == 0, 0, self.embed(previous))
         moved = []

@@ -53,11 +53,11 @@ def classes_of(conditions: Conditions) -> dict[str, int]:
 
 
 def width(conditions: Conditions) -> int:
-    """D, how many numbers `embedded` gives."""
+    """D, how many numbers `embed_conditions` gives."""
     return sum(kind if isinstance(kind, int) else math.prod(kind) for kind in conditions.values())
 
 
-def embedded(cond: Batch, conditions: Conditions) -> Array | None:
+def embed_conditions(cond: Batch, conditions: Conditions) -> Array | None:
     """A batch's conditions as one vector [B, D], in the order of `conditions`; None where there are none.
 
     Args:

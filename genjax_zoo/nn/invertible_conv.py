@@ -8,7 +8,7 @@ from jax.scipy.linalg import lu, solve_triangular
 
 from genjax_zoo.errors import UserError
 from genjax_zoo.math import product
-from genjax_zoo.nn.bijections import Bijection, Mapped, over_places
+from genjax_zoo.nn.bijections import Bijection, WithLogDet, over_places
 
 Array = jax.Array
 
@@ -24,12 +24,12 @@ class InvertibleConv(Bijection):
 
     kernel: np.ndarray | None = None  # [C, C]
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         lower, upper, log_scale, permutation = self._factors(x.shape[-1])
         weights = product(lower, upper)[permutation]
         return product(x, weights.T), over_places(x, log_scale)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         lower, upper, log_scale, permutation = self._factors(y.shape[-1])
         identity = jnp.eye(len(lower), dtype=lower.dtype)
         inverse = solve_triangular(upper, solve_triangular(lower, identity, lower=True, unit_diagonal=True))

@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from genjax_zoo.math import Elementwise, sum_per_example
-from genjax_zoo.nn.bijections import Bijection, Mapped, no_log_det
+from genjax_zoo.nn.bijections import Bijection, WithLogDet, no_log_det
 
 Array = jax.Array
-Choose = Callable[[Array, Array], Array]  # (index [], parameters [P, B]) -> x_index [B]
+ChooseNumber = Callable[[Array, Array], Array]  # (index [], parameters [P, B]) -> x_index [B]
 
 
 class Walk(NamedTuple):
@@ -52,7 +52,7 @@ class MaskedMLP(nn.Module):
             out = out + x @ direct
         return out.reshape(len(x), self.parameters, self.dimensions)
 
-    def sequential(self, choose: Choose, like: Array, cond: Array | None = None) -> Array:
+    def sequential(self, choose: ChooseNumber, like: Array, cond: Array | None = None) -> Array:
         """Builds x [n, D], as `like` [n, ...], one by one: x_i = choose(i, its parameters given those before)."""
 
         def one(carry: tuple[Walk, Array], index: Array):
@@ -161,11 +161,11 @@ class MaskedAutoregressive(Bijection):
     map: Elementwise
     network: MaskedMLP
 
-    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def forward(self, x: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         y, log_det = self.map.forward(x, self.network(x, cond))
         return y, no_log_det(x) + sum_per_example(log_det)
 
-    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> Mapped:
+    def inverse(self, y: Array, cond: Array | None = None, train: bool = False) -> WithLogDet:
         columns = y.T
         x = self.network.sequential(lambda i, p: self.map.inverse(columns[i], p)[0], y, cond)
         return x, -self.forward(x, cond, train)[1]

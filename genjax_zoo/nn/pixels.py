@@ -27,7 +27,7 @@ Array = jax.Array
 NONE = ((0, 0), (0, 0))
 
 
-def moved(seen: np.ndarray, down: int, right: int) -> np.ndarray:
+def move(seen: np.ndarray, down: int, right: int) -> np.ndarray:
     """The map [H, W, P] moved down and right, with nothing where it came from."""
     height, width = seen.shape[:2]
     out = np.zeros_like(seen)
@@ -38,7 +38,7 @@ def moved(seen: np.ndarray, down: int, right: int) -> np.ndarray:
     return out
 
 
-def written(row: Array, value: Array, column: Array) -> Array:
+def write_pixel(row: Array, value: Array, column: Array) -> Array:
     """The row [W, n, C] with one of its pixels replaced, in place inside a loop."""
     return jax.lax.dynamic_update_index_in_dim(row, value, column, axis=0)
 
@@ -94,10 +94,10 @@ class MaskedConv(nn.Module):
         """See the module's docstring."""
         reach, out = self.size // 2, seen & self.sees_self
         for right in range(1, reach + 1):
-            out = out | moved(seen, 0, right)
+            out = out | move(seen, 0, right)
         for down in range(1, reach + 1):
             for right in range(-reach, reach + 1):
-                out = out | moved(seen, down, right)
+                out = out | move(seen, down, right)
         return out
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 
 from genjax_zoo.math.convolve import convolve
 from genjax_zoo.nn.image import Conv
-from genjax_zoo.nn.pixels import moved
+from genjax_zoo.nn.pixels import move
 
 Array = jax.Array
 Pair = tuple[Array, Array]  # the vertical and the horizontal stream, each [B, H, W, F]
@@ -26,21 +26,21 @@ def concat_elu(x: Array) -> Array:
     return nn.elu(jnp.concatenate([x, -x], axis=-1))
 
 
-def around(x: Array) -> Array:
+def pad_columns(x: Array) -> Array:
     """A column of zeros on each side: [B, H, W, C] -> [B, H, W + 2, C]."""
     return jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)))
 
 
 def down_shifted(seen: np.ndarray) -> np.ndarray:
     """What a 2x3 convolution sees, given what its inputs see, [H, W, numbers]."""
-    rows = seen | moved(seen, 1, 0)
-    return rows | moved(rows, 0, 1) | moved(rows, 0, -1)
+    rows = seen | move(seen, 1, 0)
+    return rows | move(rows, 0, 1) | move(rows, 0, -1)
 
 
 def down_right_shifted(seen: np.ndarray) -> np.ndarray:
     """What a 2x2 convolution sees, given what its inputs see, [H, W, numbers]."""
-    rows = seen | moved(seen, 1, 0)
-    return rows | moved(rows, 0, 1)
+    rows = seen | move(seen, 1, 0)
+    return rows | move(rows, 0, 1)
 
 
 class DownShifted(nn.Module):
@@ -55,7 +55,7 @@ class DownShifted(nn.Module):
 
     def __call__(self, above: Array, x: Array) -> Array:
         """The row above [B, 1, W, C] and [B, H, W, C] -> [B, H / stride, W / stride, F]."""
-        return self.conv(around(jnp.concatenate([above, x], axis=1)))
+        return self.conv(pad_columns(jnp.concatenate([above, x], axis=1)))
 
 
 class DownRightShifted(nn.Module):
@@ -141,5 +141,5 @@ class Double(nn.Module):
     @nn.nowrap
     def reach(self, x: Seen) -> Seen:
         """What the doubles see."""
-        columns = np.stack([x[0], x[0] | moved(x[0], 0, -1)], axis=2).reshape(x[0].shape[0], -1, x[0].shape[2])
+        columns = np.stack([x[0], x[0] | move(x[0], 0, -1)], axis=2).reshape(x[0].shape[0], -1, x[0].shape[2])
         return columns.repeat(2, axis=0), x[1].repeat(2, axis=0).repeat(2, axis=1)

@@ -136,7 +136,7 @@ class Block(nn.Module):
         return jnp.split(both[:, None, None], 2, axis=-1)
 
 
-class Cache(NamedTuple):
+class StreamsCache(NamedTuple):
     """Where the streams of one scale stand: of L blocks, and of n examples."""
 
     kept: tuple[Pair, ...]  # L times, see Block.start
@@ -153,7 +153,7 @@ class Coarser(NamedTuple):
     above: Array  # [W / 2, n, F], see DownRightShifted.begin_row
     vertical_up: Array  # [n, 2, W, F]: both rows that the coarse row has become
     horizontal_up: Array  # [W / 2, n, 4 F]: the four places that each coarse place has become
-    cache: Cache
+    cache: StreamsCache
 
 
 class Place(NamedTuple):
@@ -209,20 +209,20 @@ class Streams(nn.Module):
             x = block.reach(x, short)
         return x
 
-    def start(self, n: int, columns: int) -> Cache:
+    def start(self, n: int, columns: int) -> StreamsCache:
         """Before the first row."""
         count, width = len(self.down) + len(self.up), self.features
         vertical = jnp.zeros((n, 1, columns, width))
         kept = tuple(block.start(vertical) for block in (*self.down, *self.up))
         above, row = (jnp.zeros((columns, count, n, times * width)) for times in (3, 4))
         if self.scales == 1:
-            return Cache(kept, above, row)
+            return StreamsCache(kept, above, row)
         half = columns // 2
         up = jnp.zeros((n, 2, columns, width)), jnp.zeros((half, n, 4 * width))
         own = vertical, jnp.zeros((columns, n, width)), jnp.zeros((half, n, width))
-        return Cache(kept, above, row, Coarser(*own, *up, self.coarser.start(n, half)))
+        return StreamsCache(kept, above, row, Coarser(*own, *up, self.coarser.start(n, half)))
 
-    def begin_row(self, cache: Cache, x: Array, row: Array, cond: Array | None) -> tuple[Array, Cache]:
+    def begin_row(self, cache: StreamsCache, x: Array, row: Array, cond: Array | None) -> tuple[Array, StreamsCache]:
         """Moves the vertical stream by one row, [n, 1, W, F], and the coarser scales' with every second one."""
         kept, above, shorts = [], [], [x]
 
@@ -244,7 +244,7 @@ class Streams(nn.Module):
             x = jax.lax.dynamic_index_in_dim(coarser.vertical_up, row % 2, axis=1)
         for block in self.up:
             x = move(block, x, shorts.pop())
-        return x, Cache(tuple(kept), jnp.stack(above, axis=1), cache.row, coarser)
+        return x, StreamsCache(tuple(kept), jnp.stack(above, axis=1), cache.row, coarser)
 
     def _begin_coarser_row(self, now: Coarser, x: Array, row: Array, cond: Array | None) -> Coarser:
         def move(self: Streams):
@@ -258,7 +258,7 @@ class Streams(nn.Module):
         above, up, cache = nn.cond(row % 2 == 0, move, keep, self)
         return now._replace(vertical=x, above=above, vertical_up=up, cache=cache)
 
-    def step(self, cache: Cache, x: Array, row: Array, column: Array) -> tuple[Array, Place]:
+    def step(self, cache: StreamsCache, x: Array, row: Array, column: Array) -> tuple[Array, Place]:
         """Moves the horizontal stream by one place, [n, F]; `write` then writes the place."""
         above, left, inputs, shorts = _at(cache.above, column), _before(cache.row, column), [], [x]
 
@@ -285,7 +285,7 @@ class Streams(nn.Module):
     def _coarser_step(self, now: Coarser, x: Array, row: Array, column: Array) -> tuple[Array, Place]:
         half = column // 2
         above, left = _at(now.above, half), _before(now.horizontal, column)
-        stored = _at(now.horizontal_up, half), written(now.cache, half)
+        stored = _at(now.horizontal_up, half), place_at(now.cache, half)
 
         def move(self: Streams):
             inputs = above + self.halve.horizontal.step(left, x)
@@ -295,17 +295,17 @@ class Streams(nn.Module):
         return nn.cond((row % 2 == 0) & (column % 2 == 0), move, lambda self: stored, self)
 
 
-def written(cache: Cache, column: Array) -> Place:
+def place_at(cache: StreamsCache, column: Array) -> Place:
     """What is written at a place."""
     now = cache.coarser
     if now is None:
         return Place(_at(cache.row, column))
     half = column // 2
-    coarser = _at(now.horizontal, column), _at(now.horizontal_up, half), written(now.cache, half)
+    coarser = _at(now.horizontal, column), _at(now.horizontal_up, half), place_at(now.cache, half)
     return Place(_at(cache.row, column), coarser)
 
 
-def write(cache: Cache, place: Place, column: Array) -> Cache:
+def write(cache: StreamsCache, place: Place, column: Array) -> StreamsCache:
     """The cache with a place written: where a coarser scale has not moved, once more what is there."""
     cache = cache._replace(row=_put(cache.row, place.row, column))
     now = cache.coarser

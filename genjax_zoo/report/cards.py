@@ -46,7 +46,7 @@ def command_of(config: Mapping[str, Any], folder: Path) -> str:
     if config["experiment"] is None:
         return "fit(..., workdir=...), from Python"
     if given := (config["history"] or [{}])[-1].get("command"):
-        return shlex.join([PROG, *(word for word in given if word not in OF_A_START)])
+        return shlex.join([PROG, *(word for word in given if word.partition("=")[0] not in OF_A_START)])
     defaults = OF_RUN | _defaults(folder / "experiment.py")
     words = [PROG, "train", f"experiments/{config['experiment']}"]
     for name, value in config["flags"].items():

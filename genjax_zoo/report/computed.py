@@ -16,7 +16,7 @@ from genjax_zoo import draw, evals, explore
 from genjax_zoo.core import Experiment, Variables
 from genjax_zoo.errors import PROG
 from genjax_zoo.explore.conditions import conditions_of
-from genjax_zoo.explore.drawing import lasting
+from genjax_zoo.explore.drawing import with_length
 from genjax_zoo.runs import read_config, restore
 from genjax_zoo.train import eval_variables
 
@@ -97,7 +97,7 @@ def sounds(experiment: Experiment, variables: Variables, folder: Path, step: int
         command = f"{PROG} sample {shlex.quote(str(folder))} -n 4"
         return [f"Sounds would take {cost:.1g} multiplications: draw them with '{command}'."]
     given = conditions_of(experiment, SOUNDS)
-    x = lasting(model, SECONDS).sample(variables, jax.random.key(0), SOUNDS, given)
+    x = with_length(model, SECONDS).sample(variables, jax.random.key(0), SOUNDS, given)
     for index, one in enumerate(np.asarray(x)):
         draw.save_sound(path.with_name(f"{path.stem}-{index}.wav"), one)
     return []

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from genjax_zoo import draw
 from genjax_zoo.compare.leaderboard import SCORES
-from genjax_zoo.errors import PROG
+from genjax_zoo.errors import PROG, UserError
 from genjax_zoo.report import embed
 from genjax_zoo.report.cards import card_of, flags_of, title_of
 from genjax_zoo.report.page import Page, Panel, Picture, Run, Sound
@@ -157,7 +157,7 @@ def _run(folder: Path, name: str, room: int, scores: Mapping | None, notes: Sequ
 def _thumbnail(paths: Sequence[Path]) -> embed.Embedded | None:
     try:
         return embed.embed_thumbnail(paths[0]) if paths else None
-    except ValueError:
+    except UserError:
         return None  # the picture itself says what is wrong
 
 
@@ -187,7 +187,7 @@ def _media(folder: Path, room: int) -> tuple[list[Picture], list[Sound], list[st
         step, path = frames[-1]
         try:
             one = embed.embed_picture(path)
-        except (ValueError, FileNotFoundError) as error:
+        except (UserError, FileNotFoundError) as error:
             left_out.append(str(error))
             continue
         if len(one.uri) > room:
@@ -199,7 +199,7 @@ def _media(folder: Path, room: int) -> tuple[list[Picture], list[Sound], list[st
     for path in files[:MOST_SOUNDS]:
         try:
             sound, spectrogram = embed.embed_sound(path)
-        except (ValueError, FileNotFoundError) as error:
+        except (UserError, FileNotFoundError) as error:
             left_out.append(str(error))
             continue
         if len(sound.uri) + len(spectrogram.uri) > room:
@@ -228,7 +228,7 @@ def _earlier(frames: Sequence[tuple[int | None, Path]], room: int) -> tuple[list
         for step, path in chosen:
             try:
                 found.append((step, embed.embed_picture(path)))
-            except (ValueError, FileNotFoundError):
+            except (UserError, FileNotFoundError):
                 continue
         if (used := sum(len(one.uri) for _, one in found)) <= room:
             return found, used

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from genjax_zoo.compare.leaderboard import leaderboard, number
+from genjax_zoo.errors import UserError
 from genjax_zoo.report.page import Board, Score
 
 SHARES = ("precision", "recall", "coverage")  # between 0 and 1
@@ -35,7 +36,7 @@ def boards_of(rows: Sequence[Row]) -> tuple[list[Board], list[str]]:
     if len(groups) > 1:
         try:
             leaderboard(rows)
-        except ValueError as error:
+        except UserError as error:
             notes = [str(error)]
     return [_board(leaderboard(group)) for group in groups.values() if len(group) > 1], notes
 

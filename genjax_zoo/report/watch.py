@@ -54,7 +54,7 @@ def server_of(folder: Path, port: int = 0) -> http.server.ThreadingHTTPServer:
                 return self._answer(404, "There is nothing here but / and /version.")
             try:
                 self._answer(200, page(state_of(folder)), "text/html")
-            except (OSError, ValueError) as error:  # the run was removed, say
+            except (OSError, UserError) as error:  # the run was removed, say
                 self._answer(500, str(error))
 
         do_HEAD = do_GET  # noqa: N815

@@ -1,6 +1,5 @@
 """An experiment from its file and its flags, and whether its parts fit, before anything is written."""
 
-from genjax_zoo.errors import Missing, UserError
 import contextlib
 import contextvars
 import dataclasses
@@ -16,15 +15,14 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from genjax_zoo import data
-from genjax_zoo.train.border import check_data
-from genjax_zoo.errors import OF_LOOP, check_number
 from genjax_zoo.core import Eval, Experiment, Key, Model, Variables
-from genjax_zoo.errors import told
+from genjax_zoo.errors import CADENCE, Missing, UserError, check_number, explain_errors
 from genjax_zoo.runs.made import batch_of
-from genjax_zoo.wrap.precision import half_precision
 from genjax_zoo.runs.source import in_a_sentence, load_module
+from genjax_zoo.train.border import check_data
 from genjax_zoo.train.parallel import check_divides, data_mesh
 from genjax_zoo.train.players import weights_by_player
+from genjax_zoo.wrap.precision import half_precision
 
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
@@ -75,9 +73,7 @@ def found(folder: Path, holds: str) -> Path:
 
 
 def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) -> Experiment:
-    """Calls an experiment function; `steps`, `seed` and the like, where it has no such argument, replace a field.
-
-    One of these that is None is left to the function, or to the experiment that it makes; see `unheard`.
+    """Calls an experiment's function with those of the flags that are its arguments.
 
     Its data, and those that its evaluations load later, are looked for in the flags' `data_dir`, and where a run that
     is given found them.
@@ -90,13 +86,12 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     for name, value in flags.items():
         for number in value if isinstance(value, list | tuple) else [value]:
             check_number(name, number, known[name].default if name in known else None)
-    fields = {*OF_LOOP, "seed"}
-    asked = {name: value for name, value in flags.items() if value is not None or name not in fields}
-    given = {name: _declared(value, known[name].default) for name, value in asked.items() if name in known}
+    asked = {name: value for name, value in flags.items() if name in known and value is not None}
+    given = {name: _declared(value, known[name].default) for name, value in asked.items()}
     changed = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in given.items() if v != known[n].default)
     folder = None if "data_dir" in known else flags.get("data_dir")
     with (
-        told(f"{file.name}{changed and ' with '}{changed} cannot be built", file),
+        explain_errors(f"{file.name}{changed and ' with '}{changed} cannot be built", file),
         in_a_sentence(ImportError, SyntaxError),  # of what it imports only now
         data.looking(folder, kept),
     ):
@@ -104,31 +99,26 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     if not isinstance(experiment, Experiment):
         kind = type(experiment).__name__
         raise UserError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
-    rest = {n: v for n, v in asked.items() if n not in known and n in fields}
-    evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}
-    for name, value in {**{name: getattr(experiment, name) for name in fields}, **rest}.items():
-        if not isinstance(value, numbers.Integral):
+    for name in ("steps", "seed", *CADENCE):
+        if not isinstance(value := getattr(experiment, name), numbers.Integral):
             raise UserError(f"'{name}' must be a whole number, not {value!r}.")
-    return dataclasses.replace(experiment, evals=evals, **rest)
+    evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}
+    return dataclasses.replace(experiment, evals=evals)
 
 
-def unheard(make: Make, flags: Mapping[str, Any], experiment: Experiment) -> list[str]:
-    """What `steps` and `seed` do not reach in an experiment that was built, in sentences that say how to mend it."""
-    known, file, sentences = parameters(make), _file_of(make).name, []
-    reaches = {
-        "steps": f"ends the training there, but the schedules of {file} keep their own length",
-        "seed": f"is of parameters and noise, but the training data of {file} keep their order and noise",
-    }
-    for name, effect in reaches.items():
-        value, own = flags.get(name), getattr(experiment, name)
-        mended = f"give its function 'experiment' an argument '{name}', and pass it on"
-        if value is not None and name not in known:
-            sentences.append(f"--{name} {value} {effect}; {mended}.")
-        elif value is not None and value != own:
-            sentences.append(
-                f"--{name} {value} does not reach the Experiment of {file}, which has {name}={own}; pass it on."
+def check_heard(make: Make, flags: Mapping[str, Any], experiment: Experiment) -> None:
+    """Checks that the arguments `steps` and `seed` of an experiment's function arrive in what it returns.
+
+    Raises:
+        UserError: one does not.
+    """
+    for name, one in parameters(make).items():
+        value = flags.get(name, one.default)
+        if name in ("steps", "seed") and value is not None and value != (own := getattr(experiment, name)):
+            raise UserError(
+                f"--{name} {value} does not reach the Experiment of {_file_of(make).name}, which has {name}={own}; "
+                f"pass it on, {name}={name}."
             )
-    return sentences
 
 
 def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:
@@ -193,6 +183,16 @@ def load_experiment(path: Path) -> Make:
     return module.experiment
 
 
+def at_pace(experiment: Experiment, cadence: Mapping[str, Any]) -> Experiment:
+    """The experiment, logged, evaluated, saved and compiled as often as is said; what is None it says itself.
+
+    Args:
+        experiment: any.
+        cadence: numbers of steps, by the names of the experiment's fields; other names are left alone.
+    """
+    return dataclasses.replace(experiment, **{n: cadence[n] for n in CADENCE if cadence.get(n) is not None})
+
+
 def in_precision(experiment: Experiment, precision: Precision) -> Experiment:
     """The experiment with its networks computed in bfloat16, or as it is."""
     if precision == "float32":
@@ -208,10 +208,10 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
     Raises:
         UserError: they do not; or the data have NaN, infinity, or values that the model is not of.
     """
-    for name in (*OF_LOOP, "seed"):
+    for name in ("steps", "seed", *CADENCE):
         check_number(name, getattr(experiment, name))
     check_divides(mesh or data_mesh(), experiment.data.batch_size)
-    with told("The data's transforms cannot be run"):
+    with explain_errors("The data's transforms cannot be run"):
         wanted, given = experiment.model.spec, experiment.data.spec
     for name, one in wanted.items():
         if name not in given:
@@ -225,7 +225,7 @@ def check(experiment: Experiment, mesh: Mesh | None = None) -> None:
             raise UserError(
                 f"The model expects '{name}' as integers, but the data has {given[name].dtype}; give it as int32."
             )
-    with told("The model, its players and a batch of its data do not fit"):
+    with explain_errors("The model, its players and a batch of its data do not fit"):
         weights_by_player(experiment.model, experiment.players, batch_of(experiment))
     check_data(experiment.model, experiment.data)
 

@@ -1,6 +1,5 @@
 """`fit`: trains an experiment, and goes on where its folder holds a checkpoint."""
 
-from genjax_zoo.errors import UserError
 import contextlib
 import dataclasses
 import itertools
@@ -15,19 +14,22 @@ import numpy as np
 from rich.console import Console
 
 from genjax_zoo import data
-from genjax_zoo.runs.building import Precision, check, in_precision, rebuilding
-from genjax_zoo.runs.folder import CONFIG, only_trainer, read_config
 from genjax_zoo.core import Experiment, TrainState
-from genjax_zoo.files import read_log
-from genjax_zoo.runs.made import check_made, create_state_of, write_made
 from genjax_zoo.draw import Pictures
+from genjax_zoo.errors import UserError
+from genjax_zoo.files import read_log
+from genjax_zoo.runs.building import Precision, at_pace, check, in_precision, rebuilding
+from genjax_zoo.runs.folder import CONFIG, only_trainer, read_config
+from genjax_zoo.runs.made import check_made, create_state_of, write_made
 from genjax_zoo.runs.restored import target_of
 from genjax_zoo.train.begin import begun_from
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
 from genjax_zoo.train.evaluating import try_evaluations
-from genjax_zoo.train.log import History, JsonLines, Progress, Sink, closed, evaluated, is_watched
+from genjax_zoo.train.log import History, JsonLines, Progress, Sink, closing, is_watched, read_evaluation
 from genjax_zoo.train.loop import Speed, run_steps
 from genjax_zoo.train.parallel import Backend, data_mesh, replicate
+from genjax_zoo.train.program import program_of
+from genjax_zoo.train.run import Run
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -62,6 +64,10 @@ def fit(
     checkpoint: str = "latest",
     init_from: str | Path | None = None,
     keep_optimizer: bool = False,
+    save_every: int | None = None,
+    eval_every: int | None = None,
+    log_every: int | None = None,
+    steps_per_call: int | None = None,
     progress: bool | None = None,
 ) -> Result:
     """Trains an experiment, resuming where `workdir` holds a checkpoint.
@@ -78,6 +84,10 @@ def fit(
         checkpoint: of `workdir`, to go on from: "latest", "best", or a step; later ones are dropped.
         init_from: another run whose networks a new run begins with, "RUN" or "RUN@STEP".
         keep_optimizer: takes that run's optimizers' state as well.
+        save_every: steps between checkpoints; None, here and of the next three, is the experiment's own.
+        eval_every: steps between evaluations.
+        log_every: steps between logs.
+        steps_per_call: steps in one compiled scan.
         progress: whether to show losses and speeds on standard output; None shows them in a terminal and a notebook.
 
     Raises:
@@ -88,7 +98,8 @@ def fit(
     for name, given, known in (("backend", backend, Backend), ("precision", precision, Precision)):
         if given not in get_args(known):
             raise UserError(f"{name}={given!r} is none of {', '.join(get_args(known))}.")
-    experiment = in_precision(experiment, precision)
+    cadence = {"save_every": save_every, "eval_every": eval_every, "log_every": log_every}
+    experiment = at_pace(in_precision(experiment, precision), {**cadence, "steps_per_call": steps_per_call})
     mesh = data_mesh(devices)
     check(experiment, mesh)
     state = create_state_of(experiment)
@@ -105,9 +116,10 @@ def fit(
         try_evaluations(experiment, state, drawn=False)
         history = History()
         everywhere = [*shown(0), history]
-        with closed(everywhere):
-            trained = run_steps(experiment, state, mesh=mesh, backend=backend, sinks=everywhere)
-        return Result(*trained, None, history=history.arrays())
+        run = Run(experiment, sinks=everywhere)
+        with closing(everywhere):
+            state, speed = run_steps(program_of(experiment, mesh, backend), state, [run])
+        return Result(state, run.results or {}, speed, None, history=history.arrays())
     folder = Path(workdir)
     log = folder / "metrics.jsonl"
     check_made(folder, experiment)
@@ -124,7 +136,6 @@ def fit(
                 f"--fresh to start anew."
             )
         start = int(state.step)
-        done = evaluated(log, start)
         if start < experiment.steps:
             try_evaluations(experiment, state)
         history = History(row for row in read_log(log)[0] if row["step"] <= start)
@@ -133,21 +144,14 @@ def fit(
             everywhere += [*shown(start), JsonLines(log, start=start), Pictures(folder)]
             write_made(folder, experiment, {"backend": backend, "precision": precision})
         checkpoints.drop_after(start)
-        with closed(everywhere):
+        run = Run(experiment, checkpoints, everywhere, results=read_evaluation(log, start))
+        with closing(everywhere):
             for sentence, sink in itertools.product(fallen, everywhere):
                 sink.warn(start, sentence)
-            state, results, speed = run_steps(
-                experiment,
-                state,
-                mesh=mesh,
-                backend=backend,
-                checkpoints=checkpoints,
-                sinks=everywhere,
-                evaluated=done,
-            )
+            state, speed = run_steps(program_of(experiment, mesh, backend), state, [run])
             checkpoints.wait()
             best = checkpoints.best_step()
-    return Result(state, results, speed, folder, best, history.arrays())
+    return Result(state, run.results or {}, speed, folder, best, history.arrays())
 
 
 def rehearse(experiment: Experiment, *, precision: Precision, init_from: str | None, keep_optimizer: bool) -> None:
@@ -181,7 +185,7 @@ def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> Train
         saved = checkpoints.read(checkpoints.choose(which))
     try:
         return begun_from(state, saved, keep_optimizer=keep_optimizer)
-    except ValueError as error:
+    except UserError as error:
         raise UserError(f"Cannot begin from {source}: {error}") from None
 
 

@@ -3,7 +3,6 @@
 A start checks first, and writes when the run is restored: a refused start leaves every byte as it was.
 """
 
-from genjax_zoo.errors import Missing, UserError
 import contextlib
 import importlib.metadata
 import json
@@ -22,8 +21,9 @@ import numpy as np
 
 from genjax_zoo.core import Card
 from genjax_zoo.data import changes
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import whole
-from genjax_zoo.runs.naming import members_of, told
+from genjax_zoo.runs.naming import members_of, sentence_about
 from genjax_zoo.runs.source import MODULES, SOURCE, difference, modules_beside
 
 CONFIG = "config.json"
@@ -77,7 +77,7 @@ def check_run(
     """
     if not (folder / CONFIG).exists():
         if members := members_of(folder):
-            raise UserError(f"{told(folder, members)}, or another --workdir.")
+            raise UserError(f"{sentence_about(folder, members)}, or another --workdir.")
         strangers = sorted(path.name for path in folder.iterdir() if not _begun(path)) if folder.is_dir() else []
         if strangers or folder.exists() and not folder.is_dir():
             raise UserError(f"{folder} is not empty and holds no run; name another --workdir.")
@@ -219,10 +219,8 @@ def read_config(folder: Path) -> Mapping[str, Any]:
         config = json.loads((folder / CONFIG).read_text())
     except (FileNotFoundError, NotADirectoryError):
         if members := members_of(folder):
-            raise Missing(f"{told(folder, members)}.") from None
-        raise Missing(
-            f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made."
-        ) from None
+            raise Missing(f"{sentence_about(folder, members)}.") from None
+        raise Missing(f"{folder} holds no run (it has no {CONFIG}); name a folder that 'train' made.") from None
     except ValueError as error:
         raise UserError(f"{folder / CONFIG} cannot be read ({error}); mend it, or take another folder.") from None
     if not isinstance(config, dict) or not {"experiment", "flags", "history"} <= config.keys():

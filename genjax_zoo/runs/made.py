@@ -1,6 +1,5 @@
 """What made a run, as far as numbers and shapes tell: for `fit` from Python, which knows no experiment's file."""
 
-from genjax_zoo.errors import UserError
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import jax
 
 from genjax_zoo import data
 from genjax_zoo.core import Batch, Experiment, Spec, TrainState
+from genjax_zoo.errors import UserError
 from genjax_zoo.files import telling
 from genjax_zoo.runs.folder import CONFIG, origins, provenance, read_config, write_config
 from genjax_zoo.train.players import weights_by_player

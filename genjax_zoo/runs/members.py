@@ -1,6 +1,5 @@
 """A sweep's members: a run and a folder per combination of numbers and seed; and the table of what they reached."""
 
-from genjax_zoo.errors import UserError
 import dataclasses
 import itertools
 import json
@@ -14,9 +13,9 @@ import numpy as np
 from genjax_zoo import runs
 from genjax_zoo.core import Experiment
 from genjax_zoo.data import Resident, Streamed
+from genjax_zoo.errors import UserError
 from genjax_zoo.files import whole
 from genjax_zoo.train.alike import alike
-from genjax_zoo.train.log import Sink
 
 Flags = Mapping[str, Any]
 Row = dict[str, Any]
@@ -31,10 +30,7 @@ class Member:
     folder: Path
     experiment: Experiment
     results: Mapping[str, float] = dataclasses.field(default_factory=dict)  # of the last evaluation
-    failed: str = ""  # why it stopped counting
-    checkpoints: Any = None
-    keeper: Any = None
-    sinks: list[Sink] = dataclasses.field(default_factory=list)
+    failed: str = ""  # why it left the sweep, if it did
 
 
 def plan(
@@ -46,28 +42,26 @@ def plan(
         make: the experiment's function.
         flags: those that all members share.
         grid: flag -> its values.
-        seeds: of each combination.
+        seeds: of each combination; none leaves the flags' own, or the experiment's.
         folder: holds one run folder per member.
 
     Raises:
         UserError: a seed or a value comes twice.
     """
-    for name, values in {"seeds": seeds, **grid}.items():
+    for name, values in {"seed": seeds, **grid}.items():
         if len(set(values)) < len(values):
             raise UserError(f"--{name.replace('_', '-')} has a value twice; give each once.")
     members = []
     for values in itertools.product(*grid.values()):
         numbers = dict(zip(grid, values))
         first: Experiment | None = None
-        for seed in seeds:
-            own = {**flags, **numbers, "seed": seed}
-            if first is None or "seed" in runs.parameters(make):
-                experiment = runs.in_precision(runs.build(make, own), own.get("precision", "float32"))
-                first = first or sharing(experiment, *(m.experiment for m in members[:1]))
-                experiment = sharing(experiment, first)
-            else:
-                experiment = dataclasses.replace(first, seed=seed)
-            name = ",".join(f"{k}={written(v)}" for k, v in {**numbers, "seed": seed}.items())
+        for seed in seeds or [None]:
+            own = {**flags, **numbers, **({} if seed is None else {"seed": seed})}
+            experiment = runs.in_precision(runs.build(make, own), own.get("precision", "float32"))
+            experiment = runs.at_pace(experiment, own)
+            first = first or sharing(experiment, *(m.experiment for m in members[:1]))
+            experiment = sharing(experiment, first)
+            name = ",".join(f"{k}={written(v)}" for k, v in {**numbers, "seed": experiment.seed}.items())
             members.append(Member(own, numbers, folder / name, experiment))
     return members
 

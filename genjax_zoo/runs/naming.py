@@ -39,7 +39,7 @@ def expanded(folders: Sequence[Path]) -> list[Path]:
     return list({folder.resolve(): folder for folder in reversed(every)}.values())[::-1]
 
 
-def told(folder: Path, members: Sequence[Path]) -> str:
+def sentence_about(folder: Path, members: Sequence[Path]) -> str:
     """A sentence's beginning that says what a sweep's folder is, and whom to name instead."""
     names = [path.name for path in members]
     names = [*names[: SHOWN - 1], "...", names[-1]] if len(names) > SHOWN else names

@@ -1,6 +1,5 @@
 """A run read back: the experiment that made it, and its state; also within an experiment that freezes them."""
 
-from genjax_zoo.errors import Missing, UserError
 import contextlib
 import dataclasses
 from collections.abc import Mapping
@@ -12,16 +11,17 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from genjax_zoo import data, errors
-from genjax_zoo.runs.building import Make, build, found, load_experiment, rebuilding, rebuilt
 from genjax_zoo.core import Experiment, TrainState, Variables
+from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import telling
+from genjax_zoo.runs.building import Make, build, found, load_experiment, rebuilding, rebuilt
 from genjax_zoo.runs.folder import CONDITIONS, CONFIG, SOURCE, read_config
 from genjax_zoo.runs.made import check_made, shapes_of
+from genjax_zoo.runs.trust import check_trusted
+from genjax_zoo.runs.trust import trust as trust_run
 from genjax_zoo.train.checkpoint import Damaged, open_checkpoints
 from genjax_zoo.train.parallel import data_mesh
 from genjax_zoo.train.step import eval_variables
-from genjax_zoo.runs.trust import check_trusted
-from genjax_zoo.runs.trust import trust as trust_run
 
 TRIES = 5  # of a reader, while training removes what it has chosen
 
@@ -89,14 +89,14 @@ def restore(
         given = isinstance(experiment, Experiment)
         experiment = experiment if given else build(experiment, read_config(folder)["flags"])
         check_made(folder, experiment)
-    with errors.told(f"The flags in {folder / CONFIG} make no model"):
+    with errors.explain_errors(f"The flags in {folder / CONFIG} make no model"):
         target = target_of(shapes_of(experiment), data_mesh())
     for _ in range(TRIES):
         with contextlib.ExitStack() as opened:
             try:
                 checkpoints = opened.enter_context(open_checkpoints(folder, best=experiment.best))
                 step = checkpoints.choose(str(checkpoint))
-            except (FileNotFoundError, ValueError) as error:
+            except UserError as error:
                 if (student := rebuilt()) is None or not any((student / "checkpoints").glob("[0-9]*")):
                     raise
                 telling.get()(f"{error} What {student} has frozen of it is read from its own checkpoints.")
@@ -148,7 +148,9 @@ def experiment_of(folder: Path) -> Experiment:
     with data.recorded() as seen, rebuilding(folder, config):
         try:
             experiment = build(make, config["flags"], kept)
-        except ValueError as error:
+        except Missing:
+            raise
+        except UserError as error:
             raise UserError(f"The flags in {folder / CONFIG} do not make an experiment: {error}") from error
     if changed := data.changes(kept.entries, described(seen, experiment)):
         telling.get()(f"The data of the run {folder} have changed since it was trained: {changed}.")

@@ -5,7 +5,6 @@ random.py shadows nothing. What lies beside it is loaded under names of its own,
 runs in one process may each have a helper.py. A run folder keeps copies of both: experiment.py, and modules/.
 """
 
-from genjax_zoo.errors import Missing, UserError
 import ast
 import builtins
 import contextlib
@@ -22,6 +21,8 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+from genjax_zoo.errors import Missing, UserError
 
 SOURCE = "experiment.py"
 MODULES = "modules"
@@ -47,7 +48,7 @@ def load_module(file: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[module.__name__] = module
-    with in_a_sentence(Exception):
+    with in_a_sentence(Exception, SystemExit):
         spec.loader.exec_module(module)
     return module
 

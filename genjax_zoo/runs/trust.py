@@ -3,11 +3,11 @@
 Consent is kept in the user's configuration folder, and is of the very text that was there.
 """
 
-from genjax_zoo.errors import UserError
 import hashlib
 import os
 from pathlib import Path
 
+from genjax_zoo.errors import UserError
 from genjax_zoo.files import can_write, home_folder
 
 _given: set[str] = set()  # in this process, for a user without a folder

@@ -12,6 +12,7 @@ import flax.linen as nn
 import jax
 import numpy as np
 
+from genjax_zoo.core.compiled import KEPT
 from genjax_zoo.data.store import Mapped
 from genjax_zoo.train.merged import same
 
@@ -75,7 +76,8 @@ def _parts(x: Any) -> Parts | None:
     if type(x) in DERIVED:
         return _parts(vars(x))
     if dataclasses.is_dataclass(x) and not isinstance(x, type):
-        return _parts({one.name: getattr(x, one.name) for one in dataclasses.fields(x)} | getattr(x, "__dict__", {}))
+        own = {name: value for name, value in getattr(x, "__dict__", {}).items() if name != KEPT}
+        return _parts({one.name: getattr(x, one.name) for one in dataclasses.fields(x)} | own)
     return None
 
 

@@ -275,7 +275,7 @@ def open_checkpoints(run: Path, *, best: str | None = None) -> Checkpoints:
     """
     if not run.is_dir():
         raise Missing(f"There is no folder {run}; name that of a run.")
-    none = FileNotFoundError(f"The run {run} has no checkpoint yet; let 'genjax-zoo train' reach one.")
+    none = Missing(f"The run {run} has no checkpoint yet; let 'genjax-zoo train' reach one.")
     if not (run / "checkpoints").is_dir():
         raise none
     checkpoints = Checkpoints(run / "checkpoints", best=best, reading=True)

@@ -4,13 +4,24 @@ An alarm is a function of one log's, or one evaluation's, numbers; it gives a se
 own. One is sounded of every flow with batch norm, without being listed: `better_by_batch`.
 """
 
-import functools
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
-from genjax_zoo.core import Alarm, Array, Batch, Experiment, Key, TermFn, TrainState, Variables, dimensions, total
+from genjax_zoo.core import (
+    Alarm,
+    Array,
+    Batch,
+    Density,
+    Experiment,
+    Key,
+    TrainState,
+    Variables,
+    compiled,
+    dimensions,
+    total,
+)
 
 
 def critic_wins(player: str = "critic", above: float = 0.99) -> Alarm:
@@ -73,7 +84,7 @@ def better_by_batch(experiment: Experiment, state: TrainState, *, above: float =
     key, count = jax.random.key(experiment.seed), -(-examples // data.batch_size)
     first, gaps = int(state.step), []
     for step in range(first, first + count):
-        gap = _better_by_batch(model.density.terms)(state.variables, data.at(step), jax.random.fold_in(key, step))
+        gap = _better_by_batch(model.density)(state.variables, data.at(step), jax.random.fold_in(key, step))
         if gap is None:
             return None
         gaps.append(float(gap))
@@ -87,9 +98,10 @@ def better_by_batch(experiment: Experiment, state: TrainState, *, above: float =
     )
 
 
-@functools.lru_cache(maxsize=4)
-def _better_by_batch(terms: TermFn):
+@compiled
+def _better_by_batch(density: Density):
     """The program of the difference, nats per example; it gives None where no term is a log-determinant."""
+    terms = density.terms
 
     @jax.jit
     def run(variables: Variables, batch: Batch, key: Key) -> Array | None:

@@ -22,7 +22,7 @@ class Sink(Protocol):
     """Receives a run's metrics and evaluations."""
 
     def log(self, step: int, metrics: Numbers) -> None:
-        """Means over the steps since the last log."""
+        """Means over the steps since the last log or save."""
         ...
 
     def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
@@ -39,7 +39,7 @@ class Sink(Protocol):
 
 
 @contextlib.contextmanager
-def closed(sinks: Sequence[Sink]) -> Iterator[None]:
+def closing(sinks: Sequence[Sink]) -> Iterator[None]:
     """Closes the sinks at the end, however it comes."""
     try:
         yield
@@ -97,8 +97,8 @@ def _finite(entry: Any) -> Any:
     return None if isinstance(entry, float) and not math.isfinite(entry) else entry
 
 
-def evaluated(path: Path, step: int) -> Numbers | None:
-    """What a run's evaluation of one step gave, by its metrics.jsonl."""
+def read_evaluation(path: Path, step: int) -> Numbers | None:
+    """What a run's evaluation of one step gave, by its metrics.jsonl; None if there was none."""
     rows = [row for row in read_log(path)[0] if row["step"] == step]
     rows = [row for row in rows if len(row) == 1 or any(name.startswith("eval/") for name in row)]  # or pictures alone
     entries = [(name, value) for row in rows for name, value in row.items() if isinstance(value, int | float)]

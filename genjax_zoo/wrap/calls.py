@@ -11,7 +11,7 @@ Value = TypeVar("Value")
 Changed = TypeVar("Changed")
 
 
-def of(run: Of[Value], change: Callable[[Given], Any]) -> Of[Value]:
+def map_argument(run: Of[Value], change: Callable[[Given], Any]) -> Of[Value]:
     """The function of what `change` makes of its first argument."""
 
     def call(variables: Variables, first: Given, *args: Any, **how: Any) -> tuple[Value, Variables]:
@@ -20,7 +20,7 @@ def of(run: Of[Value], change: Callable[[Given], Any]) -> Of[Value]:
     return call
 
 
-def giving(run: Of[Value], change: Callable[[Value], Changed]) -> Of[Changed]:
+def map_value(run: Of[Value], change: Callable[[Value], Changed]) -> Of[Changed]:
     """The function whose value is what `change` makes of it."""
 
     def call(variables: Variables, *args: Any, **how: Any) -> tuple[Changed, Variables]:
@@ -30,7 +30,7 @@ def giving(run: Of[Value], change: Callable[[Value], Changed]) -> Of[Changed]:
     return call
 
 
-def without(model: Model, by: str, lost: Mapping[str, Any]) -> Mapping[str, str]:
+def record_lost(model: Model, by: str, lost: Mapping[str, Any]) -> Mapping[str, str]:
     """What a model lacks, and which wrapper dropped it: what it had of `lost` was dropped by this one."""
     return {**model.left_out, **{name: by for name, value in lost.items() if value is not None}}
 

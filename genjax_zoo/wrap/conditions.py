@@ -22,7 +22,7 @@ from genjax_zoo.core import (
     Variables,
 )
 from genjax_zoo.errors import UserError
-from genjax_zoo.wrap.calls import of, without
+from genjax_zoo.wrap.calls import map_argument, record_lost
 
 Value = TypeVar("Value")
 OF_PARTS = ("given", "z")  # conditions of posteriors and observations, which need not be in their specs
@@ -58,7 +58,7 @@ def _conditioned(model: Model, fixed: Mapping[str, Array]) -> Model:
 
     of_length = model.of_length
     return dataclasses.replace(
-        told(model, tell, tell, part, by="wrap.conditioned"),
+        change_conditions(model, tell, tell, part, by="wrap.conditioned"),
         spec={name: one for name, one in model.spec.items() if name not in fixed},
         of_length=of_length and (lambda length: _conditioned(of_length(length), fixed)),
     )
@@ -100,7 +100,7 @@ def _renamed(model: Model, names: Mapping[str, str]) -> Model:
 
     of_length = model.of_length
     return dataclasses.replace(
-        told(model, tell, some, part, by="wrap.renamed"),
+        change_conditions(model, tell, some, part, by="wrap.renamed"),
         spec={names.get(name, name): one for name, one in model.spec.items()},
         of_length=of_length and (lambda length: _renamed(of_length(length), names)),
     )
@@ -112,7 +112,7 @@ def _twice(model: Model, names: Mapping[str, str]) -> list[str]:
     return [name for name in outer if outer.count(name) > 1]
 
 
-def told(
+def change_conditions(
     model: Model, tell: Tell, check: Tell, part: Callable[[Model, tuple[str, ...]], Model | None], by: str
 ) -> Model:
     """The model all of whose capabilities but `of_length` are told what `tell` makes of a batch or of conditions.
@@ -154,8 +154,8 @@ def told(
         return Density(
             terms=dataclasses.replace(one.terms, terms=terms),
             exact=one.exact,
-            weigh=one.weigh and of(one.weigh, whole),
-            gaussian=one.gaussian and of(one.gaussian, whole),
+            weigh=one.weigh and map_argument(one.weigh, whole),
+            gaussian=one.gaussian and map_argument(one.gaussian, whole),
         )
 
     def sampler(one: Sampler) -> Sampler:
@@ -171,9 +171,9 @@ def told(
             prior=one.prior and part(one.prior, ("x",)),
             posterior=one.posterior and part(one.posterior, ("x", "given")),
             observation=one.observation and part(one.observation, ("x", "z")),
-            encode=one.encode and of(one.encode, whole),
+            encode=one.encode and map_argument(one.encode, whole),
             decode=one.decode and beside(one.decode),
-            means=one.means and of(one.means, whole),
+            means=one.means and map_argument(one.means, whole),
         )
 
     had, has = model.latent or Latent(), model.latent and latent(model.latent)
@@ -192,9 +192,10 @@ def told(
         density=model.density and density(model.density),
         sampler=model.sampler and sampler(model.sampler),
         latent=has,
-        conditionals=views and dataclasses.replace(views, logits=of(views.logits, whole), start=numbered(views.start)),
-        codes=model.codes and of(model.codes, whole),
+        conditionals=views
+        and dataclasses.replace(views, logits=map_argument(views.logits, whole), start=numbered(views.start)),
+        codes=model.codes and map_argument(model.codes, whole),
         critic=critic and Critic(score=beside(critic.score), features=critic.features and beside(critic.features)),
         judge=model.judge,
-        left_out=without(model, by, lost),
+        left_out=record_lost(model, by, lost),
     )

@@ -25,8 +25,8 @@ from genjax_zoo.core import (
 )
 from genjax_zoo.errors import UserError
 from genjax_zoo.math import logit, logit_inverse
-from genjax_zoo.wrap.calls import check_density, giving, of, without
-from genjax_zoo.wrap.conditions import told
+from genjax_zoo.wrap.calls import check_density, map_argument, map_value, record_lost
+from genjax_zoo.wrap.conditions import change_conditions
 
 
 def over_data(
@@ -91,8 +91,8 @@ def over_data(
             x = inverse(drawn[0])
             return x, drawn[1] - log_det(x)
 
-        scored = one.scored and giving(one.scored, back)
-        return Sampler(draw=giving(one.draw, inverse), scored=scored, settings=one.settings)
+        scored = one.scored and map_value(one.scored, back)
+        return Sampler(draw=map_value(one.draw, inverse), scored=scored, settings=one.settings)
 
     def latent(one: Latent) -> Latent:
         observed = {"formula": formula, "by": by}
@@ -100,9 +100,9 @@ def over_data(
             prior=one.prior,
             posterior=one.posterior and _given(one.posterior, seen, by),
             observation=one.observation and over_data(one.observation, name, forward, inverse, **observed),
-            encode=one.encode and of(one.encode, inner),
-            means=one.means and of(one.means, inner),
-            decode=one.decode and giving(one.decode, inverse),
+            encode=one.encode and map_argument(one.encode, inner),
+            means=one.means and map_argument(one.means, inner),
+            decode=one.decode and map_value(one.decode, inverse),
         )
 
     critic, judge, gaussian = model.critic, model.judge, model.density and model.density.gaussian
@@ -120,10 +120,16 @@ def over_data(
         density=model.density and density(model.density),
         sampler=model.sampler and sampler(model.sampler),
         latent=model.latent and latent(model.latent),
-        codes=model.codes and of(model.codes, inner),
-        critic=critic and Critic(score=of(critic.score, seen), features=critic.features and of(critic.features, seen)),
-        judge=judge and Judge(classify=of(judge.classify, seen), features=judge.features and of(judge.features, seen)),
-        left_out=without(model, by, lost),
+        codes=model.codes and map_argument(model.codes, inner),
+        critic=critic
+        and Critic(
+            score=map_argument(critic.score, seen), features=critic.features and map_argument(critic.features, seen)
+        ),
+        judge=judge
+        and Judge(
+            classify=map_argument(judge.classify, seen), features=judge.features and map_argument(judge.features, seen)
+        ),
+        left_out=record_lost(model, by, lost),
     )
 
 
@@ -179,5 +185,5 @@ def _given(posterior: Model, seen: Callable[[Array], Array], by: str) -> Model:
         return {**batch, "given": seen(batch["given"])} if "given" in batch else batch
 
     lost = {"latent": posterior.latent, "of_length": posterior.of_length}
-    alone = dataclasses.replace(posterior, latent=None, of_length=None, left_out=without(posterior, by, lost))
-    return told(alone, tell, tell, lambda part, own: None, by)
+    alone = dataclasses.replace(posterior, latent=None, of_length=None, left_out=record_lost(posterior, by, lost))
+    return change_conditions(alone, tell, tell, lambda part, own: None, by)

@@ -27,8 +27,8 @@ from genjax_zoo.core import (
     dimensions,
     require,
 )
-from genjax_zoo.math import check_levels, tiled
-from genjax_zoo.wrap.calls import check_density, giving, of, without
+from genjax_zoo.math import check_levels, tile
+from genjax_zoo.wrap.calls import check_density, map_argument, map_value, record_lost
 
 
 def dequantized(model: Model, levels: int = 256) -> Model:
@@ -74,7 +74,7 @@ def dequantized(model: Model, levels: int = 256) -> Model:
     def drawn(batch: Batch, key: Key, k: int) -> tuple[Batch, Key]:
         """The noise belongs to what is drawn k times, so that the bound over it tightens with k, too."""
         k_noise, k_model = jax.random.split(key)
-        return noisy({name: tiled(value, k) for name, value in batch.items()}, k_noise), k_model
+        return noisy({name: tile(value, k) for name, value in batch.items()}, k_noise), k_model
 
     def weighing(weigh: Of[Array]) -> Of[Array]:
         def run(variables: Variables, batch: Batch, key: Key, k: int, *, tilt: Array | None = None, **how: Any):
@@ -120,14 +120,14 @@ def dequantized(model: Model, levels: int = 256) -> Model:
         check=check,
         card=dataclasses.replace(model.card, support=Levels(levels)),
         density=Density(terms=stated, exact=False, weigh=density.weigh and weighing(density.weigh)),
-        sampler=sampler and Sampler(draw=giving(sampler.draw, level), settings=sampler.settings),
+        sampler=sampler and Sampler(draw=map_value(sampler.draw, level), settings=sampler.settings),
         latent=model.latent
         and Latent(
             prior=latent.prior,
             encode=latent.encode and encoding(latent.encode),
             means=latent.means and meaning(latent.means),
-            decode=latent.decode and giving(latent.decode, level),
+            decode=latent.decode and map_value(latent.decode, level),
         ),
-        codes=model.codes and of(model.codes, middle),
-        left_out=without(model, by, lost),
+        codes=model.codes and map_argument(model.codes, middle),
+        left_out=record_lost(model, by, lost),
     )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from genjax_zoo.core import MEMORY, TURNS, Array, Batch, Key, Model, Sampler, Variables
 from genjax_zoo.errors import UserError
 from genjax_zoo.math import check_temperature
-from genjax_zoo.wrap.calls import without
+from genjax_zoo.wrap.calls import record_lost
 
 
 def tempered(model: Model, temperature: float) -> Model:
@@ -45,7 +45,7 @@ def tempered(model: Model, temperature: float) -> Model:
             "sampler.mean": one.sampler and one.sampler.mean,
         }
         sampler = one.sampler and colder(one.sampler)
-        return dataclasses.replace(one, sampler=sampler, left_out=without(one, "wrap.tempered", lost))
+        return dataclasses.replace(one, sampler=sampler, left_out=record_lost(one, "wrap.tempered", lost))
 
     ours = temperature
     latent = model.latent and dataclasses.replace(model.latent, prior=prior and cold(prior))

@@ -101,10 +101,10 @@ MUTANTS = (
         ("test_bounds.py::test_a_unit_is_active_above_the_threshold",),
     ),
     Mutant(
-        "cli/flags.py",
-        'several = "," in text or word == "--seed"',
-        'several = "," in text',
-        ("test_sweep.py::test_the_seeds_are_those_asked_for[flags1-seeds1]",),
+        "cli/sweep.py",
+        '",".join(map(str, range(_count(given))))',
+        "str(_count(given))",
+        ("test_sweep.py::test_the_seeds_are_those_asked_for[flags0-seeds0]",),
     ),
     Mutant(
         "runs/folder.py",
@@ -168,7 +168,7 @@ MUTANTS = (
     ),
     Mutant(
         "compose/flows.py",
-        "return embedded(cond, conditions), v",
+        "return embed_conditions(cond, conditions), v",
         "return None, v",
         (
             "test_flows.py::test_every_density_depends_on_its_label[nice]",
@@ -302,16 +302,16 @@ MUTANTS = (
         ),
     ),
     Mutant(
-        "train/loop.py",
-        "self._checkpoints.rank(step, results)",
-        "self._checkpoints.rank(self._checkpoints.steps[0], results)",
+        "train/run.py",
+        "self.checkpoints.rank(step, self.results)",
+        "self.checkpoints.rank(self.checkpoints.steps[0], self.results)",
         ("test_checkpoint.py::test_only_a_checkpoint_of_the_step_that_was_evaluated_is_ranked",),
     ),
     Mutant(
-        "train/loop.py",
+        "train/run.py",
         """        self.save(step, state)
-        if self._checkpoints:
-            self._checkpoints.wait()""",
+        if self.checkpoints:
+            self.checkpoints.wait()""",
         "        pass",
         ("test_keeping.py::test_steps_are_kept_when_an_evaluation_ends_the_run[3-error0]",),
     ),
@@ -332,8 +332,8 @@ MUTANTS = (
     ),
     Mutant(
         "train/loop.py",
-        "return min(k - step % k, self.experiment.steps - step)",
-        "return min(k, self.experiment.steps - step)",
+        "return min(k - step % k, self._experiment.steps - step)",
+        "return min(k, self._experiment.steps - step)",
         ("test_checkpoint.py::test_resumed_in_the_middle_of_a_call",),
     ),
     Mutant(
@@ -415,13 +415,13 @@ MUTANTS = (
         ("test_parallel.py::test_every_example_player_and_step_has_noise_of_its_own",),
     ),
     Mutant(
-        "train/sweep.py",
+        "train/members.py",
         "jax.random.key(e.seed) for e in experiments",
         "jax.random.key(seed) for seed in sorted(e.seed for e in experiments)",
         ("test_sweep.py::test_a_members_clocks_are_those_of_a_run",),
     ),
     Mutant(
-        "train/sweep.py",
+        "train/members.py",
         "_replace(step=states[0].step)",
         "_replace(step=0 * states[0].step)",
         ("test_sweep.py::test_a_members_clocks_are_those_of_a_run",),
@@ -518,7 +518,7 @@ MUTANTS = (
     ),
     Mutant(
         "wrap/levels.py",
-        "noisy({name: tiled(value, k) for name, value in batch.items()}, k_noise), k_model",
+        "noisy({name: tile(value, k) for name, value in batch.items()}, k_noise), k_model",
         "{name: tiled(value, k) for name, value in noisy(batch, k_noise).items()}, k_model",
         ("test_bounds.py::test_weights_of_levels_have_the_mean_of_their_mass",),
     ),

@@ -22,12 +22,10 @@ import numpy as np
 
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Conditionals, Key, Model, PyTree, Terms, Variables, require
 from genjax_zoo.errors import UserError
-from genjax_zoo.inference.sampling import sampled
+from genjax_zoo.inference.sampling import with_sampler
 from genjax_zoo.linen import from_linen, image_spec, pure
-from genjax_zoo.math import Likelihood, categorical, level_of
-from genjax_zoo.nn import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded
-
-Shape = tuple[int, ...]
+from genjax_zoo.math import Likelihood, Shape, categorical, level_of
+from genjax_zoo.nn import NO_CONDITIONS, Conditions, classes_of, condition_spec, embed_conditions
 
 
 class Autoregressive(nn.Module):
@@ -59,7 +57,7 @@ class Autoregressive(nn.Module):
 
     def start(self, n: int, cond: Batch, train: bool = False) -> PyTree:
         """The network's cache before the first row."""
-        return self.network.start(n, self.grid[1], embedded(cond, self.conditions))
+        return self.network.start(n, self.grid[1], embed_conditions(cond, self.conditions))
 
     def begin_row(self, cache: PyTree, above: Array, row: Array, train: bool = False) -> PyTree:
         """Takes in the row above, levels [n, columns, channels]."""
@@ -78,7 +76,7 @@ class Autoregressive(nn.Module):
         return self.network(*self._inputs(batch), **noise)
 
     def _inputs(self, batch: Batch) -> tuple[Array, Array | None]:
-        return _levels(batch["x"], self.levels, self.grid), embedded(batch, self.conditions)
+        return _levels(batch["x"], self.levels, self.grid), embed_conditions(batch, self.conditions)
 
 
 def autoregressive(
@@ -116,7 +114,7 @@ def autoregressive(
     spec = {**image_spec(shape), **condition_spec(conditions)}
     model = from_linen(module, spec, classes=classes_of(conditions))
     views = dataclasses.replace(require(model, Conditionals), sees=sees and sees(rows, columns))
-    return sampled(dataclasses.replace(model, conditionals=views))
+    return with_sampler(dataclasses.replace(model, conditionals=views))
 
 
 def network_views(network: Any, grid: tuple[int, int, int], levels: int) -> Conditionals:

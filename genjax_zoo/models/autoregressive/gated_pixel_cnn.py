@@ -6,7 +6,8 @@ masks groups of features.
 
 from genjax_zoo.core import Model, factory
 from genjax_zoo.errors import UserError
-from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
+from genjax_zoo.math import Shape
+from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, GatedPixelCNN, with_classes
 
 
@@ -23,14 +24,16 @@ def gated_pixel_cnn(
 ) -> Model:
     """Gated PixelCNN over images.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
         shape: an image's [H, W, C].
-        levels: of every number: 2 for binary images.
+        levels: grey levels of every number, K; 2 for binary images.
         features: channels of both stacks.
-        layers: the first one with the larger kernel; each more sees one pixel further.
-        size: of the first layer's kernel, odd.
-        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
-        conditions: what the model is given, each classes or an array, see nn.conditions.
+        layers: convolutions of each stack, the first with the larger kernel; each more sees one pixel further.
+        size: rows and columns of the first layer's kernel, odd.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
 
     Raises:
         UserError: an even kernel, or x that is no image.

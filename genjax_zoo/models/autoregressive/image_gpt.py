@@ -13,14 +13,15 @@ import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Key, Model, factory
 from genjax_zoo.errors import UserError
-from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
+from genjax_zoo.math import Shape
+from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
 
 QUERIES = 128  # attended from at once: a block of queries never meets the keys after it, which halves the work
 SMALL = nn.initializers.normal(0.02)  # GPT-2's
 
 
-class Cache(NamedTuple):
+class AttentionCache(NamedTuple):
     """Keys and values of every layer, written place after place, and the condition's vector."""
 
     keys: list[Array]  # of every layer, [n, heads, D, head]
@@ -132,17 +133,17 @@ class ImageGPT(nn.Module):
             h = block(h, k_block)
         return self._logits(h)[:, None, :, None]
 
-    def start(self, n: int, columns: int, cond: Array | None = None) -> Cache:
+    def start(self, n: int, columns: int, cond: Array | None = None) -> AttentionCache:
         """Before the first number."""
         shape = (n, self.heads, self.dimensions, self.features // self.heads)
         empty = [jnp.zeros(shape, self.positions.dtype) for _ in self.blocks]
-        return Cache(empty, empty, self.of_condition(cond) if self.conditional else None)
+        return AttentionCache(empty, empty, self.of_condition(cond) if self.conditional else None)
 
-    def begin_row(self, cache: Cache, above: Array, row: Array) -> Cache:
+    def begin_row(self, cache: AttentionCache, above: Array, row: Array) -> AttentionCache:
         """There is one row."""
         return cache
 
-    def step(self, cache: Cache, previous: Array, row: Array, column: Array) -> tuple[Array, Cache]:
+    def step(self, cache: AttentionCache, previous: Array, row: Array, column: Array) -> tuple[Array, AttentionCache]:
         """The token of the number before, int [n, 1], through all blocks; features [n, F]."""
         h = jnp.where(column == 0, 0, self._embedded(previous[:, 0])) + self.positions[column]
         if cache.given is not None:
@@ -178,14 +179,16 @@ def image_gpt(
 ) -> Model:
     """ImageGPT over levels in raster order, channels innermost.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
-        shape: of x, any.
-        levels: of every number: 2 for binary images.
-        features: of every token.
-        layers: blocks.
-        heads: of attention; they share the features.
-        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
-        conditions: what the model is given, each classes or an array, see nn.conditions.
+        shape: the shape of x, any.
+        levels: grey levels of every number, K; 2 for binary images.
+        features: numbers of every token.
+        layers: transformer blocks.
+        heads: attention heads, which share the features.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
         dropout: the share of features dropped in training, of the embedding and of what each block adds.
 
     Raises:

@@ -14,12 +14,18 @@ import jax.numpy as jnp
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
 from genjax_zoo.errors import UserError
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, gaussian_mixture
+from genjax_zoo.math import Likelihood, Shape, gaussian_mixture
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
-from genjax_zoo.nn import NO_CONDITIONS, Conditions, MaskedMLP, classes_of, condition_spec, embedded, with_classes
+from genjax_zoo.nn import (
+    NO_CONDITIONS,
+    Conditions,
+    MaskedMLP,
+    classes_of,
+    condition_spec,
+    embed_conditions,
+    with_classes,
+)
 from genjax_zoo.nn.masked import Walk
-
-Shape = tuple[int, ...]
 
 
 class MADE(nn.Module):
@@ -37,7 +43,7 @@ class MADE(nn.Module):
     def nll(self, batch: Batch, key: Key, train: bool = False) -> Terms:
         """Minus the log of the product of all conditionals, nats [B]."""
         flat = batch["x"].reshape(len(batch["x"]), -1)
-        output = self.network(flat, embedded(batch, self.conditions)).swapaxes(1, 2)  # [B, D, P]
+        output = self.network(flat, embed_conditions(batch, self.conditions)).swapaxes(1, 2)  # [B, D, P]
         return {"nll": self.likelihood.nll(output, flat[..., None])}
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False) -> Array:
@@ -46,7 +52,7 @@ class MADE(nn.Module):
         def draw(index: Array, parameters: Array) -> Array:
             return self.likelihood.sample(jax.random.fold_in(key, index), parameters.T)[:, 0]
 
-        flat = self.network.sequential(draw, jnp.zeros(n, jnp.float32), embedded(cond, self.conditions))
+        flat = self.network.sequential(draw, jnp.zeros(n, jnp.float32), embed_conditions(cond, self.conditions))
         return flat.reshape(n, *self.shape)
 
 
@@ -96,16 +102,18 @@ def made(
 ) -> Model:
     """The model of x as a flat vector, in raster order.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
-        shape: of x.
+        shape: the shape of x.
         hidden: widths of the layers.
-        levels: of every number, 2 for the bits of the paper; None is a density of continuous x.
-        likelihood: of one continuous number given those before it; None is one Gaussian. `gaussian_mixture(10)` is
-            MADE-MoG.
-        direct: connects x with the output past the hidden layers as well.
-        activation: between layers.
-        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
-        conditions: what the model is given, each classes or an array, see nn.conditions.
+        levels: grey levels of every number, K, 2 for the bits of the paper; None is a density of continuous x.
+        likelihood: the distribution of a continuous number given those before it; None is one Gaussian, and
+            `gaussian_mixture(10)` is MADE-MoG.
+        direct: whether x is connected with the output past the hidden layers as well.
+        activation: the function between layers.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
 
     Raises:
         UserError: fewer than two levels, or both levels and a likelihood.

@@ -15,11 +15,12 @@ import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.errors import UserError
-from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
+from genjax_zoo.math import Shape
+from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
 
 
-class Cache(NamedTuple):
+class NADECache(NamedTuple):
     """Where NADE stands."""
 
     sums: Array  # [n, H], c + sum_{j < i} W_j x_j
@@ -45,7 +46,7 @@ class NADE(nn.Module):
         """All at once."""
         size = math.isqrt(self.dimensions - 1) + 1
         blocks = -(-self.dimensions // size)
-        before = earlier(size).astype(self.inward.dtype)
+        before = comes_before(size).astype(self.inward.dtype)
 
         def split(a: Array) -> Array:
             """[D, ...] -> [blocks, size, ...], filled up with zeros."""
@@ -64,18 +65,18 @@ class NADE(nn.Module):
         _, logits = jax.lax.scan(block, self._start(x, cond), parts)
         return _of_bit(logits.reshape(-1, len(x))[: self.dimensions].T)[:, None, :, None]
 
-    def start(self, n: int, columns: int, cond: Array | None = None) -> Cache:
+    def start(self, n: int, columns: int, cond: Array | None = None) -> NADECache:
         """Before the first bit."""
-        return Cache(self._start(jnp.zeros(n), cond))
+        return NADECache(self._start(jnp.zeros(n), cond))
 
-    def begin_row(self, cache: Cache, above: Array, row: Array) -> Cache:
+    def begin_row(self, cache: NADECache, above: Array, row: Array) -> NADECache:
         """There is one row."""
         return cache
 
-    def step(self, cache: Cache, previous: Array, row: Array, column: Array) -> tuple[Array, Cache]:
+    def step(self, cache: NADECache, previous: Array, row: Array, column: Array) -> tuple[Array, NADECache]:
         """Adds the bit before, int [n, 1]; l of this one, [n]."""
         sums = cache.sums + jnp.where(column == 0, 0, previous) * self.inward[column - 1]
-        return nn.sigmoid(sums) @ self.outward[column] + self.bias[column], Cache(sums)
+        return nn.sigmoid(sums) @ self.outward[column] + self.bias[column], NADECache(sums)
 
     def choices(self, h: Array, x: Array, channel: int) -> Array:
         """Logits [n, 2]."""
@@ -92,11 +93,13 @@ class NADE(nn.Module):
 def nade(*, shape: Shape, hidden: int = 500, classes: int = 0, conditions: Conditions = NO_CONDITIONS) -> Model:
     """NADE over bits in raster order.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
-        shape: of x, any.
-        hidden: H.
-        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
-        conditions: what the model is given, each classes or an array, see nn.conditions.
+        shape: the shape of x, any.
+        hidden: hidden units, H.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
 
     Raises:
         UserError: no hidden unit.
@@ -108,7 +111,7 @@ def nade(*, shape: Shape, hidden: int = 500, classes: int = 0, conditions: Condi
     return autoregressive(network, shape=shape, levels=2, grid=(1, dimensions, 1), conditions=given)
 
 
-def earlier(size: int) -> Array:
+def comes_before(size: int) -> Array:
     """[i, j], 1 where x_j comes before x_i."""
     return jnp.tri(size, k=-1)
 

@@ -13,9 +13,10 @@ import numpy as np
 
 from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.errors import UserError
-from genjax_zoo.models.autoregressive.autoregressive import Shape, autoregressive
+from genjax_zoo.math import Shape
+from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, with_classes
-from genjax_zoo.nn.pixels import MaskedConv, MaskedState, PixelNetwork, written
+from genjax_zoo.nn.pixels import MaskedConv, MaskedState, PixelNetwork, write_pixel
 
 
 class BlockState(NamedTuple):
@@ -55,7 +56,7 @@ class MaskedBlock(nn.Module):
         """One pixel [n, 2 h]."""
         inputs = nn.relu(self.down(nn.relu(x)))
         hidden, conv = self.conv.step(state.conv, inputs, column)
-        return self._out(x, hidden + state.bias), BlockState(conv, written(state.row, inputs, column), state.bias)
+        return self._out(x, hidden + state.bias), BlockState(conv, write_pixel(state.row, inputs, column), state.bias)
 
     @nn.nowrap
     def reach(self, seen: np.ndarray) -> np.ndarray:
@@ -83,15 +84,17 @@ def pixel_cnn(
 ) -> Model:
     """PixelCNN over images.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
         shape: an image's [H, W, C].
-        levels: of every number: 2 for binary images.
+        levels: grey levels of every number, K; 2 for binary images.
         features: h; maps between blocks have 2 h channels.
         layers: residual blocks; each sees one pixel further.
-        size: of the first layer's kernel, odd.
-        head_features: of the hidden layer before the logits; the paper has 32 for MNIST and 1,024 for CIFAR-10.
-        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
-        conditions: what the model is given, each classes or an array, see nn.conditions.
+        size: rows and columns of the first layer's kernel, odd.
+        head_features: channels of the hidden layer before the logits; the paper's are 32 for MNIST, 1,024 for CIFAR-10.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
 
     Raises:
         UserError: a kernel that is even or below 3, or x that is no image.

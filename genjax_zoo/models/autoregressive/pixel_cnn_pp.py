@@ -14,16 +14,16 @@ import numpy as np
 
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
 from genjax_zoo.errors import UserError
-from genjax_zoo.math import logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
-from genjax_zoo.models.autoregressive.autoregressive import Autoregressive, Shape, autoregressive
+from genjax_zoo.math import Shape, logistic_mixture_logits, logistic_mixture_nll, logistic_mixture_parameters
+from genjax_zoo.models.autoregressive.autoregressive import Autoregressive, autoregressive
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, Conv, Streams, with_classes
 from genjax_zoo.nn.causal import shift_down, shift_right
-from genjax_zoo.nn.pixels import moved
-from genjax_zoo.nn.shifted import around, down_shifted
+from genjax_zoo.nn.pixels import move
+from genjax_zoo.nn.shifted import down_shifted, pad_columns
 from genjax_zoo.nn.streams import write
 
 
-class Cache(NamedTuple):
+class PixelCNNPPCache(NamedTuple):
     """Where the network stands."""
 
     pixels: Array  # [n, 1, W, C + 1], the row above the last
@@ -64,25 +64,25 @@ class PixelCNNPPNetwork(nn.Module):
         above = shift_down(pixels)
         vertical = self._vertical(jnp.zeros_like(pixels[:, :1]), pixels)
         left = self.left(pixels) + self.left_above(above)
-        horizontal = shift_down(self.across(around(pixels))) + shift_right(left)
+        horizontal = shift_down(self.across(pad_columns(pixels))) + shift_right(left)
         _, horizontal = self.streams((shift_down(vertical), horizontal), cond, key)
         return self.out(nn.elu(horizontal))
 
-    def start(self, n: int, columns: int, cond: Array | None = None) -> Cache:
+    def start(self, n: int, columns: int, cond: Array | None = None) -> PixelCNNPPCache:
         """Before the first row."""
         pixels = jnp.zeros((n, 1, columns, self.channels + 1))
-        return Cache(pixels, jnp.zeros((columns, n, self.features)), cond, self.streams.start(n, columns))
+        return PixelCNNPPCache(pixels, jnp.zeros((columns, n, self.features)), cond, self.streams.start(n, columns))
 
-    def begin_row(self, cache: Cache, above: Array, row: Array) -> Cache:
+    def begin_row(self, cache: PixelCNNPPCache, above: Array, row: Array) -> PixelCNNPPCache:
         """Moves the vertical streams past the row above, int [n, W, C]."""
         pixels = jnp.where(row == 0, 0, self._pixels(above[:, None]))
         vertical = jnp.where(row == 0, 0, self._vertical(cache.pixels, pixels))
-        across = jnp.where(row == 0, 0, self.across(around(pixels)))
+        across = jnp.where(row == 0, 0, self.across(pad_columns(pixels)))
         first = (across + shift_right(self.left_above(pixels)))[:, 0].swapaxes(0, 1)
         _, streams = self.streams.begin_row(cache.streams, vertical, row, cache.cond)
-        return Cache(pixels, first, cache.cond, streams)
+        return PixelCNNPPCache(pixels, first, cache.cond, streams)
 
-    def step(self, cache: Cache, previous: Array, row: Array, column: Array) -> tuple[Array, Cache]:
+    def step(self, cache: PixelCNNPPCache, previous: Array, row: Array, column: Array) -> tuple[Array, PixelCNNPPCache]:
         """Moves the horizontal streams past the pixel before, int [n, C]; parameters [n, P]."""
         left = jnp.where(column == 0, 0, self.left(self._pixels(previous)))
         first = jax.lax.dynamic_index_in_dim(cache.first, column, keepdims=False)
@@ -98,10 +98,10 @@ class PixelCNNPPNetwork(nn.Module):
         """Which numbers each depends on, by the kernels' reach; bool [D, D] in raster order, as core.Conditionals."""
         count = rows * columns
         pixels = np.eye(count, dtype=bool).reshape(rows, columns, count)
-        across = pixels | moved(pixels, 0, 1) | moved(pixels, 0, -1)
-        horizontal = moved(across, 1, 0) | moved(pixels | moved(pixels, 1, 0), 0, 1)
+        across = pixels | move(pixels, 0, 1) | move(pixels, 0, -1)
+        horizontal = move(across, 1, 0) | move(pixels | move(pixels, 1, 0), 0, 1)
         streams = Streams(1, self.blocks, self.scales)
-        _, seen = streams.reach((moved(down_shifted(pixels), 1, 0), horizontal))
+        _, seen = streams.reach((move(down_shifted(pixels), 1, 0), horizontal))
         one = np.ones((self.channels, self.channels), bool)
         return np.kron(seen.reshape(count, count), one) | np.kron(np.eye(count, dtype=bool), np.tril(one, -1))
 
@@ -111,7 +111,7 @@ class PixelCNNPPNetwork(nn.Module):
         return jnp.pad(values, (*[(0, 0)] * (values.ndim - 1), (0, 1)), constant_values=1.0)
 
     def _vertical(self, above: Array, pixels: Array) -> Array:
-        return self.vertical(around(jnp.concatenate([above, pixels], axis=1)))
+        return self.vertical(pad_columns(jnp.concatenate([above, pixels], axis=1)))
 
 
 class PixelCNNPP(Autoregressive):
@@ -142,16 +142,18 @@ def pixel_cnn_pp(
 ) -> Model:
     """PixelCNN++ over images.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
         shape: an image's [H, W, C]; rows and columns divisible by 2 ** (scales - 1).
-        levels: of every number.
+        levels: grey levels of every number, K.
         features: channels of both streams, at every scale.
-        blocks: at every scale of each pass; the pass up has one more at all scales but the coarsest.
-        scales: each half of the one before.
+        blocks: residual blocks at every scale of each pass; the pass up has one more at all scales but the coarsest.
+        scales: resolutions, each half of the one before.
         components: logistics in the mixture.
         dropout: the share that every block leaves out in training.
-        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
-        conditions: what the model is given, each classes or an array, see nn.conditions.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
 
     Raises:
         UserError: the image cannot be halved so often, or is none; a setting out of its range.

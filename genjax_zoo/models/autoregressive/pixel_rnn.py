@@ -17,13 +17,12 @@ import numpy as np
 
 from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.errors import UserError
-from genjax_zoo.math import skew, unskew
+from genjax_zoo.math import Shape, skew, unskew
 from genjax_zoo.math.convolve import convolve
-from genjax_zoo.models.autoregressive.autoregressive import Shape
 from genjax_zoo.models.autoregressive.pixel_cnn import pixel_model, stack
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, Conv, with_classes
 from genjax_zoo.nn.causal import shift_down
-from genjax_zoo.nn.pixels import moved, written
+from genjax_zoo.nn.pixels import move, write_pixel
 
 
 def lstm(gates: Array, c: Array) -> tuple[Array, Array]:
@@ -85,17 +84,17 @@ class RowLSTM(nn.Module):
         """One pixel [n, 2 h]."""
         window = jnp.concatenate([state.left, x[:, None]], axis=1)
         h, c = lstm(self.inputs(window[:, None])[:, 0, 0] + state.above[column], state.c[column])
-        rows = {"h": written(state.h, h, column), "c": written(state.c, c, column)}
+        rows = {"h": write_pixel(state.h, h, column), "c": write_pixel(state.c, c, column)}
         return x + self.out(h), state._replace(left=window[:, 1:], **rows)
 
     @nn.nowrap
     def reach(self, seen: np.ndarray) -> np.ndarray:
         """See nn.pixels: a triangle that widens upwards."""
         reach = self.size // 2
-        gates = np.any([moved(seen, 0, right) for right in range(reach + 1)], axis=0)
+        gates = np.any([move(seen, 0, right) for right in range(reach + 1)], axis=0)
         for row in range(1, len(gates)):
             above = gates[row - 1 : row]
-            gates[row] |= np.any([moved(above, 0, right)[0] for right in range(-reach, reach + 1)], axis=0)
+            gates[row] |= np.any([move(above, 0, right)[0] for right in range(-reach, reach + 1)], axis=0)
         return gates
 
     def _from_above(self, h: Array) -> Array:
@@ -184,7 +183,7 @@ class DiagonalBiLSTM(nn.Module):
         seen = jnp.concatenate([x, state.left[0]], axis=-1)
         gates = seen @ self.kernel[0, : 3 * self.features] + state.above[column]
         h, c = lstm(gates, state.left[1])
-        rows = {"x": written(state.x, x, column), "hidden": written(state.hidden, h, column)}
+        rows = {"x": write_pixel(state.x, x, column), "hidden": write_pixel(state.hidden, h, column)}
         return x + self.out(h + state.right[column]), state._replace(left=(h, c), **rows)
 
     @nn.nowrap
@@ -193,7 +192,7 @@ class DiagonalBiLSTM(nn.Module):
         above = np.logical_or.accumulate(seen, axis=0)
         left = np.logical_or.accumulate(above, axis=1)
         right = np.logical_or.accumulate(above[:, ::-1], axis=1)[:, ::-1]
-        return left | moved(right, 1, 0)
+        return left | move(right, 1, 0)
 
     def _biases(self, cond: Array | None, n: int) -> Array:
         """Of both directions' gates, [2, n, 4 h]."""
@@ -216,16 +215,18 @@ def row_lstm(
 ) -> Model:
     """Row LSTM over images; it sees a triangle above each pixel, `conditionals.sees` says which.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
         shape: an image's [H, W, C].
-        levels: of every number: 2 for binary images.
+        levels: grey levels of every number, K; 2 for binary images.
         features: h; maps between layers have 2 h channels.
-        layers: of LSTMs; the paper gives none for MNIST, these are the Diagonal BiLSTM's.
-        size: of the first layer's kernel, odd.
-        row_size: k, of the convolutions along the row, odd.
-        head_features: of the hidden layer before the logits; the paper has 32 for MNIST and 1,024 for CIFAR-10.
-        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
-        conditions: what the model is given, each classes or an array, see nn.conditions.
+        layers: LSTM layers; the paper gives none for MNIST, these are the Diagonal BiLSTM's.
+        size: rows and columns of the first layer's kernel, odd.
+        row_size: columns k of the convolutions along the row, odd.
+        head_features: channels of the hidden layer before the logits; the paper's are 32 for MNIST, 1,024 for CIFAR-10.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
 
     Raises:
         UserError: a first kernel that is even or below 3, an even `row_size`, or x that is no image.
@@ -257,15 +258,17 @@ def diagonal_bilstm(
 ) -> Model:
     """Diagonal BiLSTM over images, with the paper's sizes for MNIST.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
         shape: an image's [H, W, C].
-        levels: of every number: 2 for binary images.
+        levels: grey levels of every number, K; 2 for binary images.
         features: h; maps between layers have 2 h channels.
-        layers: of LSTMs in both directions.
-        size: of the first layer's kernel, odd.
-        head_features: of the hidden layer before the logits; the paper has 32 for MNIST and 1,024 for CIFAR-10.
-        classes: of a label that the model is given, or 0: short for conditions={"label": classes}.
-        conditions: what the model is given, each classes or an array, see nn.conditions.
+        layers: LSTM layers, each in both directions.
+        size: rows and columns of the first layer's kernel, odd.
+        head_features: channels of the hidden layer before the logits; the paper's are 32 for MNIST, 1,024 for CIFAR-10.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
 
     Raises:
         UserError: a first kernel that is even or below 3, or x that is no image.

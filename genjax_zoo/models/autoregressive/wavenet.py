@@ -19,12 +19,12 @@ from genjax_zoo.errors import UserError
 from genjax_zoo.math.convolve import convolve_causal
 from genjax_zoo.models.autoregressive.autoregressive import autoregressive
 from genjax_zoo.nn import Conditions, width, with_classes
-from genjax_zoo.nn.causal import gated
+from genjax_zoo.nn.causal import gate
 
 SPOKEN_DIGIT: Conditions = {"label": 10, "speaker": 6}
 
 
-class Cache(NamedTuple):
+class WaveNetCache(NamedTuple):
     """The rings, and what stays as it is while they turn."""
 
     rings: Array  # [sum of all dilations, n, R], a segment for each layer: its inputs of the last steps
@@ -68,22 +68,22 @@ class WaveNetwork(nn.Module):
         h, kernels, residual = promote_dtype(self.embed(before), self.kernels, self.residual)
         biases, seen = self._biases(len(x), cond), []
         for layer, dilation in enumerate(self.dilations):
-            seen.append(gated(convolve_causal(h, kernels[layer], dilation) + biases[layer][:, None]))
+            seen.append(gate(convolve_causal(h, kernels[layer], dilation) + biases[layer][:, None]))
             if layer < len(self.dilations) - 1:  # the last layer feeds the skip connections alone
                 h = h + seen[-1] @ residual[layer] + self.residual_biases[layer]
         return self._head(jnp.concatenate(seen, axis=-1))[:, None, :, None]
 
-    def start(self, n: int, columns: int, cond: Array | None = None) -> Cache:
+    def start(self, n: int, columns: int, cond: Array | None = None) -> WaveNetCache:
         """Nothing in the rings, and weights as the steps want them."""
         rings = jnp.zeros((sum(self.dilations), n, self.features), self.kernels.dtype)
         now = list(self.kernels[:, 1])
-        return Cache(rings, self.kernels[:, 0], self._biases(n, cond), now, list(self.residual))
+        return WaveNetCache(rings, self.kernels[:, 0], self._biases(n, cond), now, list(self.residual))
 
-    def begin_row(self, cache: Cache, above: Array, row: Array) -> Cache:
+    def begin_row(self, cache: WaveNetCache, above: Array, row: Array) -> WaveNetCache:
         """A sound is one row."""
         return cache
 
-    def step(self, cache: Cache, previous: Array, row: Array, column: Array) -> tuple[Array, Cache]:
+    def step(self, cache: WaveNetCache, previous: Array, row: Array, column: Array) -> tuple[Array, WaveNetCache]:
         """Takes in the code before, int [n, 1]: what the skip connections carry, [n, layers * G / 2]."""
         starts = np.cumsum((0, *self.dilations[:-1]))
         places = [start + (column & (dilation - 1)) for start, dilation in zip(starts.tolist(), self.dilations)]
@@ -93,7 +93,7 @@ class WaveNetwork(nn.Module):
         inputs, seen = [], []
         for layer, now in enumerate(cache.now):
             inputs.append(h)
-            seen.append(gated(past[layer] + h @ now))
+            seen.append(gate(past[layer] + h @ now))
             if layer < len(cache.residual):
                 h = h + seen[-1] @ cache.residual[layer] + self.residual_biases[layer]
         rings = cache.rings
@@ -131,15 +131,18 @@ def wavenet(
     Where a batch has the entry "length", int [B], `nll` counts only that many samples of each example. `of_length` is
     the same model of longer or shorter sounds.
 
+    Term: "nll" (nats). Network: "network".
+
     Args:
         length: samples in an example; no parameter depends on it.
-        levels: codes of each sample.
-        layers: of the stack; layer i looks back 2^(i mod block) samples.
+        levels: levels of every number, K, the mu-law codes of a sample.
+        layers: convolutions of the stack; layer i looks back 2^(i mod block) samples.
         block: layers after which the dilations start again at 1.
         features: channels of the residual connections.
         gates: channels of tanh and sigmoid together.
         skip: channels of the skip connections and the head.
-        conditions: what the model is given, each classes or an array, see nn.conditions: a bias of every gate.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
+            They are a bias of every gate.
 
     Raises:
         UserError: no samples, no layers, an odd number of gates, or a condition of no classes or named "length".

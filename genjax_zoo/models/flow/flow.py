@@ -8,11 +8,9 @@ import math
 
 from genjax_zoo.compose import distribution, pushed
 from genjax_zoo.core import Model
-from genjax_zoo.math import Prior, normal
+from genjax_zoo.math import Prior, Shape, normal
 from genjax_zoo.nn import Bijection, Chain, Flatten
 from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions, with_classes
-
-Shape = tuple[int, ...]
 
 
 def flow(
@@ -28,6 +26,6 @@ def flow(
     return pushed(base, bijection, shape=shape, conditions=with_classes(conditions, classes))
 
 
-def flattened(shape: Shape, *layers: Bijection) -> Bijection:
+def flat_chain(shape: Shape, *layers: Bijection) -> Bijection:
     """Layers over [B, D], for x of any shape."""
     return Chain((Flatten(shape), *layers))

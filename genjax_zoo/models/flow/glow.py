@@ -8,12 +8,21 @@ import flax.linen as nn
 import jax
 
 from genjax_zoo.core import Array, Model, factory
-from genjax_zoo.math import affine
+from genjax_zoo.math import ImageShape, affine
 from genjax_zoo.models.flow.flow import flow
-from genjax_zoo.models.flow.real_nvp import scale_shapes
-from genjax_zoo.nn import ActNorm, Chain, Conditional, Conv, Coupling, InvertibleConv, Multiscale, Squeeze, Stack
+from genjax_zoo.nn import (
+    ActNorm,
+    Chain,
+    Conditional,
+    Conv,
+    Coupling,
+    InvertibleConv,
+    Multiscale,
+    Squeeze,
+    Stack,
+    scale_shapes,
+)
 from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
-from genjax_zoo.nn.multiscale import Shape
 
 
 class Convolutions(nn.Module):
@@ -34,8 +43,8 @@ class Convolutions(nn.Module):
 @factory("Kingma & Dhariwal 2018, arXiv:1807.03039")
 def glow(
     *,
-    shape: Shape,
-    levels: int = 3,
+    shape: ImageShape,
+    scales: int = 3,
     steps: int = 32,
     width: int = 512,
     classes: int = 0,
@@ -44,24 +53,26 @@ def glow(
 ) -> Model:
     """The model; `wrap.tempered` draws its samples at a lower temperature.
 
+    Terms: "prior" (nats), "log_det" (nats). Network: "bijection".
+
     Args:
-        shape: an image's [H, W, C]; H and W divisible by 2 ** levels.
-        levels: L, the scales.
-        steps: K, of flow at each scale.
-        width: of the couplings' networks.
-        classes: of a label that the density is given, or 0.
-        conditions: other things that it is given, of any kind; see `nn.conditions`.
+        shape: an image's [H, W, C]; H and W divisible by 2 ** scales.
+        scales: L; half of the channels leave after each but the last.
+        steps: steps of flow at each scale, K.
+        width: channels of the couplings' networks.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
         unroll: steps compiled out at a time.
 
     Raises:
-        UserError: more levels than the size allows.
+        UserError: more scales than the size allows.
     """
-    shapes = scale_shapes(shape, levels, last_squeezes=True)
+    shapes = scale_shapes(shape, scales, last_squeezes=True)
     near_one = affine(lambda raw: jax.nn.log_sigmoid(raw + 2))  # as the authors' code
-    scales, priors = [], []
+    each, priors = [], []
     for _, _, channels in shapes:
         coupling = Coupling(near_one, Convolutions(width, near_one.parameters * (channels - channels // 2)))
         step = Chain((ActNorm(), InvertibleConv(), coupling))
-        scales.append(Chain((Squeeze(), Stack(step, steps, unroll))))
+        each.append(Chain((Squeeze(), Stack(step, steps, unroll))))
         priors.append(Conditional(affine(), Convolutions(0, channels)))
-    return flow(shape, Multiscale(shapes, tuple(scales), tuple(priors[:-1])), classes=classes, conditions=conditions)
+    return flow(shape, Multiscale(shapes, tuple(each), tuple(priors[:-1])), classes=classes, conditions=conditions)

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import flax.linen as nn
 
 from genjax_zoo.core import Array, Model, factory
-from genjax_zoo.math import Elementwise, affine
-from genjax_zoo.models.flow.flow import Shape, flattened, flow
+from genjax_zoo.math import Elementwise, Shape, affine
+from genjax_zoo.models.flow.flow import flat_chain, flow
 from genjax_zoo.nn import BatchNorm, Bijection, Chain, MaskedAutoregressive, MaskedMLP, Reverse, Stack
 from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
 
@@ -29,18 +29,20 @@ def maf(
 ) -> Model:
     """The model of x as a flat vector.
 
+    Terms: "prior" (nats), "log_det" (nats). Network: "bijection".
+
     Args:
-        shape: of x.
-        layers: autoregressive ones.
+        shape: the shape of x.
+        layers: autoregressive layers.
         hidden: widths of each layer's MADE.
-        activation: in it.
-        norm: after every layer, `BatchNorm`, `ActNorm` or None.
-        classes: of a label that the density is given, or 0.
-        conditions: other things that it is given, of any kind; see `nn.conditions`.
+        activation: the function between its layers.
+        norm: the normalisation after every layer, `BatchNorm`, `ActNorm` or None.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
         unroll: layers compiled out at a time.
     """
     layer = masked_layer(math.prod(shape), affine(), hidden, activation, norm)
-    return flow(shape, flattened(shape, Stack(layer, layers, unroll)), classes=classes, conditions=conditions)
+    return flow(shape, flat_chain(shape, Stack(layer, layers, unroll)), classes=classes, conditions=conditions)
 
 
 def masked_layer(

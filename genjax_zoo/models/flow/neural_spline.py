@@ -10,10 +10,19 @@ from collections.abc import Callable
 import flax.linen as nn
 
 from genjax_zoo.core import Array, Model, factory
-from genjax_zoo.math import rational_quadratic
-from genjax_zoo.models.flow.flow import Shape, flattened, flow
-from genjax_zoo.models.flow.real_nvp import check_dimensions, conditioner
-from genjax_zoo.nn import ActNorm, Chain, Coupling, InvertibleConv, MaskedAutoregressive, MaskedMLP, Stack
+from genjax_zoo.math import Shape, rational_quadratic
+from genjax_zoo.models.flow.flow import flat_chain, flow
+from genjax_zoo.nn import (
+    ActNorm,
+    Chain,
+    Coupling,
+    InvertibleConv,
+    MaskedAutoregressive,
+    MaskedMLP,
+    Stack,
+    check_dimensions,
+    conditioner,
+)
 from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
 
 
@@ -32,15 +41,17 @@ def spline_coupling(
 ) -> Model:
     """RQ-NSF (C): spline couplings of x as a flat vector, which sample as fast as they score.
 
+    Terms: "prior" (nats), "log_det" (nats). Network: "bijection".
+
     Args:
-        shape: of x; two numbers or more.
+        shape: the shape of x; two numbers or more.
         layers: couplings.
         hidden: widths of each coupling's network.
-        bins: of every spline.
+        bins: bins of every spline.
         bound: splines act on [-bound, bound]; the data enter with mean 0 and variance 1.
-        activation: in the networks.
-        classes: of a label that the density is given, or 0.
-        conditions: other things that it is given, of any kind; see `nn.conditions`.
+        activation: the function between their layers.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
         unroll: layers compiled out at a time.
 
     Raises:
@@ -50,7 +61,7 @@ def spline_coupling(
     map, dimensions = rational_quadratic(bins, bound), math.prod(shape)
     layer = Chain((InvertibleConv(), Coupling(map, conditioner(dimensions, map, hidden, activation))))
     return flow(
-        shape, flattened(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes, conditions=conditions
+        shape, flat_chain(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes, conditions=conditions
     )
 
 
@@ -67,10 +78,13 @@ def spline_autoregressive(
     conditions: Conditions = NO_CONDITIONS,
     unroll: int = 1,
 ) -> Model:
-    """RQ-NSF (AR): autoregressive splines; the arguments are those of `spline_coupling`."""
+    """RQ-NSF (AR): autoregressive splines; the arguments are those of `spline_coupling`.
+
+    Terms: "prior" (nats), "log_det" (nats). Network: "bijection".
+    """
     map, dimensions = rational_quadratic(bins, bound), math.prod(shape)
     network = MaskedMLP(dimensions, map.parameters, hidden, activation)
     layer = Chain((InvertibleConv(), MaskedAutoregressive(map, network)))
     return flow(
-        shape, flattened(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes, conditions=conditions
+        shape, flat_chain(shape, ActNorm(), Stack(layer, layers, unroll)), classes=classes, conditions=conditions
     )

@@ -6,10 +6,9 @@ Additive couplings, which keep volumes, then one scale per dimension; a logistic
 import math
 
 from genjax_zoo.core import Model, factory
-from genjax_zoo.math import Prior, additive, logistic
-from genjax_zoo.models.flow.flow import Shape, flattened, flow
-from genjax_zoo.models.flow.real_nvp import check_dimensions, conditioner
-from genjax_zoo.nn import Coupling, EvenOdd, Scale, Stack
+from genjax_zoo.math import Prior, Shape, additive, logistic
+from genjax_zoo.models.flow.flow import flat_chain, flow
+from genjax_zoo.nn import Coupling, EvenOdd, Scale, Stack, check_dimensions, conditioner
 from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions
 
 
@@ -26,13 +25,15 @@ def nice(
 ) -> Model:
     """The model.
 
+    Terms: "prior" (nats), "log_det" (nats). Network: "bijection".
+
     Args:
-        shape: of x; two numbers or more.
+        shape: the shape of x; two numbers or more.
         layers: couplings, which change the even and the odd numbers in turn.
         hidden: widths of each coupling's network.
-        prior: of every latent number, `logistic` or `normal`.
-        classes: of a label that the density is given, or 0.
-        conditions: other things that it is given, of any kind; see `nn.conditions`.
+        prior: the distribution of every latent number, `logistic` or `normal`.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
         unroll: layers compiled out at a time.
 
     Raises:
@@ -40,5 +41,5 @@ def nice(
     """
     check_dimensions(shape)
     coupling = Coupling(additive, conditioner(math.prod(shape), additive, hidden))
-    bijection = flattened(shape, EvenOdd(), Stack(coupling, layers, unroll), Scale())
+    bijection = flat_chain(shape, EvenOdd(), Stack(coupling, layers, unroll), Scale())
     return flow(shape, bijection, prior=prior, classes=classes, conditions=conditions)

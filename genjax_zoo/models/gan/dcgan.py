@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 
 from genjax_zoo.core import Array, Model, factory
-from genjax_zoo.models.gan.gan import Prior, gan_of
+from genjax_zoo.models.gan.gan import PriorDraw, gan_of
 from genjax_zoo.nn import NO_CONDITIONS, Conditions, ImageDecoder, ImageEncoder, Norm, batch_norm, no_norm
 from genjax_zoo.nn.image import INIT
 
@@ -47,19 +47,21 @@ def dcgan(
     edge_norm: Norm = no_norm,
     conditions: Conditions = NO_CONDITIONS,
     pack: int = 1,
-    prior: Prior = jax.random.normal,
+    prior: PriorDraw = jax.random.normal,
 ) -> Model:
     """DCGAN.
+
+    Terms: none of its own, see `losses.adversarial`. Networks: "generator", "discriminator".
 
     Args:
         shape: an image's [H, W, C].
         latent: the dimension of z.
         widths: channels of the discriminator's layers; the generator's are the same, reversed.
-        norm: of the discriminator's inner layers: `batch_norm` (the paper), `spectral_norm` or `no_norm`.
-        edge_norm: of its first and last layer: `no_norm` (the paper) or `spectral_norm`.
-        conditions: what both networks are given, each classes or an array, see nn.conditions.
+        norm: that of the discriminator's inner layers: `batch_norm` (the paper), `spectral_norm` or `no_norm`.
+        edge_norm: that of its first and last layer: `no_norm` (the paper) or `spectral_norm`.
+        conditions: what both networks are given: how many classes, or the shape of floats, by name; see nn.conditions.
         pack: examples that the discriminator sees at once (PacGAN).
-        prior: draws z.
+        prior: a draw of z, (key, shape) -> [n, latent].
     """
     networks = Generator(shape, widths[::-1]), Discriminator(widths, norm, edge_norm)
     return gan_of(*networks, shape=shape, latent=latent, conditions=conditions, pack=pack, prior=prior)

@@ -25,12 +25,12 @@ from genjax_zoo.nn import (
     Normalised,
     classes_of,
     condition_spec,
-    embedded,
+    embed_conditions,
     with_classes,
 )
 
 Initializer = nn.initializers.Initializer
-Prior = Callable[[Key, tuple[int, ...]], Array]
+PriorDraw = Callable[[Key, tuple[int, ...]], Array]
 
 
 def uniform(key: Key, shape: tuple[int, ...]) -> Array:
@@ -46,7 +46,7 @@ class GAN(nn.Module):
     discriminator: nn.Module
     conditions: Conditions  # that both are given as one vector
     pack: int = 1
-    prior: Prior = jax.random.normal
+    prior: PriorDraw = jax.random.normal
 
     def __call__(self, batch: Batch, key: Key, train: bool = False) -> Array:
         fake = self.sample(key, len(batch["x"]), batch, train)
@@ -54,7 +54,7 @@ class GAN(nn.Module):
 
     def decode(self, z: Array, cond: Batch, train: bool = False) -> Array:
         """The example of a latent, [B, ...]."""
-        return self.generator(beside(z, embedded(cond, self.conditions)), cond.get("label"), train)
+        return self.generator(add_conditions(z, embed_conditions(cond, self.conditions)), cond.get("label"), train)
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
         """Examples of n draws from the prior."""
@@ -72,7 +72,7 @@ class GAN(nn.Module):
         """One score per pack of examples, [B / pack]; high where they look real."""
         label = cond.get("label")
         label = None if label is None else label.reshape(-1, self.pack)
-        seen = packed(beside(x, embedded(cond, self.conditions)), self.pack)
+        seen = pack_examples(add_conditions(x, embed_conditions(cond, self.conditions)), self.pack)
         return self.discriminator(seen, label, train)[:, 0]
 
 
@@ -84,7 +84,7 @@ def gan_of(
     latent: int,
     conditions: Conditions = NO_CONDITIONS,
     pack: int = 1,
-    prior: Prior = jax.random.normal,
+    prior: PriorDraw = jax.random.normal,
 ) -> Model:
     """The model of two networks, of points [D] or of images [H, W, C] in [0, 1].
 
@@ -97,7 +97,7 @@ def gan_of(
     return from_linen(module, spec, classes=classes_of(given), bounded=len(shape) == 3)
 
 
-def beside(x: Array, given: Array | None) -> Array:
+def add_conditions(x: Array, given: Array | None) -> Array:
     """X [B, ..., C] with a vector [B, D] of conditions as more channels, the same at all places: [B, ..., C + D]."""
     if given is None:
         return x
@@ -105,7 +105,7 @@ def beside(x: Array, given: Array | None) -> Array:
     return jnp.concatenate([x, jnp.broadcast_to(everywhere, (*x.shape[:-1], given.shape[-1]))], axis=-1)
 
 
-def packed(x: Array, count: int) -> Array:
+def pack_examples(x: Array, count: int) -> Array:
     """Consecutive examples as channels of one, [B, ..., C] -> [B / count, ..., count * C].
 
     Raises:
@@ -162,9 +162,11 @@ def gan(
     conditions: Conditions = NO_CONDITIONS,
     pack: int = 1,
     kernel_init: Initializer = nn.linear.default_kernel_init,
-    prior: Prior = uniform,
+    prior: PriorDraw = uniform,
 ) -> Model:
     """The original GAN, of dense layers.
+
+    Terms: none of its own, see `losses.adversarial`. Networks: "generator", "discriminator".
 
     Args:
         shape: an image's [H, W, C], in [0, 1], or a point's [D].
@@ -172,11 +174,11 @@ def gan(
         hidden: widths of the generator's layers.
         critic_hidden: widths of the discriminator's maxout layers.
         pieces: linear functions of which a maxout unit takes the largest.
-        normalised: batch norm in the generator.
-        conditions: what both networks are given, each classes or an array, see nn.conditions.
+        normalised: whether the generator has batch norm.
+        conditions: what both networks are given: how many classes, or the shape of floats, by name; see nn.conditions.
         pack: examples that the discriminator sees at once.
-        kernel_init: of all layers.
-        prior: draws z.
+        kernel_init: the initializer of all layers' kernels.
+        prior: a draw of z, (key, shape) -> [n, latent].
     """
     networks = Generator(shape, hidden, normalised, kernel_init), Discriminator(critic_hidden, pieces, kernel_init)
     return gan_of(*networks, shape=shape, latent=latent, conditions=conditions, pack=pack, prior=prior)

@@ -109,15 +109,17 @@ def r3gan(
 ) -> Model:
     """R3GAN; of points [D] with dense networks of the same activations.
 
+    Terms: none of its own, see `losses.adversarial`. Networks: "generator", "discriminator".
+
     Args:
         shape: an image's [H, W, C], divisible by 2 ** (len(widths) - 1), or a point's [D].
         latent: the dimension of z.
         widths: channels at each size, from the smallest to the image's.
-        blocks: at each size.
-        groups: of the grouped convolutions.
-        expansion: a block's inside is this many times as wide.
+        blocks: bottleneck blocks at each size.
+        groups: groups of the grouped convolutions.
+        expansion: how many times as wide the inside of a block is.
         hidden: widths of the dense networks, for points.
-        conditions: what both networks are given, each classes or an array, see nn.conditions.
+        conditions: what both networks are given: how many classes, or the shape of floats, by name; see nn.conditions.
         pack: examples that the discriminator sees at once (PacGAN).
 
     Raises:

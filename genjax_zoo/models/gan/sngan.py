@@ -75,11 +75,13 @@ def sngan(
 ) -> Model:
     """SNGAN.
 
+    Terms: none of its own, see `losses.adversarial`. Networks: "generator", "discriminator".
+
     Args:
         shape: an image's [H, W, C], of sizes that halve down to 4.
         latent: the dimension of z.
         features: channels of all blocks; the paper's generator has 256, its discriminator 128.
-        conditions: what both networks are given, each classes or an array, see nn.conditions.
+        conditions: what both networks are given: how many classes, or the shape of floats, by name; see nn.conditions.
         pack: examples that the discriminator sees at once (PacGAN).
     """
     networks = Generator(shape, features), Discriminator(features, halvings(shape) - 1)

@@ -17,17 +17,23 @@ from genjax_zoo.core import Array, Batch, Key, Model, Variables, factory
 from genjax_zoo.core.specs import checker
 from genjax_zoo.errors import UserError
 from genjax_zoo.linen import Network, network
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_of
-from genjax_zoo.models.vae.vae import Shape
+from genjax_zoo.math import ImageShape, Likelihood, bernoulli, gaussian_of
 from genjax_zoo.nn import MLP
-from genjax_zoo.nn.conditions import NO_CONDITIONS, Conditions, classes_of, condition_spec, embedded, with_classes
+from genjax_zoo.nn.conditions import (
+    NO_CONDITIONS,
+    Conditions,
+    classes_of,
+    condition_spec,
+    embed_conditions,
+    with_classes,
+)
 
 
 @factory("Sohn, Lee & Yan 2015")
 def cvae(
     *,
-    shape: Shape,
-    classes: int = 10,
+    shape: ImageShape,
+    classes: int | None = None,
     conditions: Conditions = NO_CONDITIONS,
     latent: int = 32,
     hidden: tuple[int, ...] = (512, 512),
@@ -36,16 +42,26 @@ def cvae(
 ) -> Model:
     """The conditional VAE; its batches have an int32 "label" [B] beside "x", or other conditions.
 
+    Terms: "distortion" (nats), "rate" (nats). Networks: "encoder", "decoder", "prior".
+
     Args:
         shape: an image's [H, W, C].
-        classes: labels are 0 ... classes - 1; unused where `conditions` are given.
-        conditions: of any kind, instead of a label; see `nn.conditions`.
+        classes: how many classes a label, int32 [B], has that the model is given; 0 is no label, and None is 10 where
+            there are no conditions, else 0.
+        conditions: what else it is given: how many classes, or the shape of floats, by name; see nn.conditions.
         latent: the dimension of z.
         hidden: widths of the encoder's layers; the decoder's are the same, reversed.
-        activation: between layers.
+        activation: the function between layers.
         likelihood: the observation model.
+
+    Raises:
+        UserError: neither classes nor conditions.
     """
-    given = with_classes(conditions) if conditions else with_classes({}, classes)
+    if classes is None:
+        classes = 0 if conditions else 10
+    given = with_classes(conditions, classes)
+    if not given:
+        raise UserError("A conditional VAE needs a condition: classes=10, or conditions={'context': (3,)}.")
     encoder = network("encoder", MLP(hidden, 2 * latent, activation))
     decoder = network("decoder", MLP(hidden[::-1], likelihood.outputs(shape), activation))
     prior = network("prior", MLP((), 2 * latent))  # y -> mean and log standard deviation of p(z|y), [B, 2 * latent]
@@ -86,9 +102,8 @@ def _moments(read: Network, variables: Variables, x: Array, train: bool):
 
 
 def _embedded(batch: Batch, given: Conditions) -> Array:
-    y = embedded(batch, given)
-    if y is None:
-        raise UserError("A conditional VAE needs a condition: classes=10, or conditions={'context': (3,)}.")
+    y = embed_conditions(batch, given)
+    assert y is not None  # a factory without conditions is refused
     return y
 
 

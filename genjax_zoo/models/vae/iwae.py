@@ -15,20 +15,21 @@ from genjax_zoo.compose import distribution, gaussian, observed, variational
 from genjax_zoo.core import NO_CONDITION, Array, Batch, Key, Latent, Model, Variables, factory, part, require
 from genjax_zoo.errors import UserError
 from genjax_zoo.linen import reader
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_of
-from genjax_zoo.models.vae.vae import Shape
+from genjax_zoo.math import ImageShape, Likelihood, bernoulli, gaussian_of
 from genjax_zoo.nn import MLP
 
 
 @factory("Burda et al. 2015, arXiv:1509.00519")
 def iwae(
     *,
-    shape: Shape,
+    shape: ImageShape,
     latent: tuple[int, ...] = (100, 50),
     hidden: tuple[tuple[int, ...], ...] = ((200, 200), (100, 100)),
     likelihood: Likelihood = bernoulli,
 ) -> Model:
-    """The paper's model, of tanh layers; networks "encoders_0" (from x) ..., "decoders_0" (to x), "decoders_1" ...
+    """The paper's model, of tanh layers.
+
+    Terms: "distortion" (nats), "rate_<i>" (nats) of each layer. Networks: "encoders_<i>" from x, "decoders_<i>" to x.
 
     Args:
         shape: an image's [H, W, C].

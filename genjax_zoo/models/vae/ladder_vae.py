@@ -17,9 +17,8 @@ import numpy as np
 from genjax_zoo.core import Array, Batch, Key, Model, Terms, factory
 from genjax_zoo.errors import UserError
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Gaussian, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tiled
+from genjax_zoo.math import Gaussian, ImageShape, Likelihood, bernoulli, gaussian_kl, gaussian_nll, gaussian_of, tile
 from genjax_zoo.math.convolve import double, halve
-from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import Conv, GatedBlocks, Strided
 
 Layer = tuple[Array, Gaussian, Gaussian]  # z_i, q(z_i|z_>i, x), p(z_i|z_>i)
@@ -99,7 +98,7 @@ class TopDown(nn.Module):
 class LadderVAE(nn.Module):
     """Networks "bottom_up" and "top_down"."""
 
-    shape: Shape
+    shape: ImageShape
     likelihood: Likelihood
     bottom_up: BottomUp
     top_down: TopDown
@@ -132,8 +131,8 @@ class LadderVAE(nn.Module):
         if detached or tilt is not None:
             raise UserError("A ladder's q shares its layers with p; use estimator=reparameterized.")
         k_noise, k_drop = jax.random.split(key)
-        below = [tiled(d, k) for d in self.bottom_up(self._padded(batch["x"]), train, k_drop)]
-        x = tiled(batch["x"], k)
+        below = [tile(d, k) for d in self.bottom_up(self._padded(batch["x"]), train, k_drop)]
+        x = tile(batch["x"], k)
         output, layers = self._run(self._noise(k_noise, len(x)), below, train, k_drop)
         log_w = -self.likelihood.nll(output, x)
         for z, q, p in layers:
@@ -143,7 +142,7 @@ class LadderVAE(nn.Module):
     def posterior_means(self, batch: Batch, k: int, key: Key, train: bool = False) -> Array:
         """E[z_i|x] under q, of each layer by the means of q(z_i|z_>i, x) at k draws, [B, numbers of all z]."""
         k_noise, k_drop = jax.random.split(key)
-        below = [tiled(d, k) for d in self.bottom_up(self._padded(batch["x"]), train, k_drop)]
+        below = [tile(d, k) for d in self.bottom_up(self._padded(batch["x"]), train, k_drop)]
         _, layers = self._run(self._noise(k_noise, k * len(batch["x"])), below, train, k_drop)
         means = _flat([mean for _, (mean, _), _ in layers])
         return jnp.mean(means.reshape(k, -1, means.shape[-1]), axis=0)
@@ -203,7 +202,7 @@ class LadderVAE(nn.Module):
 @factory("Sønderby et al. 2016, arXiv:1602.02282")
 def ladder_vae(
     *,
-    shape: Shape,
+    shape: ImageShape,
     layers: int = 3,
     latent: int = 32,
     features: int = 64,
@@ -213,13 +212,15 @@ def ladder_vae(
 ) -> Model:
     """The ladder VAE.
 
+    Terms: "distortion" (nats), "rate_<i>" (nats) of each layer. Networks: "bottom_up", "top_down".
+
     Args:
         shape: an image's [H, W, C]; padded with zeros to a multiple of 2 ** (layers + 1).
-        layers: L.
+        layers: layers of latents, L.
         latent: channels of every z.
         features: channels of every convolution.
         blocks: residual blocks per layer and pass.
-        dropout: in them.
+        dropout: the share of their features that is dropped in training.
         likelihood: the observation model.
     """
     factor = 2 ** (layers + 1)

@@ -12,16 +12,14 @@ import flax.linen as nn
 from genjax_zoo.compose import distribution, gaussian, observed, variational
 from genjax_zoo.core import Array, Model, factory
 from genjax_zoo.linen import reader
-from genjax_zoo.math import Likelihood, bernoulli
+from genjax_zoo.math import ImageShape, Likelihood, bernoulli
 from genjax_zoo.nn import MLP, ImageDecoder, ImageEncoder, batch_norm
-
-Shape = tuple[int, int, int]
 
 
 @factory("Kingma & Welling 2013, arXiv:1312.6114")
 def vae(
     *,
-    shape: Shape,
+    shape: ImageShape,
     latent: int = 32,
     hidden: tuple[int, ...] = (512, 512),
     activation: Callable[[Array], Array] = nn.relu,
@@ -29,11 +27,13 @@ def vae(
 ) -> Model:
     """The MLP VAE.
 
+    Terms: "distortion" (nats), "rate" (nats). Networks: "encoder", "decoder".
+
     Args:
         shape: an image's [H, W, C].
         latent: the dimension of z.
         hidden: widths of the encoder's layers; the decoder's are the same, reversed.
-        activation: between layers.
+        activation: the function between layers.
         likelihood: the observation model, such as `bernoulli` or `discretized_logistic(levels)`.
     """
     encoder = MLP(hidden, 2 * latent, activation)
@@ -43,9 +43,18 @@ def vae(
 
 @factory("Kingma & Welling 2013, arXiv:1312.6114; Radford et al. 2015, arXiv:1511.06434")
 def conv_vae(
-    *, shape: Shape, latent: int = 32, widths: tuple[int, ...] = (64, 128), likelihood: Likelihood = bernoulli
+    *, shape: ImageShape, latent: int = 32, widths: tuple[int, ...] = (64, 128), likelihood: Likelihood = bernoulli
 ) -> Model:
-    """The convolutional VAE, on the DCGAN pyramid."""
+    """The convolutional VAE, on the DCGAN pyramid.
+
+    Terms: "distortion" (nats), "rate" (nats). Networks: "encoder", "decoder".
+
+    Args:
+        shape: an image's [H, W, C].
+        latent: the dimension of z.
+        widths: channels of the encoder's layers; the decoder's are the same, reversed.
+        likelihood: the observation model, such as `bernoulli` or `discretized_logistic(levels)`.
+    """
     height, width, channels = shape
     encoder = ImageEncoder(widths, 2 * latent, norm=batch_norm)
     output = (height, width, channels * likelihood.parameters)
@@ -53,7 +62,9 @@ def conv_vae(
     return of_networks(encoder, decoder, latent, likelihood, shape)
 
 
-def of_networks(encoder: nn.Module, decoder: nn.Module, latent: int, likelihood: Likelihood, shape: Shape) -> Model:
+def of_networks(
+    encoder: nn.Module, decoder: nn.Module, latent: int, likelihood: Likelihood, shape: ImageShape
+) -> Model:
     """The VAE of x [B, H, W, C] -> [B, 2 * latent] and z [B, latent] -> what the likelihood takes."""
     return variational(
         prior=distribution((latent,)),

@@ -32,9 +32,9 @@ from genjax_zoo.core import (
     part,
     require,
 )
-from genjax_zoo.core.specs import checked, checker, image_spec
+from genjax_zoo.core.specs import checker, image_spec, with_checks
 from genjax_zoo.errors import UserError
-from genjax_zoo.linen import network, once, reader
+from genjax_zoo.linen import network, reader, run_once
 from genjax_zoo.losses import Adversary, non_saturating
 from genjax_zoo.math import gaussian_kl
 from genjax_zoo.nn import ImageDecoder, ImageEncoder, Pyramid, batch_norm
@@ -55,7 +55,9 @@ class Discriminator(nn.Module):
 
 @factory("Larsen et al. 2016, arXiv:1512.09300")
 def vae_gan(*, shape: tuple[int, int, int], latent: int = 128, widths: tuple[int, ...] = (64, 128, 256)) -> Model:
-    """VAE-GAN; networks "encoder", "decoder" and "discriminator".
+    """VAE-GAN.
+
+    Terms: none of its own, see `models.vae_gan_terms`. Networks: "encoder", "decoder", "discriminator".
 
     Args:
         shape: an image's [H, W, C].
@@ -103,13 +105,13 @@ def vae_gan(*, shape: tuple[int, int, int], latent: int = 128, widths: tuple[int
 
     model = Model(
         spec=image_spec(shape),
-        init=once(init),
+        init=run_once(init),
         sampler=Sampler(draw=draw, settings=of_prior.settings),
         latent=Latent(prior=prior, posterior=posterior, encode=encode, decode=decode),
         critic=Critic(score=score, features=features),
         check=checker({}, bounded=True),
     )
-    return checked(model)
+    return with_checks(model)
 
 
 def vae_gan_terms(model: Model, adversary: Adversary = non_saturating) -> Explained:

@@ -11,8 +11,7 @@ from genjax_zoo.compose import gaussian, observed, variational
 from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Sampler, Variables, factory
 from genjax_zoo.core.specs import image_spec
 from genjax_zoo.linen import network, reader
-from genjax_zoo.math import Likelihood, bernoulli, gaussian_mixture_nll, gaussian_of
-from genjax_zoo.models.vae.vae import Shape
+from genjax_zoo.math import ImageShape, Likelihood, bernoulli, gaussian_mixture_nll, gaussian_of
 from genjax_zoo.nn import GatedMLP
 
 
@@ -20,7 +19,7 @@ class PseudoInputs(nn.Module):
     """K learned images in [0, 1], all dark at first (mean 0.05, as in the paper's code)."""
 
     k: int
-    shape: Shape
+    shape: ImageShape
 
     @nn.compact
     def __call__(self) -> Array:
@@ -37,7 +36,7 @@ def mixture_prior(encoder: nn.Module, pseudo_inputs: PseudoInputs, latent: int) 
     def components(variables: Variables, train: bool):
         u, variables = inputs(variables)
         out, variables = moments(variables, u, train=train)
-        return bounded(out), variables
+        return bounded_moments(out), variables
 
     def terms(variables: Variables, batch: Batch, key: Key, *, train: bool = False):
         mixture, variables = components(variables, train)
@@ -59,7 +58,7 @@ def mixture_prior(encoder: nn.Module, pseudo_inputs: PseudoInputs, latent: int) 
     )
 
 
-def bounded(output: Array) -> tuple[Array, Array]:
+def bounded_moments(output: Array) -> tuple[Array, Array]:
     """The mean and log standard deviation of q(z|x), both [B, latent]; the variance is in [e^-6, e^2]."""
     mean, log_variance = gaussian_of(output)
     return mean, 0.5 * jnp.clip(log_variance, -6.0, 2.0)
@@ -68,13 +67,15 @@ def bounded(output: Array) -> tuple[Array, Array]:
 @factory("Tomczak & Welling 2018, arXiv:1705.07120")
 def vamp_prior(
     *,
-    shape: Shape,
+    shape: ImageShape,
     latent: int = 40,
     hidden: tuple[int, ...] = (300, 300),
     pseudo_inputs: int = 500,
     likelihood: Likelihood = bernoulli,
 ) -> Model:
     """The one-layer VampPrior VAE, of gated dense layers.
+
+    Terms: "distortion" (nats), "rate" (nats). Networks: "encoder", "decoder", "pseudo_inputs".
 
     Args:
         shape: an image's [H, W, C].
@@ -86,6 +87,6 @@ def vamp_prior(
     encoder, decoder = GatedMLP(hidden, 2 * latent), GatedMLP(hidden[::-1], likelihood.outputs(shape))
     return variational(
         prior=mixture_prior(encoder, PseudoInputs(pseudo_inputs, shape), latent),
-        posterior=gaussian(reader("encoder", encoder, "given"), (latent,), moments=bounded),
+        posterior=gaussian(reader("encoder", encoder, "given"), (latent,), moments=bounded_moments),
         observation=observed(reader("decoder", decoder, "z"), likelihood, shape),
     )

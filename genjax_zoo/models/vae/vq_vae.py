@@ -13,12 +13,11 @@ import optax
 
 from genjax_zoo.core import Array, Batch, Density, Explained, Key, Model, Terms, Variables, factory, require
 from genjax_zoo.errors import UserError
-from genjax_zoo.inference.sampling import cached, drawn
+from genjax_zoo.inference.sampling import cached, draw_levels
 from genjax_zoo.linen import from_linen, image_spec
-from genjax_zoo.math import Likelihood, bernoulli, sum_per_example
+from genjax_zoo.math import ImageShape, Likelihood, bernoulli, sum_per_example
 from genjax_zoo.math.convolve import double
 from genjax_zoo.models.autoregressive.autoregressive import network_views
-from genjax_zoo.models.vae.vae import Shape
 from genjax_zoo.nn import Conv, GatedPixelCNN, Pyramid, Quantizer, ResidualBlock, Strided
 
 
@@ -99,7 +98,7 @@ class VQVAE(nn.Module):
         """Draws from the prior, one code at a time, its logits divided by the temperature, [n, h, w, D]."""
         prior, variables = self.prior.unbind()
         views = network_views(prior, (*self.grid, 1), prior.levels)
-        codes = cached(views, variables, n, drawn(key, temperature=temperature))[..., 0]  # type: ignore[arg-type]
+        codes = cached(views, variables, n, draw_levels(key, temperature=temperature))[..., 0]  # type: ignore[arg-type]
         return self.quantizer.book()[codes]
 
     def sample(self, key: Key, n: int, cond: Batch, train: bool = False, **how: float) -> Array:
@@ -111,7 +110,7 @@ class VQVAE(nn.Module):
 @factory("van den Oord et al. 2017, arXiv:1711.00937")
 def vq_vae(
     *,
-    shape: Shape,
+    shape: ImageShape,
     codes: int = 512,
     features: int = 64,
     widths: tuple[int, ...] = (64, 128),
@@ -123,15 +122,18 @@ def vq_vae(
 ) -> Model:
     """VQ-VAE with a gated PixelCNN over the codes.
 
+    Terms: "distortion" (nats), "rate" (nats), "commitment" (loss).
+    Networks: "encoder", "quantizer", "decoder", "prior".
+
     Args:
         shape: an image's [H, W, C]; divisible by 2 ** len(widths).
-        codes: K, in the code book.
+        codes: codes in the code book, K.
         features: the dimension of a code.
         widths: channels of the encoder's layers; the decoder's are the same, reversed.
-        decay: of the moving averages that the codes are.
+        decay: the decay of the moving averages that the codes are.
         restart_below: the share of an even use below which a code restarts at a vector of the batch.
         prior_features: channels of the prior.
-        prior_layers: its layers.
+        prior_layers: layers of the prior.
         likelihood: the observation model.
 
     Raises:

@@ -6,13 +6,13 @@ so that members which differ in nothing else are traced once.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 
 from genjax_zoo.core import Array, Batch, Data, Experiment, PyTree, TrainState
@@ -20,6 +20,7 @@ from genjax_zoo.data import Resident, Streamed
 from genjax_zoo.train.alike import alike
 from genjax_zoo.train.merged import Unalike, merged, same
 from genjax_zoo.train.parallel import MEMBERS
+from genjax_zoo.train.program import Program
 from genjax_zoo.train.step import Metrics, create_state, make_step
 
 AXES = TrainState(step=None, key=0, variables=0, ema=0, opt_state=0, updates=0)  # type: ignore[arg-type]  # what vmap maps over
@@ -52,30 +53,24 @@ def create_states(experiments: Sequence[Experiment], mesh: Mesh) -> TrainState:
     return jax.jit(mapped, out_shardings=_placed(mesh))(numbers, keys, batch)
 
 
-def sweep_program(
-    experiments: Sequence[Experiment], states: TrainState, mesh: Mesh
-) -> Callable[..., tuple[TrainState, Metrics]]:
-    """The compiled steps of all members.
+def program_of_members(experiments: Sequence[Experiment], states: TrainState, mesh: Mesh) -> Program:
+    """The steps of all members, which the devices share out.
 
     Args:
         experiments: of each member.
         states: from `create_states`; only their shapes matter.
         mesh: from `member_mesh`.
 
-    Returns:
-        (states, read, steps) -> (states, metrics [steps, members]). Read is what `stream` gave for these steps,
-        stacked, or None where data are resident. The states are donated.
-
     Raises:
         Unalike: they differ in more than numbers.
     """
     kinds, index = _distinct(experiments, _one_turn)
-    resident = experiments[0].data.resident
-    state = jax.eval_shape(lambda states: member(states, 0), states)
+    resident, stop = experiments[0].data.resident, experiments[0].steps
+    state = jax.eval_shape(lambda states: _member(states, 0), states)
     leaves = [_leaves(e.data) for e in experiments]
     read, reading = None, None
     if not resident:
-        read = next(stream(experiments, 0, 1))
+        read = next(_stream(experiments, 0, 1))
         reading = None if len(_sources([e.data for e in experiments])[0]) == 1 else 0
     of_each = [
         (state, leaves[i], read if reading is None else jax.tree.map(lambda x, i=i: x[i], read))
@@ -90,25 +85,38 @@ def sweep_program(
 
     shardings = (_placed(mesh), NamedSharding(mesh, P(None, MEMBERS)))
     compiled = jax.jit(run, static_argnums=4, donate_argnums=1, out_shardings=shardings)
-    return lambda states, read, steps: compiled(numbers, states, source, read, steps)
+
+    def call(states: TrainState, read: Any, steps: int) -> tuple[TrainState, Metrics]:
+        return compiled(numbers, states, source, read, steps)
+
+    read_from = None if resident else lambda start: _stream(experiments, start, stop)
+    return Program(call, read_from, mesh, state_of=member, metrics_of=_metrics_of)
 
 
-def stream(experiments: Sequence[Experiment], start: int, stop: int) -> Iterator[Batch]:
+def member(states: TrainState, index: int) -> TrainState:
+    """One member's state, as a run of its own on one device has it."""
+    return jax.device_put(_member(states, index), SingleDeviceSharding(jax.local_devices()[0]))
+
+
+def stack_members(states: Sequence[TrainState], mesh: Mesh) -> TrainState:
+    """Members' states as one, to go on with."""
+    whole = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state._replace(step=()) for state in states))
+    return jax.device_put(whole._replace(step=states[0].step), _placed(mesh))
+
+
+def _metrics_of(metrics: Mapping[str, Any], index: int) -> Mapping[str, Any]:
+    return {name: values[:, index] for name, values in metrics.items()}
+
+
+def _stream(experiments: Sequence[Experiment], start: int, stop: int) -> Iterator[Batch]:
     """What the host reads for each of the steps start ... stop - 1: [B, ...] for all, or [members, B, ...]."""
     sources, index = _sources([e.data for e in experiments])
     for read in zip(*(source.stream(start, stop) for source in sources)):
         yield read[0] if len(sources) == 1 else jax.tree.map(lambda *x: np.stack([x[i] for i in index]), *read)
 
 
-def member(states: TrainState, index: int) -> TrainState:
-    """One member's state, as a run of its own has it."""
+def _member(states: TrainState, index: int) -> TrainState:
     return jax.tree.map(lambda x: x[index], states._replace(step=()))._replace(step=states.step)
-
-
-def stacked(states: Sequence[TrainState], mesh: Mesh) -> TrainState:
-    """Members' states as one, to go on with."""
-    whole = jax.tree.map(lambda *leaves: jnp.stack(leaves), *(state._replace(step=()) for state in states))
-    return jax.device_put(whole._replace(step=states[0].step), _placed(mesh))
 
 
 def _placed(mesh: Mesh) -> Any:
