@@ -55,7 +55,7 @@ def test_downloads(monkeypatch, server, small, own_folders):
     good = (folder / mnist.FILES[0]).read_bytes()
     (folder / mnist.FILES[0]).write_bytes(good[:-1] + b"?")
     with pytest.raises(ValueError, match="another checksum than TFDS knows"):
-        data.prepared("mnist")
+        data.prepare("mnist")
     assert not list(own_folders.rglob("dataset_info.json"))
     (folder / mnist.FILES[0]).write_bytes(good)
     mnist._read(tuple(places.roots()))
@@ -80,9 +80,7 @@ def test_cifar10_through_tfds(monkeypatch, own_folders):
         order = builders._stock_order(split, len(images))
         np.testing.assert_array_equal(found.arrays["x"], images[order])
         np.testing.assert_array_equal(found.arrays["label"], expected[order, 0])
-    assert [example["id"] for example in builders.examples(data.prepared("cifar10"), "test")][0].startswith(
-        b"test_0000"
-    )
+    assert [example["id"] for example in builders.examples(data.prepare("cifar10"), "test")][0].startswith(b"test_0000")
     path.write_bytes(path.read_bytes()[:-50])
     with pytest.raises(ValueError, match="another checksum than TFDS knows"):
         monkeypatch.setenv("GENJAX_ZOO_DATA", str(own_folders.parent))

@@ -282,11 +282,11 @@ def test_a_folder_gives_a_leaderboard_per_data_set(tmp_path, vae, monkeypatch):
 def test_data_of_no_protocol_cannot_be_compared():
     by_hand = dataclasses.replace(data.load("digits", "train", batch_size=16), origin=None)
     with pytest.raises(ValueError, match="built by hand"):
-        data.reloaded(by_hand, "test", batch_size=16)
+        data.reload(by_hand, "test", batch_size=16)
     moved = data.load("digits", "train", batch_size=16, transform=data.shifted(data.scale(17), (1, 1)))
     with pytest.raises(ValueError, match="their own transform"):
-        data.reloaded(moved, "test", batch_size=16)
-    test = data.reloaded(data.load("digits", "train", batch_size=16), "test", batch_size=10, conditions=("label",))
+        data.reload(moved, "test", batch_size=16)
+    test = data.reload(data.load("digits", "train", batch_size=16), "test", batch_size=10, conditions=("label",))
     again = data.load("digits", "test", batch_size=10, conditions=("label",))
     assert jax.tree.structure(test) == jax.tree.structure(again)
     assert all(np.array_equal(a, b) for a, b in zip(jax.tree.leaves(test), jax.tree.leaves(again)))

@@ -209,12 +209,12 @@ def test_a_command_leaves_the_environment_as_it_was(tmp_path, monkeypatch):
 def test_looking_is_of_its_time(tmp_path, monkeypatch):
     monkeypatch.setenv("GENJAX_ZOO_DATA", str(tmp_path / "named"))
     (tmp_path / "looked").mkdir()
-    with data.looking(str(tmp_path / "looked")):
+    with data.look_in(str(tmp_path / "looked")):
         assert data.folder() == str(tmp_path / "looked")
-        with data.looking(None):
+        with data.look_in(None):
             assert data.folder() == str(tmp_path / "looked")
     assert data.folder() == str(tmp_path / "named")
-    with data.looking(str(tmp_path / "nowhere")):
+    with data.look_in(str(tmp_path / "nowhere")):
         assert data.folder() == str(tmp_path / "named")
 
 

@@ -14,7 +14,7 @@ from genjax_zoo.compose import frozen
 from genjax_zoo.core import FROZEN, Experiment, Explained, Model
 from genjax_zoo.runs.building import in_precision
 from genjax_zoo.train import create_state, make_step
-from genjax_zoo.train.begin import begun_from
+from genjax_zoo.train.begin import begin_from
 from genjax_zoo.train.digest import by_name
 from genjax_zoo.train.players import weights_by_player
 from genjax_zoo.wrap.precision import half_precision
@@ -155,7 +155,7 @@ def test_another_runs_networks_leave_what_is_frozen_as_it_is():
 
     own = state_of({"params": {"w": jnp.float32(3.0)}}, 0.0)
     for other in (state_of(None, 5.0), state_of({"params": {"w": jnp.float32(9.0)}}, 5.0)):
-        begun = begun_from(own, by_name(other))
+        begun = begin_from(own, by_name(other))
         assert w(begun) == 5.0 and begun.variables[FROZEN]["old"]["params"]["w"] == 3.0
 
 

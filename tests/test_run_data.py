@@ -107,7 +107,7 @@ def test_a_run_is_judged_on_its_own_data(root, capsys, monkeypatch):
             assert mean_of(root / run, capsys) == pytest.approx(level, abs=1e-4)
             assert data_of(root / run) == "own/test"
             experiment, _ = restore(root / run)
-            test = data.reloaded(experiment.data, "test", batch_size=4)
+            test = data.reload(experiment.data, "test", batch_size=4)
             np.testing.assert_allclose(test.at(0)["x"], level, atol=1e-4)
             assert os.environ.get("GENJAX_ZOO_DATA") == before
             monkeypatch.delenv("GENJAX_ZOO_DATA", raising=False)
@@ -154,7 +154,7 @@ def test_a_small_change_is_a_change(array, change):
 
     def described(x):
         made = data.Resident(arrays={"x": x}, transform=lambda raw, keys: raw, batch_size=2, seed=0, train=True)
-        return json.loads(json.dumps(data.described({"mine": made})))
+        return json.loads(json.dumps(data.describe({"mine": made})))
 
     other = {"value": np.concatenate([array[:-1], array[-1:] + 1]), "order": array[::-1]}
     assert data.changes(described(array), described(other.get(change, np.tile(array, (2, 1)))))

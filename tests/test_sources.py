@@ -88,7 +88,7 @@ def test_every_source_gives_the_same_batches(monkeypatch, small, own_folders, tm
 
     monkeypatch.setenv("GENJAX_ZOO_DATA", str(own_folders))
     write_idx(own_folders / "mnist")
-    folder = data.prepared("mnist")
+    folder = data.prepare("mnist")
     assert folder == own_folders / "mnist/3.0.1"
     for name in mnist.FILES:
         (own_folders / "mnist" / name).unlink()
@@ -114,7 +114,7 @@ def test_every_source_of_the_real_set(monkeypatch, tmp_path):
     for name in mnist.FILES:
         (tmp_path / "data/mnist").mkdir(exist_ok=True)
         (tmp_path / "data/mnist" / name).symlink_to(original / name)
-    data.prepared("mnist")
+    data.prepare("mnist")
     for name in mnist.FILES:
         (tmp_path / "data/mnist" / name).unlink()
     monkeypatch.setenv("GENJAX_ZOO_DATA", str(REAL))
@@ -210,7 +210,7 @@ def test_killed_while_decoding(tmp_path):
     killed_half_way("store")
     folder = store.cache_folder()
     assert [p for p in folder.iterdir() if p.name.startswith(".some")]
-    arrays = store.stored("some", 1, lambda _: {"x": np.arange(7)})
+    arrays = store.store_arrays("some", 1, lambda _: {"x": np.arange(7)})
     assert arrays["x"][:].tolist() == list(range(7))
     assert not [p for p in folder.iterdir() if p.name.startswith(".some")]
 
@@ -223,13 +223,13 @@ def test_what_is_stored_is_reused_unless_damaged():
         return {"x": np.arange(100, dtype=np.uint8)}
 
     for _ in range(2):
-        assert store.stored("some", ["a"], make)["x"][3:5].tolist() == [3, 4]
+        assert store.store_arrays("some", ["a"], make)["x"][3:5].tolist() == [3, 4]
     assert len(made) == 1
-    store.stored("some", ["b"], make)
+    store.store_arrays("some", ["b"], make)
     assert len(made) == 2
-    (path,) = {Path(store.stored("some", ["a"], make)["x"].path)}
+    (path,) = {Path(store.store_arrays("some", ["a"], make)["x"].path)}
     content = bytearray(path.read_bytes())
     for damaged in (content[:-1] + b"\x00", content[:-9], b""):
         path.write_bytes(damaged)
-        assert store.stored("some", ["a"], make)["x"][:].tolist() == list(range(100))
+        assert store.store_arrays("some", ["a"], make)["x"][:].tolist() == list(range(100))
     assert len(made) == 5

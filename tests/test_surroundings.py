@@ -63,7 +63,7 @@ def test_what_cannot_be_cached_is_made_in_a_temporary_folder(surroundings, monke
     with without_jax_cache():
         use_compilation_cache()
         compiled = Path(jax.config.jax_compilation_cache_dir)  # type: ignore[attr-defined]
-    arrays = store.stored("numbers", 1, lambda folder: {"x": np.arange(3)})
+    arrays = store.store_arrays("numbers", 1, lambda folder: {"x": np.arange(3)})
     assert np.asarray(arrays["x"]).tolist() == [0, 1, 2]
     assert compiled.is_dir() and files.can_write(compiled)
     said = capsys.readouterr().err
@@ -72,14 +72,14 @@ def test_what_cannot_be_cached_is_made_in_a_temporary_folder(surroundings, monke
 
 def test_a_cache_that_can_only_be_read_is_read(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    store.stored("numbers", 1, lambda folder: {"x": np.arange(3)})
+    store.store_arrays("numbers", 1, lambda folder: {"x": np.arange(3)})
     monkeypatch.setattr(files, "can_write", lambda folder: False)
 
     def never(folder):
         raise AssertionError("made again")
 
-    assert np.asarray(store.stored("numbers", 1, never)["x"]).tolist() == [0, 1, 2]
-    others = store.stored("numbers", 2, lambda folder: {"x": np.arange(4)})
+    assert np.asarray(store.store_arrays("numbers", 1, never)["x"]).tolist() == [0, 1, 2]
+    others = store.store_arrays("numbers", 2, lambda folder: {"x": np.arange(4)})
     assert len(others["x"]) == 4 and not Path(others["x"].path).is_relative_to(tmp_path)
 
 

@@ -86,7 +86,7 @@ def load(file: Path, words: Sequence[str]) -> Callable[..., Any]:
     from genjax_zoo import data
     from genjax_zoo.runs import load_experiment
 
-    with data.looking(folders[-1] if folders else None):
+    with data.look_in(folders[-1] if folders else None):
         return load_experiment(file)
 
 

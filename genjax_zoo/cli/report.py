@@ -38,10 +38,10 @@ def report(
     from genjax_zoo.report import gather as pages
     from genjax_zoo.report.page import render
     from genjax_zoo.runs import check_trusted, read_config
-    from genjax_zoo.runs.naming import expanded
+    from genjax_zoo.runs.naming import expand_sweeps
     from genjax_zoo.runs.trust import trust as trust_run
 
-    own, runs = out is None and len(runs) == 1, tuple(expanded(runs))
+    own, runs = out is None and len(runs) == 1, tuple(expand_sweeps(runs))
     for run in runs:
         read_config(run)
         if compute:

@@ -46,21 +46,21 @@ class Start:
         """Around building the experiment, or those of a sweep: notes the data that are loaded."""
         from genjax_zoo import data, runs
 
-        with data.recorded() as seen, runs.going_on(self.folder, fresh=self.run.fresh):
+        with data.note_loads() as seen, runs.rebuild_last(self.folder, fresh=self.run.fresh):
             yield
-        self._loaded, self._conditions = data.described(seen), data.examples(seen)
+        self._loaded, self._conditions = data.describe(seen), data.examples(seen)
 
     def check(self, folder: Path, flags: Mapping[str, Any], experiment: Any) -> None:
         """Checks that `steps` and `seed` arrive in an experiment, and that it agrees with the run in its folder."""
         from genjax_zoo import runs
 
         runs.check_heard(self.make, flags, experiment)
-        self._read[folder] = {**self._loaded, **runs.described({}, experiment)}
+        self._read[folder] = {**self._loaded, **runs.describe_data({}, experiment)}
         runs.check_run(
             folder,
             self.file,
             flags,
-            untouched=runs.untouched(self.make, self.flags),
+            untouched=runs.flags_at_default(self.make, self.flags),
             data=self._read[folder],
             fresh=self.run.fresh,
             accept_changes=self.run.accept_changes,

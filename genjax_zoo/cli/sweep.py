@@ -34,7 +34,7 @@ def sweep(file: File, flags: Words = ()) -> None:
     from genjax_zoo.runs import sweep as sweeps
 
     make = load(file, flags)
-    single, grid = listed(flags, parameters_of(make))
+    single, grid = read_lists(flags, parameters_of(make))
     start = Start("sweep", file, flags, Path("runs") / f"{file.stem}_sweep", make, single)
     run = start.run
     for name, asked in (
@@ -75,7 +75,9 @@ def sweep(file: File, flags: Words = ()) -> None:
     print(sweeps.save_table(start.folder, rows))
 
 
-def listed(words: Sequence[str], parameters: Mapping[str, inspect.Parameter]) -> tuple[list[str], dict[str, list[Any]]]:
+def read_lists(
+    words: Sequence[str], parameters: Mapping[str, inspect.Parameter]
+) -> tuple[list[str], dict[str, list[Any]]]:
     """Splits the words of a sweep: those of a single run, with the first of each list, and the lists, by argument.
 
     Raises:

@@ -52,7 +52,7 @@ class Subject:
 
     @property
     def origin(self) -> data.Origin:
-        assert self.test.origin is not None  # `data.reloaded` gave it
+        assert self.test.origin is not None  # `data.reload` gave it
         return self.test.origin
 
     @property
@@ -70,7 +70,7 @@ def subject_of(experiment: Experiment, variables: Variables, asked: Measurement)
     if asked.n < 1 or asked.k < 1 or (asked.mode_samples or 1) < 1:
         raise UserError(f"Samples and neighbours are 1 or more, not {asked.n}, {asked.k} and {asked.mode_samples}.")
     given = set(conditions(experiment.model.spec))
-    test = data.reloaded(experiment.data, "test", batch_size=1, conditions=tuple(sorted(given)))
+    test = data.reload(experiment.data, "test", batch_size=1, conditions=tuple(sorted(given)))
     name, n = str(test.origin and test.origin.name), min(asked.n, len(test) // 2)
     if n < asked.k + 1:
         raise UserError(
@@ -79,7 +79,7 @@ def subject_of(experiment: Experiment, variables: Variables, asked: Measurement)
         )
     if name in data.PROTOCOLS and "length" in data.PROTOCOLS[name].conditions:
         given |= {"length"}
-    test = data.reloaded(experiment.data, "test", batch_size=min(AT_ONCE, n), conditions=tuple(sorted(given)))
+    test = data.reload(experiment.data, "test", batch_size=min(AT_ONCE, n), conditions=tuple(sorted(given)))
     x = test.at(0)["x"]
     judge = judge_of(name, x.shape[1:])
     if asked.inception and asked.features:
@@ -146,7 +146,7 @@ def of_samples(s: Subject) -> Cells:
         return {key: absent_cell("no sampler") for key in OF_SAMPLES}
     whole, train = s.experiment.data, None
     if s.asked.inception is None:
-        train = data.reloaded(whole, "train", batch_size=min(AT_ONCE, len(whole)))  # type: ignore[arg-type]
+        train = data.reload(whole, "train", batch_size=min(AT_ONCE, len(whole)))  # type: ignore[arg-type]
     width = jax.eval_shape(s.judge.features, s.test.at(0)["x"]).shape[1]
     measure = evals.fidelity(
         s.test,

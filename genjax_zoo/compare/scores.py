@@ -32,7 +32,7 @@ def data_of(folder: Path) -> str:
     """
     experiment = runs.experiment_of(folder)
     try:
-        return f"{data.reloaded(experiment.data, 'test', batch_size=1).origin.title}/test"  # type: ignore[union-attr]
+        return f"{data.reload(experiment.data, 'test', batch_size=1).origin.title}/test"  # type: ignore[union-attr]
     except Missing:
         raise
     except UserError as error:
@@ -71,7 +71,7 @@ def score(
         "step": int(state.step),
         "weights": fingerprint(eval_variables(state)),
         "data": f"{subject.origin.title}/test",
-        "content": data.described({"test": subject.test})["test"]["arrays"]["x"],
+        "content": data.describe({"test": subject.test})["test"]["arrays"]["x"],
         "commit": code_commit(),
         "machine": f"{jax.device_count()} x {jax.devices()[0].device_kind}",
         "protocol": {"n": subject.n, "k": asked.k, "features": subject.judge.name, "seed": asked.seed},

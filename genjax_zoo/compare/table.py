@@ -19,7 +19,7 @@ from genjax_zoo.compare.scores import data_of, score
 from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import whole
 from genjax_zoo.runs import CONFIG
-from genjax_zoo.runs.naming import expanded, members_of, names_of, sentence_about
+from genjax_zoo.runs.naming import expand_sweeps, members_of, names_of, sentence_about
 
 NARROWEST = 15  # characters of a run's column
 OTHERS = 31  # of the titles' and the real data's
@@ -129,14 +129,14 @@ def _grouped(runs: Sequence[Path], all: Path | None) -> tuple[dict[str, list[Pat
     if all is None:
         if not runs:
             raise UserError("Name the runs to compare, or --all with the folder that they are in.")
-        return _one_group(expanded(runs)), []
+        return _one_group(expand_sweeps(runs)), []
     found = sorted(path.parent for path in all.glob(f"*/{CONFIG}"))
     if not found:
         raise UserError(f"{all} has no run folders in it (none with a {CONFIG}); name the folder above the runs.")
     groups: dict[str, list[Path]] = {}
     sweeps = {path: members_of(path) for path in sorted(all.iterdir()) if path.is_dir()}
     left = [f"{sentence_about(path, members)}." for path, members in sweeps.items() if members and path not in runs]
-    for folder in expanded([*runs, *found]):
+    for folder in expand_sweeps([*runs, *found]):
         try:
             if not any((folder / "checkpoints").glob("[0-9]*")):
                 raise Missing(f"{folder} has no checkpoint yet.")

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from genjax_zoo.core import Batch, Key, Model, Player, PyTree, TermFn, TrainState, behaviour
-from genjax_zoo.train.step import create_state, make_step, owned
+from genjax_zoo.train.step import create_state, make_step, owned_networks
 
 
 @behaviour
@@ -32,7 +32,7 @@ class Case:
         def create(key: Key, batch: Batch) -> tuple[TrainState, TrainState]:
             state = create_state(self.model, self.players, key, batch)
             params = state.variables["params"]
-            mine = {n: {of: params[of] for of in owned(p, state.variables)} for n, p in self.recorded.items()}
+            mine = {n: {of: params[of] for of in owned_networks(p, state.variables)} for n, p in self.recorded.items()}
             return state, state._replace(opt_state={n: p.tx.init(mine[n]) for n, p in self.recorded.items()})
 
         return jax.jit(create)(jax.random.key(0), self.batch)  # one program, where it would be one per shape

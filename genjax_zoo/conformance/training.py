@@ -9,7 +9,7 @@ import numpy as np
 from genjax_zoo.conformance.case import Case, randomise
 from genjax_zoo.core import FROZEN, Batch, PyTree, TermFn, Terms, networks
 from genjax_zoo.math.devices import AXIS
-from genjax_zoo.train.step import make_step, owned
+from genjax_zoo.train.step import make_step, owned_networks
 
 DOES_NOT_MOVE = 1e-7  # of the largest gradient: below this, a leaf's gradient is rounding
 
@@ -65,7 +65,7 @@ def a_turn_changes_only_what_it_owns(case: Case) -> None:
         after = case.turns[name](case.recorded_state, case.batch)[0].variables
         _assert_equal(before.get(FROZEN), after.get(FROZEN), f"player '{name}' changed what is frozen")
         for collection, network in itertools.product(before.keys() - {FROZEN}, networks(before)):
-            if network in owned(player, before) or network not in before[collection]:
+            if network in owned_networks(player, before) or network not in before[collection]:
                 continue
             message = f"player '{name}' changed '{collection}' of '{network}', which it does not own"
             _assert_equal(before[collection][network], after[collection][network], message)

@@ -1,11 +1,11 @@
 """Data: named protocols whose batches are a pure function of (seed, step)."""
 
 from genjax_zoo.data.arrays import from_arrays as from_arrays
-from genjax_zoo.data.builders import prepared as prepared
+from genjax_zoo.data.builders import prepare as prepare
 from genjax_zoo.data.named import PROTOCOLS as PROTOCOLS
 from genjax_zoo.data.named import Protocol as Protocol
 from genjax_zoo.data.named import load as load
-from genjax_zoo.data.named import reloaded as reloaded
+from genjax_zoo.data.named import reload as reload
 from genjax_zoo.data.places import folder as folder
 from genjax_zoo.data.points import log_density as log_density
 from genjax_zoo.data.points import mixture as mixture
@@ -13,10 +13,10 @@ from genjax_zoo.data.record import NOTHING as NOTHING
 from genjax_zoo.data.record import Absent as Absent
 from genjax_zoo.data.record import Kept as Kept
 from genjax_zoo.data.record import changes as changes
-from genjax_zoo.data.record import described as described
+from genjax_zoo.data.record import describe as describe
 from genjax_zoo.data.record import examples as examples
-from genjax_zoo.data.record import looking as looking
-from genjax_zoo.data.record import recorded as recorded
+from genjax_zoo.data.record import look_in as look_in
+from genjax_zoo.data.record import note_loads as note_loads
 from genjax_zoo.data.resident import Origin as Origin
 from genjax_zoo.data.resident import Resident as Resident
 from genjax_zoo.data.resident import Streamed as Streamed

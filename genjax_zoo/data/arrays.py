@@ -63,7 +63,7 @@ def from_arrays(
     own = transform or (transforms.scale(256) if kept["x"].dtype == np.uint8 else stored)
     if flip and kept["x"].ndim != 4:
         raise UserError(f"Only images [H, W, C] can be flipped; x has shape {kept['x'].shape[1:]}.")
-    return assembled(
+    return assemble(
         kept,
         transform=transforms.flipped(own) if flip and train else own,
         batch_size=batch_size,
@@ -74,7 +74,7 @@ def from_arrays(
     )
 
 
-def assembled(
+def assemble(
     arrays: Mapping[str, Any],
     *,
     transform: Transform,

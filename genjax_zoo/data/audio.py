@@ -35,7 +35,7 @@ def read_recordings() -> Mapping[str, np.ndarray]:
         for path in (folder, *sorted(folder.glob("*.zip"))):
             if found := wav.in_folder(path):
                 return _checked(found, path)
-    folder = builders.prepared("spoken_digit")
+    folder = builders.prepare("spoken_digit")
     found = {
         example["audio/filename"].decode(): np.asarray(example["audio"]).astype(np.int16)
         for example in builders.examples(folder, "train")

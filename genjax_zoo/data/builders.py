@@ -24,14 +24,14 @@ from genjax_zoo.data import places, wav
 from genjax_zoo.data.files import Split
 from genjax_zoo.data.idx import found_idx, read_idx
 from genjax_zoo.data.pictures import decode
-from genjax_zoo.data.store import by_split, exclusive, stored
+from genjax_zoo.data.store import by_split, exclusive, store_arrays
 from genjax_zoo.errors import UserError
 
 INFO = "dataset_info.json"
 SPLITS = {"train": "train", "validation": "valid", "valid": "valid", "test": "test"}
 
 
-def prepared(name: str) -> Path:
+def prepare(name: str) -> Path:
     """The folder of a prepared set; it is prepared first where it is not, in the first folder that can be written.
 
     Args:
@@ -45,7 +45,7 @@ def prepared(name: str) -> Path:
     return found[0] if found else _prepare(name, _writable())
 
 
-def known(name: str) -> bool:
+def is_known(name: str) -> bool:
     """Whether TFDS has a set of this name."""
     import tensorflow_datasets as tfds
 
@@ -70,10 +70,10 @@ def read_tfds(name: str, size: int | None = None, *, original_order: bool = Fals
     Raises:
         UserError: it has no images, or images of several sizes; see also `prepared`.
     """
-    folder = prepared(name)
+    folder = prepare(name)
     identity = [(folder / INFO).read_text(), size, original_order]
     return by_split(
-        stored(folder.parent.name, identity, lambda place: _decode_all(folder, size, original_order, place))
+        store_arrays(folder.parent.name, identity, lambda place: _decode_all(folder, size, original_order, place))
     )
 
 

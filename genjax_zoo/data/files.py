@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from genjax_zoo.data.listing import Listing, hidden, placed, splits_of
-from genjax_zoo.data.pictures import GREY, decode, frames, opened
-from genjax_zoo.data.store import Mapped, by_split, stored
+from genjax_zoo.data.listing import Listing, is_hidden, place_names, splits_of
+from genjax_zoo.data.pictures import GREY, decode, frames, open_image
+from genjax_zoo.data.store import Mapped, by_split, store_arrays
 from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import named
 
@@ -67,7 +67,9 @@ def holds_data(path: Path) -> bool:
 
 def _archives(path: Path) -> list[Path]:
     return (
-        sorted(p for p in path.iterdir() if p.suffix.lower() == ".zip" and not hidden(p.name)) if path.is_dir() else []
+        sorted(p for p in path.iterdir() if p.suffix.lower() == ".zip" and not is_hidden(p.name))
+        if path.is_dir()
+        else []
     )
 
 
@@ -76,9 +78,9 @@ def read_images(listing: Listing, size: int | None = None) -> Mapping[str, Split
     names = listing.of_kind(IMAGES)
     if not names:
         raise UserError(f"{listing.path} holds no images ({', '.join(sorted(IMAGES))}) and no train.npy.")
-    groups, classes = placed(listing, names)
+    groups, classes = place_names(listing, names)
     identity = [VERSION, str(listing.path.resolve()), size, [[name, *listing.sizes[name]] for name in names]]
-    arrays = stored(
+    arrays = store_arrays(
         listing.path.stem, identity, lambda folder: _decode_all(listing, groups, list(classes), size, folder)
     )
     splits = {split: dict(entries) for split, entries in by_split(arrays).items()}
@@ -96,7 +98,7 @@ def _tell(listing: Listing, counts: Mapping[str, int], classes: Sequence[str]) -
     for name in listing.sizes:
         if name not in images:
             parts = Path(name).parts
-            if not any(map(hidden, parts)):
+            if not any(map(is_hidden, parts)):
                 listing.skip("that are no images", name)
             elif Path(name).suffix.lower() in IMAGES:
                 listing.skip("hidden", name)
@@ -121,7 +123,7 @@ def _decode_all(
     folder: Path,
 ) -> Mapping[str, np.ndarray]:
     colour = any(
-        opened(listing.read(name), f"{listing.path}: {name}").mode not in GREY
+        open_image(listing.read(name), f"{listing.path}: {name}").mode not in GREY
         for group in groups.values()
         for name, _ in group
     )
@@ -145,7 +147,7 @@ def _decode_all(
                 if class_ and len(classes) > 1:
                     arrays[f"{split}_label"] = np.zeros(len(group), np.int32)
             arrays[f"{split}_x"][index] = image
-            arrays[f"{split}_frames"][index] = frames(opened(content, said), said)
+            arrays[f"{split}_frames"][index] = frames(open_image(content, said), said)
             if f"{split}_label" in arrays:
                 arrays[f"{split}_label"][index] = classes.index(class_)
     return arrays
@@ -155,7 +157,7 @@ def _arrays(path: Path) -> Mapping[str, Split]:
     """The splits that a folder's .npy files are."""
     found: dict[str, Path] = {}
     labels: dict[str, Path] = {}
-    of_label = {file: LABEL.sub("", file.stem) for file in sorted(path.glob("*.npy")) if not hidden(file.name)}
+    of_label = {file: LABEL.sub("", file.stem) for file in sorted(path.glob("*.npy")) if not is_hidden(file.name)}
     splits = splits_of(of_label.values())
     for file, rest in of_label.items():
         into, split = found if rest == file.stem else labels, splits.get(rest)

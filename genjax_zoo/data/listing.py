@@ -70,7 +70,7 @@ class Listing:
     def of_kind(self, suffixes: set[str]) -> list[str]:
         """The files with one of these suffixes, hidden ones left out; by file name, then by folder."""
         paths = [PurePosixPath(name) for name in self._entries]
-        kept = [p for p in paths if p.suffix.lower() in suffixes and not any(map(hidden, p.parts))]
+        kept = [p for p in paths if p.suffix.lower() in suffixes and not any(map(is_hidden, p.parts))]
         return [str(p) for p in sorted(kept, key=lambda p: (p.name, str(p.parent)))]
 
     def skip(self, why: str, name: str) -> None:
@@ -78,7 +78,9 @@ class Listing:
         self.skipped.setdefault(why, []).append(name)
 
     def _folder(self) -> Iterator[tuple[str, Entry]]:
-        archives = splits_of(p.name for p in self.path.iterdir() if p.suffix.lower() == ".zip" and not hidden(p.name))
+        archives = splits_of(
+            p.name for p in self.path.iterdir() if p.suffix.lower() == ".zip" and not is_hidden(p.name)
+        )
         for path in self._walk(self.path, frozenset()):
             name = path.relative_to(self.path).as_posix()
             if not path.is_file():
@@ -103,7 +105,7 @@ class Listing:
         for path in paths:
             if not path.is_dir():
                 yield path
-            elif not hidden(path.name):
+            elif not is_hidden(path.name):
                 yield from self._walk(path, above | {real})
 
     def _archive(self, path: Path, prefix: str) -> Iterator[tuple[str, Entry]]:
@@ -135,12 +137,14 @@ class Listing:
             yield prefix + name, Entry(info.file_size, info.CRC, reader(info))
 
 
-def hidden(part: str) -> bool:
+def is_hidden(part: str) -> bool:
     """Whether a file or folder of this name is no data."""
     return part.startswith(".") or part in HIDDEN
 
 
-def placed(listing: Listing, names: Sequence[str]) -> tuple[Mapping[str, Sequence[tuple[str, str]]], Sequence[str]]:
+def place_names(
+    listing: Listing, names: Sequence[str]
+) -> tuple[Mapping[str, Sequence[tuple[str, str]]], Sequence[str]]:
     """Where images belong.
 
     The first folder named as a split is the split; of the other folders the first is the class, after those that hold
@@ -174,7 +178,7 @@ def placed(listing: Listing, names: Sequence[str]) -> tuple[Mapping[str, Sequenc
             if classed and not folders:
                 listing.skip("beside the class folders", name)
     order = {split: splits[split] for split in ("train", "valid", "test") if split in splits}
-    return order, ordered({class_ for group in splits.values() for _, class_ in group} - {""})
+    return order, order_classes({class_ for group in splits.values() for _, class_ in group} - {""})
 
 
 def _without_common_folders(found: dict[Any, list[tuple[str, tuple[str, ...]]]], known: Mapping[str, str]):
@@ -195,7 +199,7 @@ def _without_common_folders(found: dict[Any, list[tuple[str, tuple[str, ...]]]],
     return found
 
 
-def ordered(classes: set[str]) -> Sequence[str]:
+def order_classes(classes: set[str]) -> Sequence[str]:
     """Names of classes by number where all are numbers, else by name."""
     if all(re.fullmatch(r"[-+]?\d+(\.\d+)?", name) for name in classes):
         return sorted(classes, key=lambda name: (float(name), name))

@@ -52,7 +52,7 @@ def _read(roots: tuple[Path, ...]) -> Mapping[str, Mapping[str, np.ndarray]]:
             return _checked(_read_idx(folder), folder)
         if any((folder / split).is_dir() for split in ("train", "test")) and Listing(folder).of_kind(IMAGES):
             return _checked(read_images(Listing(folder)), folder)
-    return _checked(builders.read_tfds("mnist", original_order=True), builders.prepared("mnist"))
+    return _checked(builders.read_tfds("mnist", original_order=True), builders.prepare("mnist"))
 
 
 def _read_idx(folder: Path) -> Mapping[str, Split]:

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from genjax_zoo.data import record, transforms
-from genjax_zoo.data.arrays import assembled
+from genjax_zoo.data.arrays import assemble
 from genjax_zoo.data.audio import read_spoken_digit
-from genjax_zoo.data.builders import known, read_tfds
+from genjax_zoo.data.builders import is_known, read_tfds
 from genjax_zoo.data.files import Split, holds_data, read_files
 from genjax_zoo.data.mnist import read_mnist, read_stacked, read_static
 from genjax_zoo.data.places import folder, roots
@@ -91,7 +91,7 @@ def load(
     try:
         protocol, arrays = _arrays(name, split, conditions, batch_size, options)
     except (FileNotFoundError, UserError) as error:
-        arrays, path = record.absent(title_of(name, options), split, error), record.known_path(str(name))
+        arrays, path = record.describe_absent(title_of(name, options), split, error), record.known_path(str(name))
         protocol = dataclasses.replace(PROTOCOLS.get(str(name), OWN), path=str(path) if path else None)
     if flip and len(arrays["x"].shape) != 4:
         raise UserError(f"Only images [H, W, C] can be flipped; x of '{name}' has shape {arrays['x'].shape[1:]}.")
@@ -106,10 +106,10 @@ def load(
     }
     if isinstance(kept["x"], record.Gone):
         return record.absent_data(kept, split, seed=seed if train else 0, **shared)
-    return record.note(assembled(kept, seed=seed, resident=resident, workers=workers, **shared), split)
+    return record.note(assemble(kept, seed=seed, resident=resident, workers=workers, **shared), split)
 
 
-def reloaded(data: Any, split: str, *, batch_size: int, conditions: tuple[str, ...] = ()) -> Resident | Streamed:
+def reload(data: Any, split: str, *, batch_size: int, conditions: tuple[str, ...] = ()) -> Resident | Streamed:
     """Another split of the data that `load` gave, under the same protocol and options.
 
     Raises:
@@ -124,7 +124,7 @@ def reloaded(data: Any, split: str, *, batch_size: int, conditions: tuple[str, .
         raise UserError(
             f"Its data '{origin.title}' have their own transform, so they are of no protocol: leave transform= out."
         )
-    with record.looking(origin.folder, record.Kept({"": {"name": origin.name, "path": origin.path}})):
+    with record.look_in(origin.folder, record.Kept({"": {"name": origin.name, "path": origin.path}})):
         return load(origin.name, split, batch_size=batch_size, conditions=conditions, **dict(origin.options))
 
 
@@ -161,11 +161,11 @@ def _own(name: str | Path) -> Protocol:
     if not here and not re.fullmatch(r"[a-z]\w*(/\w+)?(:[\d.]+)?", str(name)):
         raise Missing(f"There is no {name}; name a folder of images, a .zip or a .npy file.")
     near = difflib.get_close_matches(str(name), PROTOCOLS, 1, cutoff=0.75)
-    if not here and near and not known(str(name)):
+    if not here and near and not is_known(str(name)):
         raise UserError(f"Unknown data '{name}'; did you mean '{near[0]}'?")
 
     def read(*, size: int | None = None) -> Mapping[str, Split]:
-        if here and (holds_data(here[0]) or not known(str(name))):
+        if here and (holds_data(here[0]) or not is_known(str(name))):
             return read_files(here[0], size)
         return read_tfds(str(name), size)
 

@@ -13,7 +13,7 @@ from genjax_zoo.errors import UserError
 GREY = {"1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N"}  # Pillow's modes of one colour
 
 
-def opened(content: bytes, name: str) -> Any:
+def open_image(content: bytes, name: str) -> Any:
     """An image whose pixels are not read yet.
 
     Raises:
@@ -46,7 +46,7 @@ def decode(
     Raises:
         UserError: it is truncated, corrupt or no image, larger than Pillow reads, or its white is not known.
     """
-    image = opened(content, name)
+    image = open_image(content, name)
     with _named(name, "is truncated or corrupt"):
         image = (seen or as_seen)(image).convert("RGB" if colour else "L")
         if size is not None:

@@ -1,7 +1,8 @@
 """What a run keeps of its data: where they were, what they were, and what a model asks of them when they are gone.
 
-`looking` says where data are looked for, `recorded` notes what is loaded. A run writes `described` and `examples` of it
-into its folder. Where a run is read and its data are not there, `load` gives an `Absent`: shapes, and some conditions.
+`look_in` says where data are looked for, `note_loads` notes what is loaded. A run writes `describe` and `examples` of
+it into its folder. Where a run is read and its data are not there, `load` gives an `Absent`: shapes, and some
+conditions.
 """
 
 import contextlib
@@ -29,7 +30,7 @@ TOLERANCE = 1e-6  # of floats' moments, in standard deviations: machines round o
 class Kept(NamedTuple):
     """What a run folder has of its data."""
 
-    entries: Mapping[str, Any]  # from `described`
+    entries: Mapping[str, Any]  # from `describe`
     examples: Path | None = None  # the file of `examples`; None where the data have to be there
 
     def path(self, name: str) -> Path | None:
@@ -44,7 +45,7 @@ _seen: contextvars.ContextVar[dict[str, Any] | None] = contextvars.ContextVar("s
 
 
 @contextlib.contextmanager
-def looking(folder: str | None, kept: Kept = NOTHING) -> Iterator[None]:
+def look_in(folder: str | None, kept: Kept = NOTHING) -> Iterator[None]:
     """For the time of a `with`, data are looked for in this folder, and first where a run found them.
 
     A folder that is not there changes nothing.
@@ -59,7 +60,7 @@ def looking(folder: str | None, kept: Kept = NOTHING) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def recorded() -> Iterator[dict[str, Any]]:
+def note_loads() -> Iterator[dict[str, Any]]:
     """What is loaded in the time of a `with`, by name and split."""
     seen: dict[str, Any] = {}
     token = _seen.set(seen)
@@ -70,7 +71,7 @@ def recorded() -> Iterator[dict[str, Any]]:
 
 
 def note(data: Any, split: str) -> Any:
-    """Tells `recorded` of data that were loaded."""
+    """Tells `note_loads` of data that were loaded."""
     seen = _seen.get()
     if seen is not None:
         seen[f"{data.origin.title} {split}"] = data
@@ -82,7 +83,7 @@ def known_path(name: str) -> Path | None:
     return _kept.get().path(name)
 
 
-def described(seen: Mapping[str, Any]) -> dict[str, Any]:
+def describe(seen: Mapping[str, Any]) -> dict[str, Any]:
     """Of each data set its name, path, and arrays: shape, type, and a digest of at most 64 MiB of values; as JSON."""
     return {
         key: {
@@ -126,7 +127,7 @@ def examples(seen: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """The first difference of two `described`, in words; nothing where what both have is the same."""
+    """The first difference of two `describe`, in words; nothing where what both have is the same."""
     for key in [key for key in old if key in new]:
         for entry, was in old[key]["arrays"].items():
             now = new[key]["arrays"].get(entry, was)
@@ -139,7 +140,7 @@ def changes(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     return ""
 
 
-def absent(title: str, split: str, why: Exception) -> dict[str, Any]:
+def describe_absent(title: str, split: str, why: Exception) -> dict[str, Any]:
     """The arrays of a split that a run kept nothing of but their shapes; what it saw of conditions is at hand.
 
     Raises:

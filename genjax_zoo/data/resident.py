@@ -24,7 +24,7 @@ AT_ONCE = 4  # steps that Grain reads as one element: a fourth of its cost per e
 
 
 class Origin(NamedTuple):
-    """What `load` was asked for, so that another split of the same data can be loaded; see `data.reloaded`."""
+    """What `load` was asked for, so that another split of the same data can be loaded; see `data.reload`."""
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()

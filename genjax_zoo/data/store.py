@@ -50,7 +50,7 @@ def cache_folder() -> Path:
     return files.cache_folder() / "data"
 
 
-def stored(name: str, identity: Any, make: Callable[[Path], Mapping[str, np.ndarray]]) -> Mapping[str, Mapped]:
+def store_arrays(name: str, identity: Any, make: Callable[[Path], Mapping[str, np.ndarray]]) -> Mapping[str, Mapped]:
     """The arrays that `make` gives, from an earlier call where there was one.
 
     Args:

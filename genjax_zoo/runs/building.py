@@ -39,7 +39,7 @@ _rebuilt: contextvars.ContextVar[Rebuilt | None] = contextvars.ContextVar("rebui
 
 
 @contextlib.contextmanager
-def rebuilding(folder: Path, config: Mapping[str, Any]) -> Iterator[None]:
+def rebuild(folder: Path, config: Mapping[str, Any]) -> Iterator[None]:
     """For the time of a `with`, an experiment is made that made the run of this folder and config.json."""
     began = config.get("directory")
     token = _rebuilt.set(Rebuilt(folder, Path(began) if isinstance(began, str) else None))
@@ -49,13 +49,13 @@ def rebuilding(folder: Path, config: Mapping[str, Any]) -> Iterator[None]:
         _rebuilt.reset(token)
 
 
-def rebuilt() -> Path | None:
+def folder_rebuilt() -> Path | None:
     """The folder of the run whose experiment is made again just now."""
     run = _rebuilt.get()
     return run and run.folder
 
 
-def found(folder: Path, holds: str) -> Path:
+def find_folder(folder: Path, holds: str) -> Path:
     """A folder that an experiment names: where it is not here, from where the run that is made again was started.
 
     Raises:
@@ -93,7 +93,7 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     with (
         explain_errors(f"{file.name}{changed and ' with '}{changed} cannot be built", file),
         in_a_sentence(ImportError, SyntaxError),  # of what it imports only now
-        data.looking(folder, kept),
+        data.look_in(folder, kept),
     ):
         experiment: Any = make(**given)
     if not isinstance(experiment, Experiment):
@@ -128,7 +128,7 @@ def _looking(folder: str | None, kept: data.Kept, run: Eval) -> Eval:
     def evaluate(model: Model, variables: Variables, key: Key) -> Mapping[str, Any]:
         token = _rebuilt.set(made)
         try:
-            with data.looking(folder, kept):
+            with data.look_in(folder, kept):
                 return run(model, variables, key)
         finally:
             _rebuilt.reset(token)
@@ -163,7 +163,7 @@ def parameters(make: Make) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(make).parameters
 
 
-def untouched(make: Make, flags: Mapping[str, Any]) -> set[str]:
+def flags_at_default(make: Make, flags: Mapping[str, Any]) -> set[str]:
     """The flags of an experiment's own that have its defaults."""
     return {name for name, one in parameters(make).items() if name in flags and flags[name] == one.default}
 

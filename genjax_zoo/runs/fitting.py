@@ -18,11 +18,11 @@ from genjax_zoo.core import Experiment, TrainState
 from genjax_zoo.draw import Pictures
 from genjax_zoo.errors import UserError
 from genjax_zoo.files import read_log
-from genjax_zoo.runs.building import Precision, at_pace, check, in_precision, rebuilding
+from genjax_zoo.runs.building import Precision, at_pace, check, in_precision, rebuild
 from genjax_zoo.runs.folder import CONFIG, only_trainer, read_config
 from genjax_zoo.runs.made import check_made, create_state_of, write_made
 from genjax_zoo.runs.restored import target_of
-from genjax_zoo.train.begin import begun_from
+from genjax_zoo.train.begin import begin_from
 from genjax_zoo.train.checkpoint import Checkpoints, open_checkpoints
 from genjax_zoo.train.evaluating import try_evaluations
 from genjax_zoo.train.log import History, JsonLines, Progress, Sink, closing, is_watched, read_evaluation
@@ -184,7 +184,7 @@ def _begun(state: TrainState, source: str | Path, keep_optimizer: bool) -> Train
     with open_checkpoints(folder) as checkpoints:
         saved = checkpoints.read(checkpoints.choose(which))
     try:
-        return begun_from(state, saved, keep_optimizer=keep_optimizer)
+        return begin_from(state, saved, keep_optimizer=keep_optimizer)
     except UserError as error:
         raise UserError(f"Cannot begin from {source}: {error}") from None
 
@@ -207,7 +207,7 @@ def at_home(folder: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> d
     return {**flags, "data_dir": own if own and Path(own).is_dir() else data.folder()}
 
 
-def going_on(folder: Path, *, fresh: bool = False) -> AbstractContextManager[None]:
+def rebuild_last(folder: Path, *, fresh: bool = False) -> AbstractContextManager[None]:
     """For the time of a `with`, the experiment of the run in a folder is made again, if there is one.
 
     Args:
@@ -218,7 +218,7 @@ def going_on(folder: Path, *, fresh: bool = False) -> AbstractContextManager[Non
         UserError: the folder's config.json is not of a run.
     """
     config = _config(folder, fresh)
-    return rebuilding(folder, config) if config else contextlib.nullcontext()
+    return rebuild(folder, config) if config else contextlib.nullcontext()
 
 
 def _config(folder: Path, fresh: bool) -> Mapping[str, Any] | None:

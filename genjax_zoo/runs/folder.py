@@ -66,7 +66,7 @@ def check_run(
         source: the experiment's file.
         flags: all of its flags, resolved.
         untouched: flags that have the experiment's own defaults.
-        data: what was read, as `data.described` says it.
+        data: what was read, as `data.describe` says it.
         fresh: removes an earlier run first; files that no run makes stay.
         accept_changes: goes on although the experiment's file, a module beside it, or the data have changed; flags that
             are new in the file have its defaults then.
@@ -145,7 +145,7 @@ def write_run(
         source: the experiment's file.
         flags: all of its flags, resolved.
         command: the words of the command line behind the program's name.
-        data: what was read, as `data.described` says it.
+        data: what was read, as `data.describe` says it.
         conditions: what draws need when the data are gone, from `data.examples`.
         card: the model's.
     """

@@ -47,7 +47,7 @@ def check_made(folder: Path, experiment: Experiment) -> None:
         return
     config = read_config(folder)
     if "made" in config:
-        old, now = config["made"], made(experiment)
+        old, now = config["made"], describe_made(experiment)
     else:  # by a file, which `restore` knows
         asked = config["flags"].get("seed")
         old, now = {"seed": str(asked)}, {"seed": str(experiment.seed if asked is not None else None)}
@@ -64,15 +64,15 @@ def write_made(folder: Path, experiment: Experiment, flags: Mapping[str, Any]) -
         return
     names = ("steps", "seed", "save_every", "eval_every", "log_every", "steps_per_call")
     flags = {**{name: getattr(experiment, name) for name in names}, **flags, "data_dir": data.folder()}
-    read = data.described({"data": experiment.data})
+    read = data.describe({"data": experiment.data})
     if changed := data.changes(config.get("data", {}), read):
         telling.get()(f"The data of the run {folder} have changed since it began: {changed}.")
     history = [*config["history"], provenance(Path.cwd() / "a script")]
     known = {**config, **origins(config, experiment.model.card)}
-    write_config(folder, {**known, "flags": flags, "history": history, "made": made(experiment), "data": read})
+    write_config(folder, {**known, "flags": flags, "history": history, "made": describe_made(experiment), "data": read})
 
 
-def made(experiment: Experiment) -> dict[str, str]:
+def describe_made(experiment: Experiment) -> dict[str, str]:
     """What tells an experiment from another, as text: its numbers, and the shape of each parameter."""
     told = {"seed": experiment.seed, "batch size": experiment.data.batch_size}
     told |= {f"'{name}'": f"{one.dtype} {one.shape}" for name, one in experiment.model.spec.items()}

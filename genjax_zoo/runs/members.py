@@ -59,14 +59,14 @@ def plan(
             own = {**flags, **numbers, **({} if seed is None else {"seed": seed})}
             experiment = runs.in_precision(runs.build(make, own), own.get("precision", "float32"))
             experiment = runs.at_pace(experiment, own)
-            first = first or sharing(experiment, *(m.experiment for m in members[:1]))
-            experiment = sharing(experiment, first)
-            name = ",".join(f"{k}={written(v)}" for k, v in {**numbers, "seed": experiment.seed}.items())
+            first = first or share_parts(experiment, *(m.experiment for m in members[:1]))
+            experiment = share_parts(experiment, first)
+            name = ",".join(f"{k}={number_text(v)}" for k, v in {**numbers, "seed": experiment.seed}.items())
             members.append(Member(own, numbers, folder / name, experiment))
     return members
 
 
-def sharing(experiment: Experiment, *others: Experiment) -> Experiment:
+def share_parts(experiment: Experiment, *others: Experiment) -> Experiment:
     """The experiment with the parts of others that do the same: these are compiled, and kept in memory, once."""
     for other in others:
         same = {name: getattr(other, name) for name in ("model", "players", "data") if _alike(experiment, other, name)}
@@ -86,7 +86,7 @@ def _alike(one: Experiment, other: Experiment, part: str) -> bool:
     return alike(getattr(one, part), getattr(other, part))
 
 
-def written(number: float) -> str:
+def number_text(number: float) -> str:
     """A number in a folder's name: in six digits, or as many as tell it from any other."""
     return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
@@ -144,7 +144,7 @@ def print_table(console: Any, rows: Sequence[Row]) -> None:
 
 
 def _cells(row: Row, names: Sequence[str]) -> list[str]:
-    cells = [*map(written, row["numbers"].values()), f"{row['seeds'] - len(row['failed'])}"]
+    cells = [*map(number_text, row["numbers"].values()), f"{row['seeds'] - len(row['failed'])}"]
     for name in names:
         found = row["results"].get(name, {"mean": math.nan, "standard_error": None})
         error = "" if found["standard_error"] is None else f" +- {found['standard_error']:.2g}"

@@ -33,7 +33,7 @@ def members_of(folder: Path) -> list[Path]:
     return [] if (folder / "config.json").exists() else sorted(found, key=_numbers)
 
 
-def expanded(folders: Sequence[Path]) -> list[Path]:
+def expand_sweeps(folders: Sequence[Path]) -> list[Path]:
     """Runs, each once, with a sweep's members in its place."""
     every = [one for folder in folders for one in members_of(folder) or [folder]]
     return list({folder.resolve(): folder for folder in reversed(every)}.values())[::-1]

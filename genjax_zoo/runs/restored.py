@@ -14,7 +14,7 @@ from genjax_zoo import data, errors
 from genjax_zoo.core import Experiment, TrainState, Variables
 from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import telling
-from genjax_zoo.runs.building import Make, build, found, load_experiment, rebuilding, rebuilt
+from genjax_zoo.runs.building import Make, build, find_folder, folder_rebuilt, load_experiment, rebuild
 from genjax_zoo.runs.folder import CONDITIONS, CONFIG, SOURCE, read_config
 from genjax_zoo.runs.made import check_made, shapes_of
 from genjax_zoo.runs.trust import check_trusted
@@ -80,7 +80,7 @@ def restore(
         UserError: no such checkpoint, a damaged one, or one of another experiment; or another user made the folder,
             and nobody said to trust it.
     """
-    folder = found(Path(workdir), CONFIG)
+    folder = find_folder(Path(workdir), CONFIG)
     if trust:
         trust_run(folder)
     if experiment is None:
@@ -97,7 +97,7 @@ def restore(
                 checkpoints = opened.enter_context(open_checkpoints(folder, best=experiment.best))
                 step = checkpoints.choose(str(checkpoint))
             except UserError as error:
-                if (student := rebuilt()) is None or not any((student / "checkpoints").glob("[0-9]*")):
+                if (student := folder_rebuilt()) is None or not any((student / "checkpoints").glob("[0-9]*")):
                     raise
                 telling.get()(f"{error} What {student} has frozen of it is read from its own checkpoints.")
                 return Restored(experiment, _without_values(target), f"{workdir}, whose checkpoint is gone")
@@ -145,22 +145,23 @@ def experiment_of(folder: Path) -> Experiment:
     check_trusted(folder)
     make = load_experiment(folder / SOURCE)
     kept = data.Kept(config.get("data", {}), folder / CONDITIONS)
-    with data.recorded() as seen, rebuilding(folder, config):
+    with data.note_loads() as seen, rebuild(folder, config):
         try:
             experiment = build(make, config["flags"], kept)
         except Missing:
             raise
         except UserError as error:
-            raise UserError(f"The flags in {folder / CONFIG} do not make an experiment: {error}") from error
-    if changed := data.changes(kept.entries, described(seen, experiment)):
+            what = f"The flags in {folder / CONFIG} do not make an experiment"
+            raise UserError(f"{what}: {str(error).rstrip('.')}; mend {folder / SOURCE}.") from error
+    if changed := data.changes(kept.entries, describe_data(seen, experiment)):
         telling.get()(f"The data of the run {folder} have changed since it was trained: {changed}.")
     return experiment
 
 
-def described(seen: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
+def describe_data(seen: Mapping[str, Any], experiment: Experiment) -> dict[str, Any]:
     """What a run keeps of the data that were loaded for an experiment, and of those that it trains on."""
     by_hand = {} if getattr(experiment.data, "origin", None) else {"data": experiment.data}
-    return data.described({**seen, **by_hand})
+    return data.describe({**seen, **by_hand})
 
 
 def target_of(state: TrainState, mesh: Mesh) -> TrainState:

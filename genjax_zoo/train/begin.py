@@ -10,7 +10,7 @@ from genjax_zoo.errors import UserError
 from genjax_zoo.train.digest import by_name, shapes
 
 
-def begun_from(state: TrainState, saved: Mapping[str, Array], *, keep_optimizer: bool = False) -> TrainState:
+def begin_from(state: TrainState, saved: Mapping[str, Array], *, keep_optimizer: bool = False) -> TrainState:
     """A state before its first step, with another run's networks; it may have more of them. What is frozen stays.
 
     Args:

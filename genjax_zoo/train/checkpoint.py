@@ -21,7 +21,7 @@ from orbax.checkpoint.checkpoint_manager import StepAlreadyExistsError
 from genjax_zoo.core import PyTree
 from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import telling, whole
-from genjax_zoo.train.digest import Record, by_name, digests, opened, record, sealed, shapes
+from genjax_zoo.train.digest import Record, by_name, digests, open_seal, record, seal, shapes
 from genjax_zoo.train.quiet import quiet
 
 RANK = "rank.json"
@@ -89,7 +89,7 @@ class Checkpoints:
         """
         copy, found = _snapshot(state)
         self.wait()
-        written = sealed(record(state, found))
+        written = seal(record(state, found))
         args = ocp.args.Composite(state=ocp.args.StandardSave(copy), record=ocp.args.JsonSave(written))
         with _one_at_a_time, self._saving():
             saved = self._manager.save(step, args=args, force=True)
@@ -104,7 +104,7 @@ class Checkpoints:
             self.wait()
             if jax.process_index() == 0:
                 with whole(self._folder / str(step) / RANK) as unfinished:
-                    unfinished.write_text(json.dumps(sealed({self._best or "": value})) + "\n")
+                    unfinished.write_text(json.dumps(seal({self._best or "": value})) + "\n")
             self._ranked[step] = value
 
     def wait(self) -> None:
@@ -241,14 +241,14 @@ class Checkpoints:
     def _record(self, step: int) -> Record:
         try:
             restored: Any = self._manager.restore(step, args=ocp.args.Composite(record=ocp.args.JsonRestore()))
-            return opened(restored.record)
+            return open_seal(restored.record)
         except Exception as error:
             raise self._damaged(step, error) from error
 
     def _read_rank(self, step: int) -> float | None:
         path = self._folder / str(step) / RANK
         try:
-            ranks = opened(json.loads(path.read_text()))
+            ranks = open_seal(json.loads(path.read_text()))
             return ranks.get(self._best) if self._best else next(iter(ranks.values()), None)
         except FileNotFoundError:
             return None

@@ -36,12 +36,12 @@ def fingerprint(tree: PyTree) -> str:
     return _seal(record(tree, digests(tree)))[:16]
 
 
-def sealed(leaves: Mapping[str, Any]) -> dict[str, Any]:
+def seal(leaves: Mapping[str, Any]) -> dict[str, Any]:
     """A record with a digest of itself, as JSON takes it."""
     return {"leaves": leaves, "sha256": _seal(leaves)}
 
 
-def opened(saved: Any) -> Any:
+def open_seal(saved: Any) -> Any:
     """The record in a `sealed` one.
 
     Raises:

@@ -18,7 +18,7 @@ from jax.sharding import PartitionSpec as P
 from genjax_zoo.core import Array, Batch, Data, Experiment, PyTree, TrainState
 from genjax_zoo.data import Resident, Streamed
 from genjax_zoo.train.alike import alike
-from genjax_zoo.train.merged import Unalike, merged, same
+from genjax_zoo.train.merged import Unalike, merge_functions, same
 from genjax_zoo.train.parallel import MEMBERS
 from genjax_zoo.train.program import Program
 from genjax_zoo.train.step import Metrics, create_state, make_step
@@ -133,7 +133,7 @@ def _merged(
 ) -> tuple[Callable[..., Any], list[Array]]:
     """One function for all, and the numbers of each member, [members, ...]; `index` says whose function is whose."""
     try:
-        one, numbers = merged(functions, arguments)
+        one, numbers = merge_functions(functions, arguments)
     except Unalike as error:
         raise Unalike([place for place, kind in enumerate(index) if kind in error.places]) from error
     return one, [x[np.asarray(index)] for x in numbers]

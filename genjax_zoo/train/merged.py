@@ -30,7 +30,7 @@ class Unalike(UserError):
         self.places = places
 
 
-def merged(
+def merge_functions(
     functions: Sequence[Callable[..., PyTree]], arguments: Sequence[Sequence[PyTree]]
 ) -> tuple[Callable[..., PyTree], list[Array]]:
     """Traces functions, and makes them one.

@@ -38,7 +38,7 @@ def update_of(name: str, tx: optax.GradientTransformation, **given: Any) -> Upda
     return update
 
 
-def updated(before: Any, after: Any) -> Array:
+def has_updated(before: Any, after: Any) -> Array:
     """Whether a turn updated its player: not while gradients accumulate, nor where `apply_if_finite` dropped it."""
     emitted = [new != old for old, new in _counts(before, after, "gradient_step")]  # of optax.MultiSteps
     dropped = [new != old for old, new in _counts(before, after, "total_notfinite")]
@@ -58,7 +58,9 @@ def zero_gradients(program: ClosedJaxpr, gradients: PyTree) -> PyTree:
     return jax.tree.unflatten(structure, found[len(found) - len(leaves) :])
 
 
-def left_alone(update: Update, gradients: PyTree, zero: PyTree, state: Any, params: Mapping[str, PyTree]) -> list[str]:
+def names_left_alone(
+    update: Update, gradients: PyTree, zero: PyTree, state: Any, params: Mapping[str, PyTree]
+) -> list[str]:
     """The networks that have no gradient, or that the optimizer never moves, such as by `optax.set_to_zero`.
 
     Args:

@@ -12,7 +12,7 @@ from genjax_zoo.errors import UserError
 Weights = Mapping[str, float | optax.Schedule]  # by term
 
 
-def owned(player: Player, variables: Variables) -> tuple[str, ...]:
+def owned_networks(player: Player, variables: Variables) -> tuple[str, ...]:
     """The networks a player writes."""
     return _owned_of(player.owns, networks(variables))
 

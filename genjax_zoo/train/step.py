@@ -35,8 +35,8 @@ from genjax_zoo.core import (
 )
 from genjax_zoo.errors import UserError
 from genjax_zoo.math.devices import AXIS
-from genjax_zoo.train.optimizers import left_alone, update_of, updated, zero_gradients
-from genjax_zoo.train.players import owned, weights_by_player, weights_of
+from genjax_zoo.train.optimizers import has_updated, names_left_alone, update_of, zero_gradients
+from genjax_zoo.train.players import owned_networks, weights_by_player, weights_of
 
 Metrics = Mapping[str, Array]  # "player/term", "player/loss", "player/grad_norm" and FLAGS: float32 []
 FLAGS = ("finite", "broken", "played")  # what the loop reads, and no log shows
@@ -65,13 +65,13 @@ def first_state(model: Model, players: Mapping[str, Player], key: Key, batch: Ba
     k_init, k_run = jax.random.split(key)
     variables = model.init(k_init, batch)
     params = variables["params"]
-    averaged = [n for p in players.values() if p.ema > 0 for n in owned(p, variables)]
+    averaged = [n for p in players.values() if p.ema > 0 for n in owned_networks(p, variables)]
     state = TrainState(
         step=jnp.zeros((), jnp.int32),
         key=k_run,
         variables=variables,
         ema={n: params[n] for n in averaged},
-        opt_state={name: p.tx.init(_pick(params, owned(p, variables))) for name, p in players.items()},
+        opt_state={name: p.tx.init(_pick(params, owned_networks(p, variables))) for name, p in players.items()},
         updates={name: jnp.zeros((), jnp.int32) for name in players},
     )
     return jax.tree.map(jnp.copy, state)  # donated, so nobody else's: neither an alias nor what `init` was handed
@@ -87,7 +87,7 @@ def leaf_names(players: Mapping[str, Player], variables: Variables) -> Mapping[s
     return {
         name: ["/".join(str(key.key) for key in path) for tree in trees for path, _ in _with_paths(tree)]
         for name, player in players.items()
-        if (trees := (_pick(variables["params"], owned(player, variables)), _state_of(player, variables)))
+        if (trees := (_pick(variables["params"], owned_networks(player, variables)), _state_of(player, variables)))
     }
 
 
@@ -171,7 +171,7 @@ def _turn(name: str, player: Player, axis: str | None, state: TrainState, batch:
 
 
 def _play(name: str, player: Player, axis: str | None, state: TrainState, batch: Batch, key: Key):
-    mine = owned(player, state.variables)
+    mine = owned_networks(player, state.variables)
     before = state.variables["params"]
     params = _pick(before, mine)
 
@@ -190,11 +190,11 @@ def _play(name: str, player: Player, axis: str | None, state: TrainState, batch:
         name, player.tx, value=loss, grad=gradients, value_fn=_with_gradient(lambda p: objective(p)[0], axis)
     )
     updates, opt_state = update(gradients, state.opt_state[name], params)
-    made = updated(state.opt_state[name], opt_state)
+    made = has_updated(state.opt_state[name], opt_state)
     moving = mine
     if jax.tree.leaves(_state_of(player, state.variables)):
         zero = zero_gradients(differentiated.trace(params).jaxpr, own)
-        left = left_alone(update, gradients, zero, state.opt_state[name], params)
+        left = names_left_alone(update, gradients, zero, state.opt_state[name], params)
         moving = [network for network in mine if network not in left]  # the others' state is kept, too
     params = dict(optax.apply_updates(params, updates))  # type: ignore[arg-type]
     changed = _average_state(axis, changed)
@@ -270,7 +270,7 @@ def _average_state(axis: str | None, tree: Any) -> Any:
 
 def _state_of(player: Player, variables: Variables) -> PyTree:
     """What a player's networks keep besides parameters, where it can stop being finite: batch statistics, say."""
-    mine = owned(player, variables)
+    mine = owned_networks(player, variables)
     return {collection: _pick(tree, [n for n in tree if n in mine]) for collection, tree in _moving(variables).items()}
 
 
