@@ -63,7 +63,9 @@ def test_a_damaged_config_is_named(command, text, tmp_path, monkeypatch):
 def test_flags_of_another_type_are_named(command, flags, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = run_folders.trained(tmp_path / "run")
-    asked = "def experiment(*, steps: int = 4, seed: int = 0, beta: float = 1.0):\n    steps * 1.5, seed * 1.5, beta * 1.5"
+    asked = (
+        "def experiment(*, steps: int = 4, seed: int = 0, beta: float = 1.0):\n    steps * 1.5, seed * 1.5, beta * 1.5"
+    )
     source = test_readers.MINE.replace("def experiment():", asked)
     (run / "experiment.py").write_text(source)
     config = json.loads((run / "config.json").read_text())

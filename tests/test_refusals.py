@@ -214,5 +214,5 @@ def test_nothing_left_to_train_is_said(tmp_path, capsys, monkeypatch):
     for steps in (4, 2):
         cli.console(["train", "mine.py", "--workdir", "run", "--steps", str(steps)])
         out = capsys.readouterr().out
-        assert ("Nothing is left to train: step 4 is reached, of 2." in out) == (steps == 2)
+        assert ("Nothing is left to train: step 4 is reached, of 2; more" in out) == (steps == 2)
         assert ("Compiling" in out) == (steps == 4)

@@ -117,7 +117,7 @@ def _told(argv: list[str]) -> None:
 
 def _dispatch(argv: list[str]) -> None:
     if not argv or argv[0] in ("-h", "--help"):
-        about = "Train, sample and measure deep generative models in JAX."
+        about = "Train, sample and measure deep generative models in JAX; --version says which version this is."
         return tyro.extras.subcommand_cli_from_dict(COMMANDS, prog=PROG, args=["--help"], description=about)
     if argv[0] == "--version":
         return print(", ".join(f"{name} {_version(name)}" for name in (PROG, "jax", "jaxlib")))

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 import genjax_zoo
-from genjax_zoo.errors import Missing, UserError, nearest
+from genjax_zoo.errors import PROG, Missing, UserError, nearest
 
 
 def list_(what: Annotated[Literal["all", "models", "data", "experiments"], tyro.conf.Positional] = "all") -> None:
@@ -53,7 +53,10 @@ def find_experiment(name: str) -> Path:
     known = experiments()
     if name in known:
         return known[name]
-    raise Missing(f"There is no experiment {name}; {nearest(path.stem, known)}")
+    if path.suffix == ".py":
+        raise Missing(f"There is no file {name}; '{PROG} list' shows the experiments that there are.")
+    longer = ", ".join(one for one in known if one.startswith(f"{name}_"))
+    raise Missing(f"There is no experiment {name}; {f'there are {longer}.' if longer else nearest(name, known)}")
 
 
 def experiments() -> dict[str, Path]:

@@ -140,7 +140,7 @@ def parse(
             )
     except SystemExit as ended:
         if wrong := _wrong(ended):
-            flag = next((flag for flag, given in by_flag(words) if wrong.word in given), prog)
+            flag = next((flag for flag, given in by_flag(words) if wrong.word in given), "") or prog
             raise UserError(f"{flag} {wrong}") from None
         sys.stderr.write(said.getvalue())
         raise

@@ -41,8 +41,9 @@ def train(file: File, flags: Words = ()) -> None:
     start.check(folder, start.flags, experiment)
 
     def sinks(step: int) -> list[log.Sink]:  # called when the run is restored
-        longer = start.longer(folder)
-        start.write(folder, start.flags, experiment)
+        longer = start.longer(folder) if step < experiment.steps else ""
+        if step <= experiment.steps:  # else nothing is trained by these flags
+            start.write(folder, start.flags, experiment)
         if step:
             print(f"Going on with {folder} at step {step:,}.{longer}", flush=True)
         if run.init_from:
@@ -80,7 +81,7 @@ def _print_summary(folder: Path, experiment: Any, result: Any) -> None:
     for name, value in result.results.items():
         print(f"  {name:28} {value:.4f}{unit(experiment.model, name)}")
     if result.best_step is not None:
-        print(f"  smallest {experiment.best} at step {result.best_step:,}: eval {folder} --checkpoint best")
+        print(f"  smallest {experiment.best} at step {result.best_step:,}: {PROG} eval {folder} --checkpoint best")
     for path in sorted(folder.iterdir()):
         if path.suffix in (".png", ".jsonl", ".json") or path.name in ("checkpoints", "pictures"):
             print(f"  {path}")

@@ -163,7 +163,10 @@ class Progress:
         self._task = self._bar.add_task("", total=steps, completed=start, numbers="compiling")
         self._bar.start()
         if start >= steps:
-            console.print(f"Nothing is left to train: step {start:,} is reached, of {steps:,}.", highlight=False)
+            console.print(
+                f"Nothing is left to train: step {start:,} is reached, of {steps:,}; more --steps go on.",
+                highlight=False,
+            )
         elif not console.is_terminal:
             console.print("Compiling the first step ...", highlight=False)
 
