@@ -1,6 +1,7 @@
 """Flags of every command: both ways to write them, what --help says of them, and that nothing else is configured."""
 
 import ast
+import functools
 import importlib
 import inspect
 import os
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import types
 import typing
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from genjax_zoo import cli, data
 from genjax_zoo.cli.entry import COMMANDS, OF_EXPERIMENTS
 from genjax_zoo.cli.flags import RunFlags, parameters_of, parse_experiment
 from genjax_zoo.cli.parsing import by_flag, flag_of, number_type, parse
+from genjax_zoo.cli.sweep import read_lists
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = Path(genjax_zoo.__file__).parent
@@ -95,7 +98,18 @@ def test_an_experiments_own_argument_takes_the_place_of_a_runs(tmp_path):
         """With arguments of two names that every run has."""
 
     values, run = parse_experiment(experiment, tmp_path / "mine.py", ["--precision=0.25", "--width", "None"])
-    assert values == {"precision": 0.25, "width": None, "log_every": 3} and run.log_every == 3
+    assert values == {"precision": 0.25, "width": None, "log_every": 3}
+    assert (run.log_every, run.precision) == (3, "float32")
+
+
+def test_arguments_that_say_no_type_and_those_that_take_any(tmp_path):
+    def experiment(shift, *rest, width=4, copy: int = 3, **more):
+        """A function as users write them."""
+
+    bound = functools.partial(experiment, 1)
+    values, run = parse_experiment(bound, tmp_path / "mine.py", ["--width=5", "--copy", "2"])
+    assert values == {"width": 5, "copy": 2} and run.copy is None
+    assert read_lists(["--width", "4,5"], parameters_of(bound))[1] == {"width": [4, 5]}
 
 
 @pytest.mark.parametrize(
@@ -211,6 +225,8 @@ def test_looking_is_of_its_time(tmp_path, monkeypatch):
     (tmp_path / "looked").mkdir()
     with data.look_in(str(tmp_path / "looked")):
         assert data.folder() == str(tmp_path / "looked")
+        with ThreadPoolExecutor() as threads:  # which load splits side by side
+            assert threads.submit(data.folder).result() == str(tmp_path / "looked")
         with data.look_in(None):
             assert data.folder() == str(tmp_path / "looked")
     assert data.folder() == str(tmp_path / "named")

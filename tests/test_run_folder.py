@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from genjax_zoo.runs.folder import check_run, only_trainer, open_run, read_config
+from genjax_zoo.runs.folder import check_run, clear_run, only_trainer, open_run, read_config
 
 CODE = """# a comment
 def experiment(*, width: int = 4):
@@ -69,11 +69,12 @@ def test_fresh_removes_what_a_run_makes_and_nothing_else(run, file):
     for name in ("thesis.tex", "photo.png"):
         (run / name).write_text("years of work")
     check_run(run, file, {"width": 5}, fresh=True)
+    clear_run(run, file)
     assert {path.name for path in run.iterdir()} == {"thesis.tex", "photo.png", "train.lock"}
 
 
 def test_fresh_spares_the_file_it_was_given(run):
-    check_run(run, run / "experiment.py", FLAGS, fresh=True)
+    clear_run(run, run / "experiment.py")
     assert (run / "experiment.py").read_text() == CODE and not (run / "config.json").exists()
 
 
@@ -125,7 +126,9 @@ def test_fresh_removes_all_or_nothing(run, file, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(PermissionError):
         patch.setattr(type(run), "rename", failing)
-        check_run(run, file, {"width": 5}, fresh=True)
+        clear_run(run, file)
     assert bytes_of(run) == before
     check_run(run, file, {"width": 5}, fresh=True)
+    assert bytes_of(run) == before  # which removes nothing
+    clear_run(run, file)
     assert {path.name for path in run.iterdir()} == {"samples_thesis.tex", "train.lock"}

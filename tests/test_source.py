@@ -10,7 +10,7 @@ from test_readers import MINE as ON_DIGITS
 from genjax_zoo import cli
 from genjax_zoo.compare.scores import data_of
 from genjax_zoo.runs import load_experiment
-from genjax_zoo.runs.folder import check_run, open_run, write_run
+from genjax_zoo.runs.folder import check_run, clear_run, open_run, write_run
 
 HELPER = "from package import part\n\nNUMBER = part.number()\n"
 MINE = """from helper import NUMBER
@@ -60,7 +60,7 @@ def test_a_run_has_copies_of_the_modules(tmp_path):
     assert load_experiment(tmp_path / "moved/experiment.py")() == 1_103
     open_run(tmp_path / "moved", tmp_path / "moved/experiment.py", {})  # going on with its own copy
     open_run(tmp_path / "other", tmp_path / "moved/experiment.py", {})
-    check_run(tmp_path / "moved", tmp_path / "moved/experiment.py", {}, fresh=True)
+    clear_run(tmp_path / "moved", tmp_path / "moved/experiment.py")
     assert load_experiment(tmp_path / "moved/experiment.py")() == 1_103
     assert load_experiment(tmp_path / "other/experiment.py")() == 1_103
     assert not [*tmp_path.rglob("__pycache__")]

@@ -118,6 +118,16 @@ def test_none_in_an_old_config_leaves_a_number_to_the_function():
     assert (found.steps, found.seed, found.eval_every) == (2_000, 0, 500)
 
 
+def test_none_is_a_value_of_an_argument():
+    def experiment(*, clip: float | None = 1.0):
+        found.append(clip)
+        return Experiment(model=None, players={}, data=None, steps=2)  # type: ignore[arg-type]
+
+    found: list[float | None] = []
+    runs.build(experiment, {"clip": None})
+    assert found == [None]
+
+
 FILE = """
 import optax
 from genjax_zoo import Experiment, Player, data, models
@@ -205,8 +215,10 @@ def test_a_run_of_a_file_without_them_is_read_and_goes_on(tmp_path, capsys):
     cli.console(["train", str(file), "--workdir", str(run)])
     config["flags"] = {**old, "steps": 2, "seed": 5}  # as --steps and --seed were kept
     (run / "config.json").write_text(json.dumps(config))
-    assert int(restore(run)[1].step) == 2
-    assert "seed was 5 and is None" in refused(capsys, "train", file, "--workdir", run)
+    assert int(restore(run)[1].step) == 2 and restore(run)[0].seed == 5
+    assert "seed was 5, and mine.py has no such argument: give it one" in refused(
+        capsys, "train", file, "--workdir", run
+    )
 
 
 def test_a_longer_run_says_whose_schedule_it_has(tmp_path, capsys):

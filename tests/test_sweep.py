@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from genjax_zoo import Experiment, Player, cli, data, evals, fit, losses, models, restore, runs, wrap
+from genjax_zoo.files import read_log
 from genjax_zoo.runs import sweep as sweeps
 from genjax_zoo.train.checkpoint import Checkpoints
 from genjax_zoo.train.interrupts import Interrupts
@@ -324,6 +325,12 @@ def test_a_sweep_of_which_one_member_cannot_go_on_leaves_all_as_they_were(tmp_pa
     with pytest.raises(SystemExit):  # of another program: known before anything is deleted
         cli.console(["sweep", str(file), "--workdir", str(folder), "--seeds", "2", "--fresh", "--steps", "0"])
     assert contents(folder) == before | {folder / damaged: whole}
+    (folder / "seed=2").mkdir()
+    (folder / "seed=2/notes.txt").write_text("years of work")
+    before = contents(folder)
+    with pytest.raises(SystemExit):
+        cli.console(["sweep", str(file), "--workdir", str(folder), "--seeds", "3", "--fresh"])
+    assert "seed=2 is not empty and holds no run" in capsys.readouterr().err and contents(folder) == before
     assert swept(file, folder, "--seeds", "2", "--steps", "4", "--fresh")[0]["seeds"] == 2  # control
 
 
@@ -355,12 +362,15 @@ def test_nobody_else_trains_a_member_while_its_sweep_does(tmp_path, capsys, monk
     cli.console([*other, "--steps", "2"])  # control
 
 
-def test_a_member_that_breaks_leaves_the_others(file, tmp_path, capsys):
-    flags = ("--learning-rate", "0.01,1e30", "--steps")
+@pytest.mark.parametrize("rates", ["0.01,1e30", "1e30,0.01"])
+def test_a_member_that_breaks_leaves_the_others(file, tmp_path, capsys, rates):
+    flags = ("--learning-rate", rates, "--steps")
     swept(file, tmp_path / "parts", *flags, "4")
     rows = swept(file, tmp_path / "sweep", *flags, "6")
     assert swept(file, tmp_path / "parts", *flags, "6") == rows  # who left does not keep the others from going on
-    good, bad = rows
+    bad, good = sorted(rows, key=lambda row: -row["numbers"]["learning_rate"])
+    steps = [row["step"] for row in read_log(tmp_path / "parts/learning_rate=0.01,seed=0/metrics.jsonl")[0]]
+    assert steps == sorted(steps) and steps[-1] == 6
     assert good["failed"] == {} and np.isfinite(good["results"]["test/nelbo"]["mean"])
     assert bad["results"] == {} and "of player 'vae' is not finite" in bad["failed"]["learning_rate=1e+30,seed=0"]
     out = capsys.readouterr().out

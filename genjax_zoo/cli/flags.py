@@ -4,6 +4,7 @@ Imports neither jax nor numpy before it must, so that --help answers at once.
 """
 
 import dataclasses
+import functools
 import inspect
 import re
 import typing
@@ -14,7 +15,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from genjax_zoo.cli.parsing import by_flag, flag_of, parse
-from genjax_zoo.errors import PROG, Missing, explain_errors
+from genjax_zoo.errors import CADENCE, PROG, Missing, explain_errors
 
 OWN = "the experiment's own"  # what a None leaves
 PASSED_TO = {  # where an argument of these names goes, that an experiment's function has not
@@ -94,9 +95,15 @@ def parameters_of(make: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The arguments of a function, an experiment's or a command, with their types."""
     file = inspect.unwrap(make).__code__.co_filename if hasattr(inspect.unwrap(make), "__code__") else "experiment"
     with explain_errors(f"The arguments of {Path(file).name} have types that cannot be read", Path(file)):
-        hints = typing.get_type_hints(make, include_extras=True)
+        hints = typing.get_type_hints(make.func if isinstance(make, functools.partial) else make, include_extras=True)
     own = inspect.signature(make).parameters.values()
-    return {one.name: one.replace(annotation=hints.get(one.name, one.annotation)) for one in own}
+    single = [one for one in own if one.kind not in (one.VAR_POSITIONAL, one.VAR_KEYWORD)]
+    return {one.name: one.replace(annotation=hints.get(one.name, _kind_of(one.default))) for one in single}
+
+
+def _kind_of(default: Any) -> Any:
+    """What a default says of an argument without an annotation."""
+    return type(default) if isinstance(default, bool | int | float | str) else inspect.Parameter.empty
 
 
 def parse_experiment(
@@ -125,7 +132,8 @@ def parse_experiment(
     }
     arguments = {**own, **{name: one for name, one in beside.items() if name not in own}}
     values = parse(arguments, words, prog=f"{PROG} {command} {file}", about=about, absent=absent)
-    return {name: values[name] for name in own}, RunFlags(**{name: values[name] for name in of_run})
+    of_both = {name for name in own if name not in (*CADENCE, "data_dir")}  # the experiment's alone
+    return {name: values[name] for name in own}, RunFlags(**{n: values[n] for n in of_run if n not in of_both})
 
 
 def everything_of(flags: Mapping[str, Any], run: RunFlags) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """genjax-zoo sweep: trains an experiment many times as one program."""
 
+import contextlib
 import functools
 import inspect
 import os
@@ -26,8 +27,9 @@ def sweep(file: File, flags: Words = ()) -> None:
     """
     import jax
 
-    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # before anything asks for devices: members take the cores, one each
-        jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
+    if jax.config.jax_num_cpu_devices < 0:  # type: ignore[attr-defined]  # members take the cores, one each,
+        with contextlib.suppress(RuntimeError):  # where nothing has asked for devices yet
+            jax.config.update("jax_num_cpu_devices", os.cpu_count() or 1)
     from rich.console import Console
 
     from genjax_zoo import runs
@@ -60,11 +62,10 @@ def sweep(file: File, flags: Words = ()) -> None:
     def begin(one: sweeps.Member) -> None:
         start.write(one.folder, one.flags, one.experiment)
 
-    if not run.fresh:
-        sweeps.check_folders(members, check)
+    sweeps.check_folders(members, check)
     prepared = sweeps.prepare(members)
-    if run.fresh:  # nothing is deleted before the sweep is known to begin
-        sweeps.check_folders(members, check, fresh=True)
+    for one in members if run.fresh else ():  # nothing is removed before the sweep is known to begin
+        runs.clear_run(one.folder, start.file)
     console = Console()
     console = console if console.is_terminal else Console(width=200)  # a file has room for the table
     show = functools.partial(console.print, highlight=False, soft_wrap=True)

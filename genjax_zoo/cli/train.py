@@ -39,6 +39,8 @@ def train(file: File, flags: Words = ()) -> None:
             raise UserError(f"--fresh removes {folder}, from which --init-from would begin; name another --workdir.")
         runs.rehearse(experiment, precision=run.precision, **beginning)
     start.check(folder, start.flags, experiment)
+    if run.fresh:
+        runs.clear_run(folder, file)
 
     def sinks(step: int) -> list[log.Sink]:  # called when the run is restored
         longer = start.longer(folder) if step < experiment.steps else ""

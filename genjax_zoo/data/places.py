@@ -1,6 +1,5 @@
 """Where the files of data sets are: --data-dir, TFDS_DATA_DIR, or TFDS's default folder, in this order."""
 
-import contextvars
 import os
 import socket
 import threading
@@ -11,12 +10,12 @@ from genjax_zoo.errors import Missing
 
 FOLDER = "GENJAX_ZOO_DATA"  # the environment variable that names the data folder, where no --data-dir does
 SECONDS = 4.0  # for a server to answer
-looked_in: contextvars.ContextVar[str | None] = contextvars.ContextVar("looked_in", default=None)  # by `looking`
+looked_in: str | None = None  # by `look_in`; of the whole process, so that threads that load data see it, too
 
 
 def _named() -> tuple[str | None, str | None]:
     """The folders of --data-dir or GENJAX_ZOO_DATA, and of TFDS_DATA_DIR; the environment is read here alone."""
-    return looked_in.get() or os.environ.get(FOLDER), os.environ.get("TFDS_DATA_DIR")
+    return looked_in or os.environ.get(FOLDER), os.environ.get("TFDS_DATA_DIR")
 
 
 def folder() -> str | None:

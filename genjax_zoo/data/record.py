@@ -50,13 +50,14 @@ def look_in(folder: str | None, kept: Kept = NOTHING) -> Iterator[None]:
 
     A folder that is not there changes nothing.
     """
-    there = folder if folder and Path(folder).expanduser().is_dir() else places.looked_in.get()
-    tokens = _kept.set(kept), places.looked_in.set(there)
+    there = folder if folder and Path(folder).expanduser().is_dir() else places.looked_in
+    token, before = _kept.set(kept), places.looked_in
+    places.looked_in = there
     try:
         yield
     finally:
-        _kept.reset(tokens[0])
-        places.looked_in.reset(tokens[1])
+        _kept.reset(token)
+        places.looked_in = before
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from genjax_zoo.runs.fitting import rehearse as rehearse
 from genjax_zoo.runs.fitting import run_and_checkpoint as run_and_checkpoint
 from genjax_zoo.runs.folder import CONFIG as CONFIG
 from genjax_zoo.runs.folder import check_run as check_run
+from genjax_zoo.runs.folder import clear_run as clear_run
 from genjax_zoo.runs.folder import only_trainer as only_trainer
 from genjax_zoo.runs.folder import open_run as open_run
 from genjax_zoo.runs.folder import provenance as provenance

@@ -26,6 +26,7 @@ from genjax_zoo.wrap.precision import half_precision
 
 Precision = Literal["float32", "bf16"]
 Make = Callable[..., Experiment]
+OF_EVERY_RUN = ("steps", "seed", *CADENCE)
 
 
 class Rebuilt(NamedTuple):
@@ -86,7 +87,8 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     for name, value in flags.items():
         for number in value if isinstance(value, list | tuple) else [value]:
             check_number(name, number, known[name].default if name in known else None)
-    asked = {name: value for name, value in flags.items() if name in known and value is not None}
+    own = {name: value for name, value in flags.items() if name in known}
+    asked = {n: v for n, v in own.items() if v is not None or n not in OF_EVERY_RUN}  # of older runs, a flag not given
     given = {name: _declared(value, known[name].default) for name, value in asked.items()}
     changed = " ".join(f"--{n.replace('_', '-')} {v}" for n, v in given.items() if v != known[n].default)
     folder = None if "data_dir" in known else flags.get("data_dir")
@@ -99,7 +101,9 @@ def build(make: Make, flags: Mapping[str, Any], kept: data.Kept = data.NOTHING) 
     if not isinstance(experiment, Experiment):
         kind = type(experiment).__name__
         raise UserError(f"The function 'experiment' of {file.name} returns {kind}, and not an Experiment.")
-    for name in ("steps", "seed", *CADENCE):
+    if not isinstance(experiment.evals, Mapping):
+        raise UserError(f"'evals' must map names to evaluations, not be {experiment.evals!r}.")
+    for name in OF_EVERY_RUN:
         if not isinstance(value := getattr(experiment, name), numbers.Integral):
             raise UserError(f"'{name}' must be a whole number, not {value!r}.")
     evals = {name: _looking(folder, kept, run) for name, run in experiment.evals.items()}

@@ -35,6 +35,8 @@ KINDS = {  # of the entries of config.json
     "experiment": lambda entry: entry is None or isinstance(entry, str),
     "flags": lambda entry: isinstance(entry, dict) and isinstance(entry.get("data_dir"), str | None),
     "history": lambda entry: isinstance(entry, list) and all(_is_start(one) for one in entry),
+    "card": lambda entry: isinstance(entry, dict),
+    "data": lambda entry: isinstance(entry, dict) and all(_is_read(one) for one in entry.values()),
 }
 PACKAGES = ("genjax-zoo", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
 MADE = (CONFIG, SOURCE, CONDITIONS, "metrics.jsonl", "scores.json", "report.html", "left", "curves.png")
@@ -45,6 +47,8 @@ MADE_FOLDERS = (MODULES, "checkpoints", "damaged", "pictures", "page", "latent",
 def open_run(folder: Path, source: Path, flags: Mapping[str, Any], *, fresh: bool = False) -> None:
     """Checks, and writes at once; see `check_run` and `write_run`."""
     check_run(folder, source, flags, fresh=fresh)
+    if fresh:
+        clear_run(folder, source)
     with only_trainer(folder):
         write_run(folder, source, flags)
 
@@ -67,7 +71,7 @@ def check_run(
         flags: all of its flags, resolved.
         untouched: flags that have the experiment's own defaults.
         data: what was read, as `data.describe` says it.
-        fresh: removes an earlier run first; files that no run makes stay.
+        fresh: an earlier run may be another, if nobody trains it; see `clear_run`.
         accept_changes: goes on although the experiment's file, a module beside it, or the data have changed; flags that
             are new in the file have its defaults then.
 
@@ -85,8 +89,7 @@ def check_run(
     config = read_config(folder)
     if fresh:
         with only_trainer(folder):
-            _clear(folder, but=source)
-        return
+            return
     if config["experiment"] is None:
         raise UserError(
             f"The run {folder} was made by fit from Python, not by {source.name}; "
@@ -97,7 +100,9 @@ def check_run(
     if accept_changes:  # the file's own new arguments
         may |= {name for name in untouched if old.get(name) is None}
     changed = [
-        f"{name} was {old.get(name)!r} and is {flags.get(name)!r}"
+        f"{name} was {old.get(name)!r} and is {flags[name]!r}"
+        if name in flags
+        else f"{name} was {old[name]!r}, and {source.name} has no such argument: give it one"
         for name in sorted(set(old) | set(flags))
         if name not in may and old.get(name) != flags.get(name)
     ]
@@ -126,6 +131,17 @@ def check_run(
     for old, new in pairs if not accept_changes else ():
         if change := difference(*(path.read_text(errors="replace") for path in (old, new))):
             raise UserError(f"{new} has changed since the run {folder} began: {change}. {advice}")
+
+
+def clear_run(folder: Path, source: Path) -> None:
+    """Removes the run in a folder, if there is one; files that no run makes stay, and the experiment's file.
+
+    Raises:
+        UserError: another process trains it.
+    """
+    if (folder / CONFIG).exists():
+        with only_trainer(folder):
+            _clear(folder, but=source)
 
 
 def write_run(
@@ -225,9 +241,13 @@ def read_config(folder: Path) -> Mapping[str, Any]:
         raise UserError(f"{folder / CONFIG} cannot be read ({error}); mend it, or take another folder.") from None
     if not isinstance(config, dict) or not {"experiment", "flags", "history"} <= config.keys():
         raise UserError(f"{folder} holds no run: its {CONFIG} is of something else; name another folder.")
-    if wrong := [name for name, fits in KINDS.items() if not fits(config[name])]:
+    if wrong := [name for name, fits in KINDS.items() if name in config and not fits(config[name])]:
         raise UserError(f"{folder / CONFIG} is damaged at '{wrong[0]}'; mend it, or take another folder.")
     return config
+
+
+def _is_read(entry: Any) -> bool:
+    return isinstance(entry, dict) and isinstance(entry.get("arrays"), dict)
 
 
 def _is_start(entry: Any) -> bool:

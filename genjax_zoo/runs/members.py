@@ -91,13 +91,12 @@ def number_text(number: float) -> str:
     return f"{number:g}" if float(f"{number:g}") == number else repr(number)
 
 
-def check_folders(members: Sequence[Member], check: Callable[[Member], None], *, fresh: bool = False) -> None:
-    """Checks that a start agrees with each member's folder; with `fresh`, that all can go before one goes.
+def check_folders(members: Sequence[Member], check: Callable[[Member], None]) -> None:
+    """Checks that a start agrees with each member's folder.
 
     Args:
         members: from `plan`.
-        check: `run.check_run` of a member; with `fresh`, it removes the run.
-        fresh: whether it does.
+        check: `run.check_run` of a member.
 
     Raises:
         UserError: one does not agree, or the folder of the sweep holds a run itself.
@@ -105,11 +104,6 @@ def check_folders(members: Sequence[Member], check: Callable[[Member], None], *,
     folder = members[0].folder.parent
     if (folder / runs.CONFIG).exists():
         raise UserError(f"{folder} holds a single run, not a sweep; name another --workdir.")
-    for m in members if fresh else ():
-        if (m.folder / runs.CONFIG).exists():
-            runs.read_config(m.folder)
-            with runs.only_trainer(m.folder):
-                pass
     for m in members:
         check(m)
 

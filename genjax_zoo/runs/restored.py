@@ -14,7 +14,7 @@ from genjax_zoo import data, errors
 from genjax_zoo.core import Experiment, TrainState, Variables
 from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.files import telling
-from genjax_zoo.runs.building import Make, build, find_folder, folder_rebuilt, load_experiment, rebuild
+from genjax_zoo.runs.building import Make, build, find_folder, folder_rebuilt, load_experiment, parameters, rebuild
 from genjax_zoo.runs.folder import CONDITIONS, CONFIG, SOURCE, read_config
 from genjax_zoo.runs.made import check_made, shapes_of
 from genjax_zoo.runs.trust import check_trusted
@@ -148,6 +148,8 @@ def experiment_of(folder: Path) -> Experiment:
     with data.note_loads() as seen, rebuild(folder, config):
         try:
             experiment = build(make, config["flags"], kept)
+            if "seed" not in parameters(make) and isinstance(seed := config["flags"].get("seed"), int):
+                experiment = dataclasses.replace(experiment, seed=seed)  # of an older run, which had the flag
         except Missing:
             raise
         except UserError as error:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from genjax_zoo import runs
 from genjax_zoo.core import TrainState
@@ -158,7 +159,8 @@ def _restore(
         restored = []
         for index, checkpoints in enumerate(run.checkpoints for run in training):
             try:
-                restored.append(checkpoints.restore(start, target) if checkpoints else member(states, index))
+                one = checkpoints.restore(start, target) if checkpoints else _at(start, member(states, index))
+                restored.append(one)
             except Damaged as error:
                 earlier = _latest(kept.values(), before=start)
                 if not (checkpoints and earlier):
@@ -169,6 +171,11 @@ def _restore(
         else:
             return start, stack_members(restored, program.mesh), said
     return 0, states, said
+
+
+def _at(step: int, state: TrainState) -> TrainState:
+    """The state that stands in for a member that left: the step is common to all."""
+    return state._replace(step=jnp.full_like(state.step, step))
 
 
 def _common_step(kept: Mapping[Path, Checkpoints]) -> int:
