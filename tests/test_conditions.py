@@ -284,7 +284,7 @@ def test_each_spelling_of_a_condition(told_conditions, tmp_path):
         ("code=none.npy", "There is no none.npy; 'code' is (2,), for all samples or for each."),
         ("code=text.npy", "text.npy is no whole .npy file of numbers"),
         ("code=words.npy", "words.npy holds <U1 (2,), and no numbers."),
-        ("code=objects.npy", "objects.npy is no whole .npy file of numbers: Object arrays cannot be loaded"),
+        ("code=objects.npy", "objects.npy is no whole .npy file of numbers (Object arrays cannot be loaded"),
         ("mask=1,2,3,4,5,6", "'mask' is an array of shape (2, 3, 1); give a file of it, mask=FILE.npy."),
         ("mask=one", "'mask' is an array of shape (2, 3, 1); give a file of it, mask=FILE.npy."),
     ],

@@ -16,6 +16,7 @@ from genjax_zoo.core import Array, Data, Experiment, conditions
 from genjax_zoo.errors import Missing, UserError
 from genjax_zoo.evals.walk import some_of
 from genjax_zoo.explore.latent import examples_of
+from genjax_zoo.files import named
 
 
 def conditions_of(experiment: Experiment, n: int, given: Sequence[str] = (), seed: int = 0) -> dict[str, Array]:
@@ -46,11 +47,8 @@ def read_numbers(file: Path) -> np.ndarray:
     Raises:
         UserError: it is no .npy file, a damaged one, or one of something other than numbers.
     """
-    try:
-        with file.open("rb") as opened:
-            found = np.lib.format.read_array(opened, allow_pickle=False)
-    except (ValueError, EOFError, TypeError) as error:  # NumPy's, of a file that is damaged
-        raise UserError(f"{file} is no whole .npy file of numbers: {str(error).splitlines()[0]}.") from None
+    with named(file, "is no whole .npy file of numbers"), file.open("rb") as opened:
+        found = np.lib.format.read_array(opened, allow_pickle=False)
     if found.dtype.kind not in "biuf":
         raise UserError(f"{file} holds {found.dtype} {found.shape}, and no numbers.")
     return found
