@@ -272,8 +272,12 @@ def test_unrolled_is_scanned():
             close(a, b, atol=1e-5)
 
 
-@pytest.mark.parametrize("kind", ("float32", "bfloat16"))
-@pytest.mark.parametrize("name", [n for n in TABLE if n.startswith(("coupling", "masked", "check", "stack"))])
+OF_NETWORKS = [name for name in TABLE if name.startswith(("coupling", "masked", "check", "stack"))]
+KINDS = [(name, "float32") for name in OF_NETWORKS]
+KINDS += [pytest.param(name, "bfloat16", marks=[pytest.mark.slow] * name.startswith("masked")) for name in OF_NETWORKS]
+
+
+@pytest.mark.parametrize("name, kind", KINDS)
 def test_gradients_are_finite(name, kind):
     """Far out, at the ends of splines and of their bins, with respect to x and to every parameter."""
     module, shape = TABLE[name]

@@ -274,7 +274,7 @@ def test_active_units():
         assert found == {"active_units": LATENT - dead}
 
 
-@pytest.mark.parametrize("name", ("iwae", "ladder_vae"))
+@pytest.mark.parametrize("name", ("iwae", pytest.param("ladder_vae", marks=pytest.mark.slow)))
 def test_active_units_of_deeper_layers_are_of_their_own_posterior_means(name):
     """Burda's statistic against float64 over many draws of `log_weights`'s own posteriors; draws are no activity."""
     case = CASES[name]()

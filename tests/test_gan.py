@@ -150,7 +150,10 @@ def played(name):
     return case, {**case.state.variables, **randomise(case.state.variables)}
 
 
-@pytest.mark.parametrize("name", ["gan", "dcgan", "sngan", "projection_gan", "r3gan"])
+REPEATED = [pytest.param(name, marks=pytest.mark.slow) for name in ("sngan", "r3gan")]
+
+
+@pytest.mark.parametrize("name", ["gan", "dcgan", "projection_gan", *REPEATED])
 def test_the_critics_terms_do_not_reach_the_generator(name):
     case, variables = played(name)
 
