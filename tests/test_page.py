@@ -1,6 +1,7 @@
 """The page about runs: text stays text, everything is inside, and it stays small."""
 
 import base64
+import dataclasses
 import io
 import json
 import math
@@ -22,11 +23,12 @@ from PIL import Image
 from scipy.io import wavfile
 
 from genjax_zoo import cli, data, models
+from genjax_zoo.cli.flags import OF_ONE_START, RunFlags
 from genjax_zoo.core import Experiment
 from genjax_zoo.draw import read_curves, save_curves, thinned
 from genjax_zoo.report import computed
 from genjax_zoo.report import gather as pages
-from genjax_zoo.report.cards import command_of
+from genjax_zoo.report.cards import OF_RUN, command_of
 from genjax_zoo.report.page import Panel, plot, render, short, ticks
 from genjax_zoo.report.scoreboard import boards_of
 from genjax_zoo.runs import read_config
@@ -211,6 +213,11 @@ def test_command_makes_the_run_again(tmp_path):
         "--deep",
         "--no-wide",
     ]
+
+
+def test_defaults_of_how_a_run_is_run_are_those_of_its_flags():
+    kept = {one.name: one.default for one in dataclasses.fields(RunFlags) if one.name not in OF_ONE_START}
+    assert {name: default for name, default in kept.items() if default is not None} == OF_RUN
 
 
 def test_leaderboards(tmp_path):

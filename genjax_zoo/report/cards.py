@@ -8,7 +8,7 @@ from typing import Any
 
 from genjax_zoo.errors import PROG
 
-OF_RUN = {"backend": "shard_map", "precision": "float32"}  # the defaults of how a run is run
+OF_RUN = {"backend": "shard_map", "precision": "float32", "keep_optimizer": False}  # the defaults of how a run is run
 OF_A_START = ("--fresh", "--accept-changes", "--debug")  # flags that do not make the run what it is
 
 
@@ -51,7 +51,7 @@ def command_of(config: Mapping[str, Any], folder: Path) -> str:
     words = [PROG, "train", f"experiments/{config['experiment']}"]
     for name, value in config["flags"].items():
         same = name in defaults and _plain(defaults[name]) == _plain(value)
-        if not value or same:
+        if value is None or same:
             continue
         if isinstance(value, bool):
             words.append(f"--{'' if value else 'no-'}{_dashed(name)}")
