@@ -13,17 +13,16 @@ from genjax_zoo.train.log import Numbers
 
 
 class TensorBoard:
-    """Event files for TensorBoard, on disk after each log; needs the extra `tb`."""
+    """Event files for TensorBoard, on disk a second after each log; needs the extra `tb`."""
 
     def __init__(self, folder: Path, *, start: int = 0):
         """Opens a folder; what an earlier process logged past the step `start` is shown no more."""
         purge = {"purge_step": start + 1} if start else {}
-        self._writer = tensorboard().SummaryWriter(str(folder), **purge)
+        self._writer = tensorboard().SummaryWriter(str(folder), flush_secs=1, **purge)  # by a thread of its own
 
     def log(self, step: int, metrics: Numbers) -> None:
         for name, value in metrics.items():
             self._writer.add_scalar(name, value, step)
-        self._writer.flush()
 
     def show(self, step: int, numbers: Numbers, images: Mapping[str, Any]) -> None:
         for name, stack in images.items():
@@ -32,7 +31,6 @@ class TensorBoard:
 
     def warn(self, step: int, sentence: str) -> None:
         self._writer.add_text("warning", sentence, step)
-        self._writer.flush()
 
     def close(self) -> None:
         self._writer.close()
