@@ -164,9 +164,9 @@ if "store" in sys.argv:
             os.write(1, b"half\\n")
             time.sleep(60)
         return {"x": np.arange(5), "y": np.arange(3)}
-    print({k: v[:].tolist() for k, v in store.stored("some", 1, make).items()})
+    print({k: v[:].tolist() for k, v in store.store_arrays("some", 1, make).items()})
 else:
-    print(builders.prepared("mnist"))
+    print(builders.prepare("mnist"))
 """
 
 

@@ -200,7 +200,7 @@ MUTANTS = (
     Mutant(
         "models/vae/ladder_vae.py",
         "output, layers = self._run(self._noise(k_noise, len(x)), below",
-        'output, layers = self._run([tiled(n, k) for n in self._noise(k_noise, len(batch["x"]))], below',
+        'output, layers = self._run([tile(n, k) for n in self._noise(k_noise, len(batch["x"]))], below',
         ("test_bounds.py::test_every_draw_of_a_bound_has_noise_of_its_own[ladder_vae]",),
     ),
     Mutant(
@@ -519,7 +519,7 @@ MUTANTS = (
     Mutant(
         "wrap/levels.py",
         "noisy({name: tile(value, k) for name, value in batch.items()}, k_noise), k_model",
-        "{name: tiled(value, k) for name, value in noisy(batch, k_noise).items()}, k_model",
+        "{name: tile(value, k) for name, value in noisy(batch, k_noise).items()}, k_model",
         ("test_bounds.py::test_weights_of_levels_have_the_mean_of_their_mass",),
     ),
 )
