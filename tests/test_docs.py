@@ -119,6 +119,7 @@ def test_code_runs():
     assert callable(names["terms"])
 
 
+@pytest.mark.slow
 def test_a_model_made_of_models_is_trained(tmp_path, monkeypatch):
     code = re.findall(r"```python\n(.*?)```", DOCS["composing.md"], re.S)[0]
     monkeypatch.chdir(tmp_path)

@@ -68,6 +68,7 @@ CASES |= {
 # Their families train two steps by another experiment here.
 TRACED = {"beta_vae_digits", "iaf_points", "image_gpt_digits", "pixel_cnn_pp_digits"}
 TRACED |= {"projection_gan_digits", "r3gan_points", "sngan_digits", "neural_spline_points", "vae_gan_digits"}
+TRACED |= {"cvae_digits", "dcgan_digits"}
 
 
 def of_files(name):
