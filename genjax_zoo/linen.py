@@ -67,9 +67,9 @@ def dropout_key(*args: Any) -> Key | None:
     return None if given is None else aside(given, DROPOUT)
 
 
-def keyless_error(name: str, what: str, dropout: str = "nn.Dropout") -> ValueError:
+def keyless_error(name: str, what: str, dropout: str = "nn.Dropout") -> UserError:
     """The error of a method that draws, but was called without a key."""
-    return ValueError(
+    return UserError(
         f"The method '{name}' draws without a key ({what}); call it with key=, by which {dropout} draws, and take "
         f"other noise from an argument `key` of the method."
     )

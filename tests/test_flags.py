@@ -229,6 +229,7 @@ def test_looking_is_of_its_time(tmp_path, monkeypatch):
             assert threads.submit(data.folder).result() == str(tmp_path / "looked")
         with data.look_in(None):
             assert data.folder() == str(tmp_path / "looked")
+        assert data.folder() == str(tmp_path / "looked")
     assert data.folder() == str(tmp_path / "named")
     with data.look_in(str(tmp_path / "nowhere")):
         assert data.folder() == str(tmp_path / "named")

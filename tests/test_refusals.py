@@ -215,4 +215,5 @@ def test_nothing_left_to_train_is_said(tmp_path, capsys, monkeypatch):
         cli.console(["train", "mine.py", "--workdir", "run", "--steps", str(steps)])
         out = capsys.readouterr().out
         assert ("Nothing is left to train: step 4 is reached, of 2; more" in out) == (steps == 2)
-        assert ("Compiling" in out) == (steps == 4)
+        assert ("Compiling" in out) == (steps == 4) and "Schedules are" not in out
+        assert runs.read_config(tmp_path / "run")["flags"]["steps"] == 4  # by which it was trained
